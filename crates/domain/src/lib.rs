@@ -1,0 +1,18 @@
+//! The words of Tasuki as types: ids, identifiers, instants, points, stages.
+//!
+//! Nothing here does I/O, reads a clock or draws a random number; those features of the libraries underneath are
+//! switched off, so `now()` does not even exist.
+
+mod email;
+mod id;
+mod identifier;
+mod points;
+mod stage;
+mod time;
+
+pub use email::{EmailAddress, InvalidEmail};
+pub use id::{AccountId, CommandId, Cycle, EventId, HandoffId, InvalidId, LeadId, PlaybookVersion, Version};
+pub use identifier::{DeploymentSecret, Identifier, InvalidIdentifier, SecretTooShort};
+pub use points::Millipoints;
+pub use stage::{Stage, UnknownStage};
+pub use time::{InvalidTimestamp, Millis, Timestamp};

@@ -1,0 +1,377 @@
+//! One partition of a processor: committed state, the transaction under way, deadlines.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use tasuki_domain::{EventId, Timestamp};
+
+use crate::processor::{Context, Due, Emitted, Input, Poison, Processor, State, StateError, Topology};
+use crate::store::{Lookup, MemoryStore, StateStore};
+
+/// One partition of a processor.
+///
+/// Between two commits, changes live in an overlay: [`Task::abort`] drops it, and nothing uncommitted ever reaches the
+/// store. A runner applies inputs, writes what [`Task::take_emitted`] and [`Task::changes`] give in one transaction of
+/// its log, and calls [`Task::committed`] when that is known to be durable.
+pub struct Task<P: Processor, B: StateStore = MemoryStore> {
+    processor: Arc<P>,
+    topology: Topology,
+    store: B,
+    /// Exactly the deadlines of the states in the store.
+    deadlines: BTreeSet<(Timestamp, Arc<str>)>,
+    overlay: States<P::State>,
+    emitted: Vec<Emitted>,
+    counted: Vec<Count>,
+}
+
+/// What a processor counted in a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// Becomes the middle of the metric's name.
+    pub what: &'static str,
+    /// Its label.
+    pub reason: &'static str,
+}
+
+/// One changed key of a transaction: its new bytes, or `None` where it is forgotten.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The key.
+    pub key: Arc<str>,
+    /// The state as it will be.
+    pub value: Option<Vec<u8>>,
+}
+
+/// A record was not applied.
+#[derive(Debug)]
+pub struct Rejected {
+    /// Why.
+    pub poison: Poison,
+    /// A state that the transaction had changed before was touched: the overlay can no longer be trusted. The runner
+    /// aborts, starts again from the last commit, and leaves this record out.
+    pub overlay_lost: bool,
+}
+
+/// The states touched in the transaction under way.
+#[derive(Debug)]
+pub(crate) struct States<S> {
+    entries: Vec<Entry<S>>,
+    by_key: FxHashMap<Arc<str>, usize>,
+    /// Deadlines of the entries, as they now are.
+    deadlines: BTreeSet<(Timestamp, usize)>,
+    /// Entries touched by the input being applied.
+    touched: Vec<usize>,
+    /// Entries from here on were loaded by the input being applied.
+    loaded_from: usize,
+}
+
+#[derive(Debug)]
+struct Entry<S> {
+    key: Arc<str>,
+    state: S,
+    /// As it stands in the store.
+    committed_deadline: Option<Timestamp>,
+    deadline: Option<Timestamp>,
+}
+
+impl<P: Processor, B: StateStore> Task<P, B> {
+    /// A task without any state.
+    pub fn new(processor: Arc<P>) -> Self {
+        let topology = processor.topology();
+        Self {
+            processor,
+            topology,
+            store: B::default(),
+            deadlines: BTreeSet::new(),
+            overlay: States::default(),
+            emitted: Vec::new(),
+            counted: Vec::new(),
+        }
+    }
+
+    /// What the processor reads and writes.
+    pub fn topology(&self) -> Topology {
+        self.topology
+    }
+
+    /// The committed state.
+    pub fn store(&self) -> &B {
+        &self.store
+    }
+
+    /// Takes one record of the state log, newest last; `None` where the key was forgotten.
+    ///
+    /// # Errors
+    ///
+    /// If the bytes are not a state of this service.
+    pub fn restore(&mut self, key: &str, value: Option<&[u8]>) -> Result<(), StateError> {
+        if let Some(before) = self.store.get(key) {
+            if let Some(deadline) = P::State::decode(before)?.next_deadline() {
+                self.deadlines.remove(&(deadline, key.into()));
+            }
+        }
+        let Some(bytes) = value else {
+            self.store.remove(key);
+            return Ok(());
+        };
+        let deadline = P::State::decode(bytes)?.next_deadline();
+        let key: Arc<str> = key.into();
+        if let Some(deadline) = deadline {
+            self.deadlines.insert((deadline, key.clone()));
+        }
+        self.store.put(key, bytes);
+        Ok(())
+    }
+
+    /// Applies one input to the overlay.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejected`] if the processor cannot process it or panics; the overlay is as before the call, or said to be lost.
+    pub fn apply(&mut self, input: &Input<'_>) -> Result<(), Rejected> {
+        let processor = Arc::clone(&self.processor);
+        self.call(|context| processor.apply(context, input))
+    }
+
+    /// Calls the processor for deadlines that have passed at `now`, the earliest first, at most `limit` of them. Says
+    /// how many it was.
+    ///
+    /// # Errors
+    ///
+    /// If the processor panics, or leaves a deadline standing that it was called for.
+    pub fn fire_due(&mut self, now: Timestamp, limit: usize) -> Result<usize, Poison> {
+        let processor = Arc::clone(&self.processor);
+        for fired in 0..limit {
+            let Some((due_at, key)) = self.earliest_deadline() else { return Ok(fired) };
+            if due_at > now {
+                return Ok(fired);
+            }
+            let due = Due { key: &key, due_at, fired_at: now };
+            self.call(|context| {
+                context.state(&key);
+                context.caused_by(due.event_id(context.service));
+                processor.deadline(context, &due);
+                Ok(())
+            })
+            .map_err(|rejected| rejected.poison)?;
+            if self.overlay.by_key.get(&key).is_some_and(|&index| self.overlay.entries[index].deadline == Some(due_at))
+            {
+                return Err(Poison::new(
+                    "deadline-stands",
+                    "the processor did not move on the deadline it was called for",
+                ));
+            }
+        }
+        Ok(limit)
+    }
+
+    /// The earliest deadline, if there is one.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        self.earliest_deadline().map(|(due_at, _)| due_at)
+    }
+
+    /// What was emitted since the last call, in order.
+    pub fn take_emitted(&mut self) -> Vec<Emitted> {
+        std::mem::take(&mut self.emitted)
+    }
+
+    /// What was counted since the last call. To be published once the transaction is committed.
+    pub fn take_counted(&mut self) -> Vec<Count> {
+        std::mem::take(&mut self.counted)
+    }
+
+    /// The touched states as they stand now: one record of the state log each, in the order of first touch. A state
+    /// whose bytes did not change is left out.
+    pub fn changes(&self) -> Vec<Change> {
+        let mut changes = Vec::with_capacity(self.overlay.entries.len());
+        let mut bytes = Vec::new();
+        for entry in &self.overlay.entries {
+            let before = self.store.get(&entry.key);
+            if entry.state.is_empty() {
+                if before.is_some() {
+                    changes.push(Change { key: entry.key.clone(), value: None });
+                }
+                continue;
+            }
+            bytes.clear();
+            entry.state.encode(&mut bytes);
+            if before != Some(bytes.as_slice()) {
+                changes.push(Change { key: entry.key.clone(), value: Some(bytes.as_slice().into()) });
+            }
+        }
+        changes
+    }
+
+    /// How many states the transaction has touched.
+    pub fn touched(&self) -> usize {
+        self.overlay.entries.len()
+    }
+
+    /// The transaction is durable: takes these changes, which are what [`Task::changes`] gave for it, into the store.
+    pub fn committed(&mut self, changes: Vec<Change>) {
+        for entry in &self.overlay.entries {
+            if entry.deadline != entry.committed_deadline {
+                if let Some(before) = entry.committed_deadline {
+                    self.deadlines.remove(&(before, entry.key.clone()));
+                }
+                if let Some(deadline) = entry.deadline {
+                    self.deadlines.insert((deadline, entry.key.clone()));
+                }
+            }
+        }
+        for change in changes {
+            match change.value {
+                Some(bytes) => self.store.put(change.key, &bytes),
+                None => self.store.remove(&change.key),
+            }
+        }
+        self.overlay.clear();
+        self.emitted.clear();
+    }
+
+    /// The transaction did not happen.
+    pub fn abort(&mut self) {
+        self.overlay.clear();
+        self.emitted.clear();
+        self.counted.clear();
+    }
+
+    fn earliest_deadline(&self) -> Option<(Timestamp, Arc<str>)> {
+        let in_overlay =
+            self.overlay.deadlines.first().map(|&(at, index)| (at, self.overlay.entries[index].key.clone()));
+        let in_store = self.deadlines.iter().find(|(_, key)| !self.overlay.by_key.contains_key(key)).cloned();
+        match (in_overlay, in_store) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// Runs the processor on the overlay, and takes everything back if it fails.
+    fn call(&mut self, run: impl FnOnce(&mut Context<'_, P::State>) -> Result<(), Poison>) -> Result<(), Rejected> {
+        let (emitted_before, counted_before) = (self.emitted.len(), self.counted.len());
+        self.overlay.begin_input();
+        let mut context = Context {
+            service: self.topology.service,
+            committed: &self.store,
+            states: &mut self.overlay,
+            emitted: &mut self.emitted,
+            counted: &mut self.counted,
+            cause: EventId::reported(self.topology.service, ""),
+            position: 0,
+        };
+        let outcome = catch_unwind(AssertUnwindSafe(|| run(&mut context)))
+            .unwrap_or_else(|panic| Err(Poison::new("panic", panic_message(panic.as_ref()))));
+        match outcome {
+            Ok(()) => {
+                self.overlay.end_input();
+                Ok(())
+            }
+            Err(poison) => {
+                self.emitted.truncate(emitted_before);
+                self.counted.truncate(counted_before);
+                let overlay_lost = self.overlay.take_back_input();
+                Err(Rejected { poison, overlay_lost })
+            }
+        }
+    }
+}
+
+/// What a panic said, as far as it can be known.
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let message = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("the processor panicked: {}", message.unwrap_or("no message"))
+}
+
+impl<S> Default for States<S> {
+    fn default() -> Self {
+        Self {
+            entries: Vec::new(),
+            by_key: FxHashMap::default(),
+            deadlines: BTreeSet::new(),
+            touched: Vec::new(),
+            loaded_from: 0,
+        }
+    }
+}
+
+impl<S: State> States<S> {
+    pub(crate) fn touch(&mut self, key: &str, committed: &dyn Lookup) -> &mut S {
+        let index = match self.by_key.get(key) {
+            Some(&index) => index,
+            None => self.load(key, committed),
+        };
+        if !self.touched.contains(&index) {
+            self.touched.push(index);
+        }
+        &mut self.entries[index].state
+    }
+
+    fn load(&mut self, key: &str, committed: &dyn Lookup) -> usize {
+        let state = committed.get(key).map_or_else(S::default, |bytes| {
+            S::decode(bytes).expect("the store holds only what this task encoded, or decoded when it was restored")
+        });
+        let key: Arc<str> = key.into();
+        let deadline = state.next_deadline();
+        let index = self.entries.len();
+        if let Some(deadline) = deadline {
+            self.deadlines.insert((deadline, index));
+        }
+        self.by_key.insert(key.clone(), index);
+        self.entries.push(Entry { key, state, committed_deadline: deadline, deadline });
+        index
+    }
+
+    fn begin_input(&mut self) {
+        self.touched.clear();
+        self.loaded_from = self.entries.len();
+    }
+
+    fn end_input(&mut self) {
+        for &index in &self.touched {
+            let entry = &mut self.entries[index];
+            let deadline = entry.state.next_deadline();
+            if deadline != entry.deadline {
+                if let Some(before) = entry.deadline {
+                    self.deadlines.remove(&(before, index));
+                }
+                if let Some(now) = deadline {
+                    self.deadlines.insert((now, index));
+                }
+                entry.deadline = deadline;
+            }
+        }
+    }
+
+    /// Forgets the states that the input loaded; true if it touched others too, which cannot be undone.
+    fn take_back_input(&mut self) -> bool {
+        for entry in self.entries.drain(self.loaded_from..) {
+            self.by_key.remove(&entry.key);
+        }
+        let kept = self.loaded_from;
+        self.deadlines.retain(|&(_, index)| index < kept);
+        self.touched.iter().any(|&index| index < kept)
+    }
+}
+
+impl<S> States<S> {
+    fn clear(&mut self) {
+        self.entries.clear();
+        self.by_key.clear();
+        self.deadlines.clear();
+        self.touched.clear();
+        self.loaded_from = 0;
+    }
+}
+
+impl<P: Processor, B: StateStore> fmt::Debug for Task<P, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Task")
+            .field("service", &self.topology.service)
+            .field("keys", &self.store.len())
+            .field("touched", &self.overlay.entries.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,19 @@
+//! What stands on the log: the events as protobuf, the catalogue of topics, and which partition a key belongs to.
+//!
+//! The messages in [`v1`] are generated from `proto/`. [`meta`] turns their common head into typed values; [`topic`]
+//! says which message stands on which topic.
+
+pub mod meta;
+pub mod partition;
+pub mod signal;
+pub mod topic;
+
+/// The messages of `proto/tasuki/v1`.
+#[allow(missing_docs, reason = "generated; documented in proto/")]
+pub mod v1 {
+    include!(concat!(env!("OUT_DIR"), "/tasuki.v1.rs"));
+}
+
+pub use meta::{Head, InvalidHead};
+pub use partition::{Partition, PartitionCount};
+pub use topic::Topic;
