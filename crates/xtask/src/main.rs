@@ -1,1 +1,43 @@
-fn main() {}
+//! What developers and CI run: `cargo xtask ci`, `cargo xtask audit`, `cargo xtask bench`.
+
+mod audit;
+mod bench;
+mod ci;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The chores of this workspace.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Debug, Subcommand)]
+enum Chore {
+    /// Everything that CI checks, in CI's order; `deploy/test` calls it after its set-up.
+    Ci(ci::Options),
+    /// What takes too long for CI: licences, bans and sources of dependencies, and dependencies nobody uses.
+    Audit,
+    /// Measures the running system and writes the figures as a table.
+    Bench(bench::Options),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().chore {
+        Chore::Ci(options) => ci::run(&options),
+        Chore::Audit => audit::run(),
+        Chore::Bench(options) => bench::run(&options),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

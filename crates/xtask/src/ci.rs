@@ -1,0 +1,61 @@
+//! What CI checks.
+
+use anyhow::bail;
+use clap::Args;
+
+use crate::run::Step;
+
+/// Crates that must compile alone, without the clock and random features that a workspace build would switch on for them.
+const PURE: [&str; 8] = [
+    "tasuki-domain",
+    "tasuki-wire",
+    "tasuki-playbook",
+    "tasuki-stream",
+    "tasuki-identity",
+    "tasuki-scoring",
+    "tasuki-qualification",
+    "tasuki-handoff",
+];
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Only the steps whose name contains one of these.
+    steps: Vec<String>,
+    /// Name the steps and do nothing.
+    #[arg(long)]
+    list: bool,
+}
+
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    let wanted = |step: &Step| options.steps.is_empty() || options.steps.iter().any(|part| step.name().contains(part.as_str()));
+    let steps: Vec<Step> = steps().into_iter().filter(wanted).collect();
+    if steps.is_empty() {
+        bail!("no step is called so; `cargo xtask ci --list` names them");
+    }
+    for step in steps {
+        if options.list {
+            println!("{}", step.name());
+        } else {
+            step.run()?;
+        }
+    }
+    Ok(())
+}
+
+fn steps() -> Vec<Step> {
+    let mut purity = vec!["check", "--locked"];
+    for name in PURE {
+        purity.extend(["--package", name]);
+    }
+    vec![
+        Step::cargo("format", &["fmt", "--all", "--check"]),
+        Step::program("history", "tests/history", &[]),
+        Step::cargo("purity", &purity),
+        Step::cargo("clippy", &["clippy", "--locked", "--workspace", "--all-targets", "--", "--deny", "warnings"]),
+        Step::cargo("rustdoc", &["doc", "--locked", "--workspace", "--no-deps"]).with("RUSTDOCFLAGS", "--deny warnings"),
+        Step::cargo("tests", &["test", "--locked", "--workspace", "--exclude", "tasuki-tests"]),
+        Step::cargo("release build", &["build", "--locked", "--release", "--package", "tasuki"]),
+        // One after another: each starts brokers, databases and browsers of its own.
+        Step::cargo("end to end", &["test", "--locked", "--package", "tasuki-tests", "--", "--test-threads=1"]),
+    ]
+}
