@@ -11,11 +11,13 @@ pub mod log;
 pub mod memory;
 
 mod continuity;
+mod dead_letter;
 mod processor;
 mod store;
 mod task;
 
 pub use continuity::{Admission, admit};
+pub use dead_letter::dead_letter;
 pub use processor::{Context, Due, Emitted, Input, Poison, Processor, State, StateError, Topology};
 pub use store::{Lookup, MemoryStore, StateStore};
 pub use task::{Change, Count, Rejected, Task};

@@ -65,20 +65,26 @@ impl Pipeline {
 
     /// Lets every processor work until nothing is left to do at the present instant.
     pub fn run(&mut self) {
-        loop {
-            let mut emitted = Vec::new();
-            for stage in &mut self.stages {
-                stage.step(&self.log, self.now, &mut emitted, &mut self.refused);
-            }
-            if emitted.is_empty() {
-                let idle = self.stages.iter().all(|stage| stage.idle(&self.log, self.now));
-                if idle {
-                    return;
-                }
-            }
-            for record in emitted {
-                self.publish(record);
-            }
+        while !self.step() {}
+    }
+
+    /// Lets every processor work on what is there now, not on what follows from it. Says whether nothing is left to do.
+    pub fn step(&mut self) -> bool {
+        let mut emitted = Vec::new();
+        for stage in &mut self.stages {
+            stage.step(&self.log, self.now, &mut emitted, &mut self.refused);
+        }
+        let quiet = emitted.is_empty();
+        for record in emitted {
+            self.publish(record);
+        }
+        quiet && self.stages.iter().all(|stage| stage.idle(&self.log, self.now))
+    }
+
+    /// Every processor begins again from its committed states and positions, as after a crash.
+    pub fn restart(&mut self) {
+        for stage in &mut self.stages {
+            stage.restart();
         }
     }
 
@@ -134,6 +140,7 @@ trait Stage: fmt::Debug + Send {
     fn idle(&self, log: &Log, now: Timestamp) -> bool;
     fn next_deadline(&self) -> Option<Timestamp>;
     fn states(&self) -> BTreeMap<String, Vec<u8>>;
+    fn restart(&mut self);
 }
 
 type Log = BTreeMap<(Topic, Partition), Vec<Record>>;
@@ -142,8 +149,9 @@ struct Running<P: Processor> {
     tasks: Vec<(Partition, Task<P>)>,
     /// The next offset to be read.
     positions: BTreeMap<(Topic, Partition), usize>,
-    /// Keys ever changed, for [`Pipeline::states`].
-    states: BTreeMap<String, Vec<u8>>,
+    /// What the state topic holds.
+    states: BTreeMap<(Partition, String), Vec<u8>>,
+    processor: Arc<P>,
     topology: Topology,
 }
 
@@ -152,7 +160,7 @@ impl<P: Processor> Running<P> {
         let processor = Arc::new(processor);
         let topology = processor.topology();
         let tasks = partitions.all().map(|partition| (partition, Task::new(Arc::clone(&processor)))).collect();
-        Self { tasks, positions: BTreeMap::new(), states: BTreeMap::new(), topology }
+        Self { tasks, positions: BTreeMap::new(), states: BTreeMap::new(), processor, topology }
     }
 }
 
@@ -165,6 +173,7 @@ impl<P: Processor> Stage for Running<P> {
     fn step(&mut self, log: &Log, now: Timestamp, emitted: &mut Vec<Emitted>, refused: &mut Vec<Refused>) {
         for (partition, task) in &mut self.tasks {
             task.fire_due(now, usize::MAX).expect("a processor under test moves its deadlines on");
+            commit(*partition, task, emitted, &mut self.states);
             for &topic in self.topology.inputs {
                 let at = self.positions.entry((topic, *partition)).or_default();
                 let Some(records) = log.get(&(topic, *partition)) else { continue };
@@ -184,11 +193,11 @@ impl<P: Processor> Stage for Running<P> {
                             poison: rejected.poison,
                         });
                     }
-                    commit(task, emitted, &mut self.states);
+                    commit(*partition, task, emitted, &mut self.states);
                 }
             }
             task.fire_due(now, usize::MAX).expect("a processor under test moves its deadlines on");
-            commit(task, emitted, &mut self.states);
+            commit(*partition, task, emitted, &mut self.states);
         }
     }
 
@@ -207,18 +216,33 @@ impl<P: Processor> Stage for Running<P> {
     }
 
     fn states(&self) -> BTreeMap<String, Vec<u8>> {
-        self.states.clone()
+        self.states.iter().map(|((_, key), bytes)| (key.clone(), bytes.clone())).collect()
+    }
+
+    fn restart(&mut self) {
+        for (partition, task) in &mut self.tasks {
+            *task = Task::new(Arc::clone(&self.processor));
+            let states = self.states.range((*partition, String::new())..).take_while(|((of, _), _)| of == partition);
+            for ((_, key), bytes) in states {
+                task.restore(key, Some(bytes)).expect("written by this processor");
+            }
+        }
     }
 }
 
-fn commit<P: Processor>(task: &mut Task<P>, emitted: &mut Vec<Emitted>, states: &mut BTreeMap<String, Vec<u8>>) {
+fn commit<P: Processor>(
+    partition: Partition,
+    task: &mut Task<P>,
+    emitted: &mut Vec<Emitted>,
+    states: &mut BTreeMap<(Partition, String), Vec<u8>>,
+) {
     emitted.extend(task.take_emitted());
     task.take_counted();
     let changes = task.changes();
     for change in &changes {
         match &change.value {
-            Some(bytes) => states.insert(change.key.to_string(), bytes.clone()),
-            None => states.remove(&*change.key),
+            Some(bytes) => states.insert((partition, change.key.to_string()), bytes.clone()),
+            None => states.remove(&(partition, change.key.to_string())),
         };
     }
     task.committed(changes);
