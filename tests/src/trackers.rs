@@ -1,0 +1,76 @@
+//! The real tracker packages, as `deploy/setup test` installed them.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, bail};
+use serde_json::Value;
+
+use crate::{Tasuki, top};
+
+fn installed() -> PathBuf {
+    top().join("target/trackers")
+}
+
+fn run(mut command: Command) -> anyhow::Result<String> {
+    let output = command
+        .current_dir(installed())
+        .output()
+        .with_context(|| format!("cannot run {:?}; deploy/setup test installs it", command.get_program()))?;
+    if !output.status.success() {
+        bail!("{:?} failed: {}", command.get_program(), String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+fn node(script: &str, arguments: &[&str]) -> anyhow::Result<String> {
+    let mut command = Command::new("node");
+    command.arg(top().join("tests/trackers").join(script)).args(arguments);
+    run(command)
+}
+
+fn python(script: &str, arguments: &[&str]) -> anyhow::Result<String> {
+    let mut command = Command::new(installed().join("venv/bin/python"));
+    command.arg(top().join("tests/trackers").join(script)).args(arguments);
+    run(command)
+}
+
+/// A person's way on a website by `@segment/analytics-node`: two anonymous page views, identify, a demo request.
+///
+/// # Errors
+///
+/// If the package reports an event as lost.
+pub fn segment_visit(tasuki: &Tasuki, person: &str) -> anyhow::Result<()> {
+    let (visitor, email) = (format!("visitor-{person}"), format!("{person}@acme.example"));
+    node("segment.mjs", &[tasuki.told("ingest"), tasuki.told("write_key"), &visitor, person, &email]).map(drop)
+}
+
+/// Page views by `snowplow-tracker`.
+///
+/// # Errors
+///
+/// If the package reports an event as lost.
+pub fn snowplow_pages(tasuki: &Tasuki, person: &str, count: u32) -> anyhow::Result<()> {
+    let address = tasuki.told("ingest").trim_start_matches("http://").to_owned();
+    python("snowplow.py", &[&address, person, &count.to_string()]).map(drop)
+}
+
+/// The first record of a lead on the public contract, read by `kafka-python`.
+///
+/// # Errors
+///
+/// If there is none in 20 s.
+pub fn contract_record(tasuki: &Tasuki, lead: &str) -> anyhow::Result<Value> {
+    Ok(serde_json::from_str(&python("contract.py", &[tasuki.told("bootstrap_servers"), lead, "20"])?)?)
+}
+
+/// A rep's way through the console in Chromium; leaves screenshots in the folder.
+///
+/// # Errors
+///
+/// If a page does not show what is needed to go on.
+pub fn console_visit(tasuki: &Tasuki, email: &str, screenshots: &Path) -> anyhow::Result<Value> {
+    let folder = screenshots.to_string_lossy();
+    let seen = node("console.mjs", &[tasuki.told("console"), tasuki.told("api_token"), email, &folder])?;
+    Ok(serde_json::from_str(&seen)?)
+}
