@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tasuki_domain::Timestamp;
 use tasuki_wire::{Partition, PartitionCount, Topic};
 
-use crate::{Emitted, Input, Poison, Processor, Task, Topology};
+use crate::{Emitted, Input, Poison, Processor, Task, Topology, dead_letter};
 
 /// One record of the log in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,6 +102,11 @@ impl Pipeline {
         self.run();
     }
 
+    /// Sets the clock, without work; never back.
+    pub fn set_now(&mut self, instant: Timestamp) {
+        self.now = self.now.max(instant);
+    }
+
     /// Everything on a topic, partition by partition.
     pub fn records(&self, topic: Topic) -> impl Iterator<Item = &Record> {
         self.log.range((topic, Partition::new(0))..=(topic, Partition::new(u16::MAX))).flat_map(|(_, records)| records)
@@ -185,6 +190,7 @@ impl<P: Processor> Stage for Running<P> {
                     if let Err(rejected) = task.apply(&input) {
                         assert!(!rejected.overlay_lost, "one commit per record: nothing to lose");
                         let service = self.topology.service;
+                        emitted.push(dead_letter(service, &input, &rejected.poison, now));
                         refused.push(Refused {
                             service,
                             topic,

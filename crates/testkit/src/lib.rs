@@ -1,1 +1,4 @@
-//!
+//! What the tests of all crates share.
+
+pub mod contract;
+pub mod eventually;

@@ -34,8 +34,11 @@ impl PartitionCount {
     pub const DEFAULT: Self = Self(NonZeroU16::new(16).expect("16 is not zero"));
 
     /// So many partitions; `None` for 0.
-    pub fn new(count: u16) -> Option<Self> {
-        NonZeroU16::new(count).map(Self)
+    pub const fn new(count: u16) -> Option<Self> {
+        match NonZeroU16::new(count) {
+            Some(count) => Some(Self(count)),
+            None => None,
+        }
     }
 
     /// As a plain number.
