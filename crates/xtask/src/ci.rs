@@ -27,7 +27,8 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let wanted = |step: &Step| options.steps.is_empty() || options.steps.iter().any(|part| step.name().contains(part.as_str()));
+    let wanted =
+        |step: &Step| options.steps.is_empty() || options.steps.iter().any(|part| step.name().contains(part.as_str()));
     let steps: Vec<Step> = steps().into_iter().filter(wanted).collect();
     if steps.is_empty() {
         bail!("no step is called so; `cargo xtask ci --list` names them");
@@ -52,7 +53,8 @@ fn steps() -> Vec<Step> {
         Step::program("history", "tests/history", &[]),
         Step::cargo("purity", &purity),
         Step::cargo("clippy", &["clippy", "--locked", "--workspace", "--all-targets", "--", "--deny", "warnings"]),
-        Step::cargo("rustdoc", &["doc", "--locked", "--workspace", "--no-deps"]).with("RUSTDOCFLAGS", "--deny warnings"),
+        Step::cargo("rustdoc", &["doc", "--locked", "--workspace", "--no-deps"])
+            .with("RUSTDOCFLAGS", "--deny warnings"),
         Step::cargo("tests", &["test", "--locked", "--workspace", "--exclude", "tasuki-tests"]),
         Step::cargo("release build", &["build", "--locked", "--release", "--package", "tasuki"]),
         // One after another: each starts brokers, databases and browsers of its own.
