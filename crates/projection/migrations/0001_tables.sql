@@ -6,7 +6,8 @@
 -- production, another one when it rebuilds beside the tables in use. Readers write `tasuki.lead_current`.
 --
 -- Text is never null where empty says the same; instants are null where there is none. Every number that counts
--- something unsigned is a bigint, so that no value of the log is out of range. Points are thousandths ("_mp").
+-- something unsigned is a bigint, so that no value of the log is out of range. Points are thousandths ("_mp"). Text that
+-- stands in an index is cut after 200 characters, since Postgres refuses longer keys; `lead_profile` has it whole.
 
 -- One row per lead: what lists and heads of pages show. `where active` in every list: a lead whose behavior events
 -- were all retracted (they are somebody else's after all) keeps its row, its trail and its decisions, and is not a lead.
@@ -47,7 +48,7 @@ create table lead_current (
     -- 0 before the first qualification.
     cycle                  bigint      not null,
 
-    -- The handoff of that cycle: a copy of its row in `handoffs`; empty and null before the first.
+    -- The lead's latest handoff: a copy of its row in `handoffs`; empty and null before the first.
     handoff_id             uuid,
     handoff_state          text        not null,
     route                  text        not null,
@@ -87,12 +88,12 @@ create index lead_current_by_company on lead_current (lower(company) text_patter
 create table lead_profile (
     lead_id        uuid  primary key,
     -- {"email", "account_id", "attributes": {"title": {"value", "source", "occurred_at"}}}
-    profile        jsonb not null,
+    profile        jsonb not null default '{}',
     -- [{"axis": "fit"|"engagement", "rule", "points_mp", "raw_mp", "matches",
     --   "evidence": [{"behavior_id", "occurred_at", "what", "points_mp"}]}], in the order of the score.
-    contributions  jsonb not null,
+    contributions  jsonb not null default '[]',
     -- {"name": number}
-    facts          jsonb not null
+    facts          jsonb not null default '{}'
 );
 
 -- One row per behavior event ever attributed to a lead. Show `where not retracted`, newest first by (occurred_at, event_id).

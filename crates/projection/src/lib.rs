@@ -1,1 +1,21 @@
+//! The projection: what stands on the log, as tables in Postgres that the console reads.
 //!
+//! [`Projection::run`] reads the topics `activity`, `scores`, `qualification`, `handoff` and `dead-letters`, folds each
+//! batch in memory and writes it in one transaction with the watermark of what has been read. It is the only writer of
+//! the tables, which `migrations/` explains; nothing reads them back into the pipeline.
+
+mod dump;
+mod fold;
+mod json;
+mod lead;
+mod metrics;
+mod projection;
+mod record;
+mod rows;
+mod schema;
+mod table;
+mod text;
+mod writer;
+
+pub use projection::{Projection, RunError};
+pub use schema::{InvalidSchema, PrepareError, Schema};

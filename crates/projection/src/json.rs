@@ -1,0 +1,180 @@
+//! Parts of events as JSON columns. Instants as ISO 8601 in UTC; `null` where there is none.
+
+use serde_json::{Map, Value, json};
+use tasuki_domain::{Stage, Timestamp};
+use tasuki_wire::v1;
+use tasuki_wire::v1::{handoff_record, qualification_record};
+
+use crate::text::{clean, optional};
+
+/// `lead_profile.profile`.
+pub(crate) fn profile(profile: &v1::Profile) -> Value {
+    let attributes: Map<_, _> = profile
+        .attributes
+        .iter()
+        .map(|(name, attribute)| {
+            let value = json!({
+                "value": clean(&attribute.value),
+                "source": clean(&attribute.source),
+                "occurred_at": instant(attribute.occurred_at_ms),
+            });
+            (clean(name), value)
+        })
+        .collect();
+    json!({ "email": clean(&profile.email), "account_id": clean(&profile.account_id), "attributes": attributes })
+}
+
+/// `lead_profile.contributions`.
+pub(crate) fn contributions(scored: &v1::LeadScored) -> Value {
+    scored.contributions.iter().map(contribution).collect()
+}
+
+/// `lead_profile.facts`.
+pub(crate) fn facts(scored: &v1::LeadScored) -> Value {
+    Value::Object(scored.facts.iter().map(|fact| (clean(&fact.name), json!(fact.value))).collect())
+}
+
+fn contribution(contribution: &v1::Contribution) -> Value {
+    let evidence: Value = contribution
+        .evidence
+        .iter()
+        .map(|evidence| {
+            json!({
+                "behavior_id": id(&evidence.behavior_id),
+                "occurred_at": instant(evidence.occurred_at_ms),
+                "what": clean(&evidence.what),
+                "points_mp": evidence.points_mp,
+            })
+        })
+        .collect();
+    json!({
+        "axis": match contribution.axis() {
+            v1::Axis::Unspecified => "",
+            v1::Axis::Fit => "fit",
+            v1::Axis::Engagement => "engagement",
+        },
+        "rule": clean(&contribution.rule),
+        "points_mp": contribution.points_mp,
+        "raw_mp": contribution.raw_mp,
+        "matches": contribution.matches,
+        "evidence": evidence,
+    })
+}
+
+/// The whole score, as a decision saw it.
+fn score(scored: &v1::LeadScored) -> Value {
+    json!({
+        "playbook_version": scored.playbook_version,
+        "as_of": instant(scored.as_of_ms),
+        "engagement_mp": scored.engagement_mp,
+        "fit_mp": scored.fit_mp,
+        "grade": clean(&scored.grade),
+        "contributions": contributions(scored),
+        "facts": facts(scored),
+        "next_change_at": optional_instant(scored.next_change_at_ms),
+        "profile": scored.profile.as_ref().map(profile),
+        "signals": scored.signals,
+        "because": match scored.because() {
+            v1::ScoredBecause::Unspecified => "",
+            v1::ScoredBecause::Activity => "activity",
+            v1::ScoredBecause::Profile => "profile",
+            v1::ScoredBecause::Retraction => "retraction",
+            v1::ScoredBecause::Time => "time",
+            v1::ScoredBecause::Playbook => "playbook",
+        },
+    })
+}
+
+/// `lead_decisions.detail` of a decision of marketing.
+pub(crate) fn qualification(event: &qualification_record::Event) -> Value {
+    use qualification_record::Event;
+    match event {
+        Event::Qualified(event) => json!({
+            "condition": clean(&event.condition),
+            "urgency": clean(&event.urgency),
+            "pool": clean(&event.pool),
+            "seen": event.seen.as_ref().map(score),
+        }),
+        Event::Recycled(event) => {
+            json!({ "reason": clean(&event.reason), "not_before": optional_instant(event.not_before_ms) })
+        }
+        Event::Disqualified(event) => json!({ "reason": clean(&event.reason) }),
+        Event::StageChanged(event) => json!({
+            "from": event.from().known().map(Stage::name),
+            "to": event.to().known().map(Stage::name),
+        }),
+    }
+}
+
+/// `lead_decisions.detail` of what happened to a handoff.
+pub(crate) fn handoff(event: &handoff_record::Event) -> Value {
+    use handoff_record::Event;
+    match event {
+        Event::Assigned(event) => json!({
+            "owner": event.owner.as_ref().map(|rep| {
+                json!({ "id": clean(&rep.id), "name": clean(&rep.name), "email": clean(&rep.email) })
+            }),
+            "pool": clean(&event.pool),
+            "reason": clean(&event.reason),
+            "accept_by": optional_instant(event.accept_by_ms),
+        }),
+        Event::Overdue(event) => {
+            json!({ "due_at": instant(event.due_at_ms), "fired_at": instant(event.fired_at_ms) })
+        }
+        Event::Accepted(event) => json!({ "by": clean(&event.by) }),
+        Event::Rejected(event) => json!({
+            "by": clean(&event.by),
+            "reason": reject_reason(event.reason()),
+            "note": clean(&event.note),
+        }),
+        Event::Refused(event) => json!({
+            "command_id": id(&event.command_id),
+            "by": clean(&event.by),
+            "reason": clean(&event.reason),
+        }),
+    }
+}
+
+/// Why sales refused a lead, as it stands in tables and in the API.
+pub(crate) fn reject_reason(reason: v1::RejectReason) -> &'static str {
+    match reason {
+        v1::RejectReason::Unspecified => "",
+        v1::RejectReason::Timing => "timing",
+        v1::RejectReason::NoBudget => "no-budget",
+        v1::RejectReason::NoAuthority => "no-authority",
+        v1::RejectReason::NoNeed => "no-need",
+        v1::RejectReason::Unreachable => "unreachable",
+        v1::RejectReason::BadData => "bad-data",
+        v1::RejectReason::Duplicate => "duplicate",
+        v1::RejectReason::Competitor => "competitor",
+        v1::RejectReason::NotAFit => "not-a-fit",
+    }
+}
+
+/// `dead_letters.http`.
+pub(crate) fn http_place(place: &v1::HttpPlace) -> Value {
+    json!({
+        "source": clean(&place.source),
+        "protocol": clean(&place.protocol),
+        "method": clean(&place.method),
+        "target": clean(&place.target),
+        "content_type": clean(&place.content_type),
+        "pointer": clean(&place.pointer),
+        "item": place.item,
+        "request_id": id(&place.request_id),
+        "repairs": place.repairs.iter().map(|repair| clean(repair)).collect::<Value>(),
+    })
+}
+
+fn instant(millis: i64) -> String {
+    Timestamp::from_millis(millis).to_string()
+}
+
+fn optional_instant(millis: i64) -> Option<String> {
+    optional(millis).map(|instant| instant.to_string())
+}
+
+/// An id as text; `null` if the bytes are none.
+fn id(bytes: &[u8]) -> Option<String> {
+    sqlx::types::Uuid::from_slice(bytes).ok().map(|id| id.to_string())
+}

@@ -1,0 +1,244 @@
+//! Records of the log, read and checked.
+
+use prost::Message;
+use sqlx::types::Json;
+use tasuki_domain::{Cycle, EventId, HandoffId, LeadId};
+use tasuki_stream::Poison;
+use tasuki_stream::log::LogRecord;
+use tasuki_wire::v1::{self, activity_record, dead_letter, handoff_record, qualification_record, score_record};
+use tasuki_wire::{Head, Topic};
+
+use crate::json;
+use crate::rows::Letter;
+use crate::table::At;
+use crate::text::{clean, indexed};
+
+/// The topics that are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Source {
+    Activity,
+    Scores,
+    Qualification,
+    Handoff,
+    DeadLetters,
+}
+
+impl Source {
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Activity, Self::Scores, Self::Qualification, Self::Handoff, Self::DeadLetters];
+
+    pub(crate) const fn topic(self) -> Topic {
+        match self {
+            Self::Activity => Topic::Activity,
+            Self::Scores => Topic::Scores,
+            Self::Qualification => Topic::Qualification,
+            Self::Handoff => Topic::Handoff,
+            Self::DeadLetters => Topic::DeadLetters,
+        }
+    }
+
+    pub(crate) fn of(topic: Topic) -> Option<Self> {
+        Self::ALL.into_iter().find(|source| source.topic() == topic)
+    }
+
+    pub(crate) const fn name(self) -> &'static str {
+        self.topic().name()
+    }
+}
+
+/// Something about one lead.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) source: Source,
+    pub(crate) lead: LeadId,
+    pub(crate) head: Head,
+    pub(crate) content: Content,
+}
+
+/// What it says.
+#[derive(Debug)]
+pub(crate) enum Content {
+    Attributed(Box<Attributed>),
+    Retracted(EventId),
+    Profile(Box<v1::Profile>),
+    Scored(Box<v1::LeadScored>),
+    Qualification(Box<qualification_record::Event>),
+    Handoff(Cycle, Box<handoff_record::Event>),
+    /// Head and version are good, the rest cannot be read: only the version counts.
+    Unreadable,
+}
+
+/// A behavior event with its head read.
+#[derive(Debug)]
+pub(crate) struct Attributed {
+    pub(crate) behavior: v1::BehaviorRecord,
+    pub(crate) head: Head,
+    pub(crate) via: String,
+}
+
+/// What a batch of records comes to, in the order of the log.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) letters: Vec<Letter>,
+    /// Topics of the records that could not be read.
+    pub(crate) unreadable: Vec<Topic>,
+}
+
+impl Batch {
+    /// Reads one record. One that cannot be read becomes a dead letter of the projection's own.
+    pub(crate) fn push(&mut self, record: &LogRecord) {
+        let read = match Source::of(record.topic) {
+            None => Err(Poison::new("unexpected-topic", "the projection does not read this topic")),
+            Some(Source::DeadLetters) => dead_letter(&record.payload).map(|letter| self.letters.push(letter)),
+            Some(source) => self.push_entry(source, &record.payload),
+        };
+        if let Err(poison) = read {
+            self.unreadable.push(record.topic);
+            self.letters.push(letter_of_ours(record, &poison));
+        }
+    }
+
+    fn push_entry(&mut self, source: Source, payload: &[u8]) -> Result<(), Poison> {
+        let (meta, content) = match source {
+            Source::Activity => activity(payload)?,
+            Source::Scores => scores(payload)?,
+            Source::Qualification => qualification(payload)?,
+            Source::Handoff | Source::DeadLetters => handoff(payload)?,
+        };
+        let (head, lead) = Head::read_with_lead(meta.as_ref())?;
+        if head.version.get() == 0 {
+            return Err(Poison::new("no-version", "meta.version is 0; expected 1, 2, 3 ..."));
+        }
+        let (content, poison) = match content {
+            Ok(content) => (content, None),
+            Err(poison) => (Content::Unreadable, Some(poison)),
+        };
+        self.entries.push(Entry { source, lead, head, content });
+        poison.map_or(Ok(()), Err)
+    }
+}
+
+/// A record's head, and its content if that can be read too.
+type Parts = (Option<v1::Meta>, Result<Content, Poison>);
+
+fn activity(payload: &[u8]) -> Result<Parts, Poison> {
+    let record: v1::ActivityRecord = decode(payload)?;
+    let content = match record.event {
+        None => Err(unknown_event()),
+        Some(activity_record::Event::Attributed(event)) => attributed(event),
+        Some(activity_record::Event::Retracted(event)) => EventId::from_slice(&event.behavior_id)
+            .map(Content::Retracted)
+            .map_err(|error| Poison::new("invalid-id", format!("behavior_id: {error}"))),
+        Some(activity_record::Event::ProfileChanged(event)) => {
+            Ok(Content::Profile(Box::new(event.profile.unwrap_or_default())))
+        }
+    };
+    Ok((record.meta, content))
+}
+
+fn attributed(event: v1::BehaviorAttributed) -> Result<Content, Poison> {
+    let behavior = event.behavior.ok_or_else(|| Poison::new("no-behavior", "behavior is missing"))?;
+    let head = Head::read(behavior.meta.as_ref())?;
+    Ok(Content::Attributed(Box::new(Attributed { behavior, head, via: event.via })))
+}
+
+fn scores(payload: &[u8]) -> Result<Parts, Poison> {
+    let record: v1::ScoreRecord = decode(payload)?;
+    let content = record.event.map(|score_record::Event::Scored(scored)| Content::Scored(Box::new(scored)));
+    Ok((record.meta, content.ok_or_else(unknown_event)))
+}
+
+fn qualification(payload: &[u8]) -> Result<Parts, Poison> {
+    let record: v1::QualificationRecord = decode(payload)?;
+    let content = record.event.map(|event| Content::Qualification(Box::new(event)));
+    Ok((record.meta, content.ok_or_else(unknown_event)))
+}
+
+fn handoff(payload: &[u8]) -> Result<Parts, Poison> {
+    let record: v1::HandoffRecord = decode(payload)?;
+    let cycle = Cycle::new(record.cycle);
+    let content = match record.event {
+        None => Err(unknown_event()),
+        // Feedback may name a handoff that never was.
+        Some(event @ handoff_record::Event::Refused(_)) => Ok(Content::Handoff(cycle, Box::new(event))),
+        Some(event) => {
+            let lead = record.meta.as_ref().and_then(|meta| LeadId::from_slice(&meta.lead_id).ok());
+            let expected = lead.map(|lead| HandoffId::of(lead, cycle));
+            if expected.is_none_or(|id| id.as_bytes().as_slice() == record.handoff_id) {
+                Ok(Content::Handoff(cycle, Box::new(event)))
+            } else {
+                Err(Poison::new("handoff-id", "handoff_id is not the one of this lead and cycle"))
+            }
+        }
+    };
+    Ok((record.meta, content))
+}
+
+fn decode<M: Message + Default>(payload: &[u8]) -> Result<M, Poison> {
+    M::decode(payload).map_err(|error| Poison::new("undecodable", error.to_string()))
+}
+
+fn unknown_event() -> Poison {
+    Poison::new("unknown-event", "the record holds no event that this release knows")
+}
+
+fn dead_letter(payload: &[u8]) -> Result<Letter, Poison> {
+    let letter: v1::DeadLetter = decode(payload)?;
+    let id = EventId::from_slice(&letter.id).map_err(|error| Poison::new("invalid-id", format!("id: {error}")))?;
+    let kind = match letter.kind() {
+        v1::DeadLetterKind::Unspecified => "",
+        v1::DeadLetterKind::Size => "size",
+        v1::DeadLetterKind::Format => "format",
+        v1::DeadLetterKind::Protocol => "protocol",
+        v1::DeadLetterKind::Schema => "schema",
+        v1::DeadLetterKind::Auth => "auth",
+        v1::DeadLetterKind::Policy => "policy",
+        v1::DeadLetterKind::Poison => "poison",
+    };
+    let mut row = Letter {
+        id: id.uuid(),
+        service: indexed(&letter.service),
+        kind: kind.to_owned(),
+        code: indexed(&letter.code),
+        message: clean(&letter.message),
+        received_at: Some(At::new(tasuki_domain::Timestamp::from_millis(letter.received_at_ms))),
+        original: letter.original.to_vec(),
+        log_topic: None,
+        log_partition: None,
+        log_offset: None,
+        log_key: None,
+        http: None,
+    };
+    match letter.found_at {
+        None => {}
+        Some(dead_letter::FoundAt::Log(place)) => {
+            row.log_topic = Some(clean(&place.topic));
+            row.log_partition = Some(i32::try_from(place.partition).unwrap_or(i32::MAX));
+            row.log_offset = Some(place.offset);
+            row.log_key = Some(place.key);
+        }
+        Some(dead_letter::FoundAt::Http(place)) => row.http = Some(Json(json::http_place(&place))),
+    }
+    Ok(row)
+}
+
+/// The letter for a record that the projection cannot read. Its id is derived from the place, so that reading again
+/// makes the same one.
+fn letter_of_ours(record: &LogRecord, poison: &Poison) -> Letter {
+    let place = format!("{}/{}/{}", record.topic, record.partition, record.offset);
+    Letter {
+        id: EventId::reported("projection", &place).uuid(),
+        service: "projection".to_owned(),
+        kind: "poison".to_owned(),
+        code: poison.code.to_owned(),
+        message: clean(&poison.message),
+        received_at: None,
+        original: record.payload.clone(),
+        log_topic: Some(record.topic.name().to_owned()),
+        log_partition: Some(i32::from(record.partition.get())),
+        log_offset: Some(record.offset),
+        log_key: Some(record.key.clone()),
+        http: None,
+    }
+}
