@@ -1,3 +1,42 @@
 //! The playbook: the reviewed, versioned agreement between marketing and sales, as a file.
+//!
+//! [`Playbook::parse`] reads it and says everything that is wrong with it, each with its place. What it gives is ready
+//! for use: rules by kind of event, routes as checked CEL, and the list of facts that scoring has to compute for them.
+//! [`schema`] describes the file for editors.
 
+mod condition;
+mod fault;
+mod file;
+mod kind;
+mod model;
+mod read;
 pub mod reps;
+mod value;
+
+use tasuki_domain::Millis;
+
+pub use condition::Condition;
+pub use fault::{Fault, Faults};
+pub use kind::{EventKind, RejectReason, Urgency};
+pub use model::{
+    Consequence, EMAIL_DOMAIN, Exclusion, FactQuery, FitRule, Grade, Grades, Playbook, Route, Rule, SignalFields,
+};
+pub use value::{Pattern, Phrase};
+
+/// How long a signal counts at all, whatever its half-life; no window of a route is longer.
+pub const KEPT_FOR: Millis = Millis::from_days(400);
+
+impl Playbook {
+    /// The text of the playbook that is used when no other is given.
+    pub const DEFAULT: &'static str = include_str!("default.toml");
+
+    /// [`Playbook::DEFAULT`], read. Its name is `built_in` since it is more than an empty value.
+    pub fn built_in() -> Self {
+        Self::parse(Self::DEFAULT).expect("a test reads the default playbook")
+    }
+}
+
+/// The JSON Schema of the file, for editors that complete and check it.
+pub fn schema() -> schemars::Schema {
+    schemars::schema_for!(file::File)
+}

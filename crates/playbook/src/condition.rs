@@ -1,0 +1,317 @@
+//! Conditions of routes: CEL over the two axes and over facts about signals.
+//!
+//! Only that part of CEL is allowed whose every result is known to be true or false, and of which can be said when
+//! time alone will change it. So a condition is checked when it is read, never fails when it is evaluated, and scoring
+//! knows which facts to compute and which lines of engagement matter.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use cel::common::ast::{CallExpr, Expr, LiteralValue, operators};
+use cel::common::types::CelDouble;
+use cel::{Env, IdedExpr, Program, Value};
+use tasuki_domain::Millipoints;
+
+use crate::fault::Reading;
+use crate::model::{FactQuery, facts};
+use crate::value::{Length, Points};
+
+/// A condition, ready to be evaluated.
+pub struct Condition {
+    text: String,
+    expression: IdedExpr,
+    /// The facts it asks for, as indices into those of the playbook.
+    facts: Vec<usize>,
+    env: Arc<Env>,
+}
+
+impl Condition {
+    /// As it is written in the playbook.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it holds. `facts` are those of the playbook ([`crate::Playbook::facts`]), in that order.
+    pub(crate) fn holds(&self, engagement: Millipoints, fit: Millipoints, facts: &[i64]) -> bool {
+        let mut context = cel::Context::with_env(Arc::clone(&self.env));
+        context.add_variable_from_value(ENGAGEMENT, as_points(engagement));
+        context.add_variable_from_value(FIT, as_points(fit));
+        for &index in &self.facts {
+            context.add_variable_from_value(variable(index), facts.get(index).copied().unwrap_or(0));
+        }
+        context.resolve(&self.expression) == Ok(Value::Bool(true))
+    }
+
+    pub(crate) fn facts(&self) -> &[usize] {
+        &self.facts
+    }
+}
+
+const ENGAGEMENT: &str = "engagement";
+const FIT: &str = "fit";
+const ALLOWED: &str = "allowed are `engagement` and `fit`, each compared with a number, and counts like \
+                       `signals.within(\"demo-request\", \"30d\")`, joined by &&, || and !";
+
+/// In points, for comparison with what a person wrote: a thousandth divided by a thousand is the very double that its
+/// decimal notation reads as.
+fn as_points(amount: Millipoints) -> f64 {
+    let whole = i32::try_from(amount.get()).unwrap_or(i32::MAX);
+    f64::from(whole) / 1_000.0
+}
+
+fn variable(fact: usize) -> String {
+    format!("fact_{fact}")
+}
+
+/// What conditions may refer to, and what they were found to need.
+pub(crate) struct Compiler<'r> {
+    pub(crate) env: Arc<Env>,
+    /// Names of the engagement rules, in their order.
+    pub(crate) rules: &'r [&'r str],
+    pub(crate) engagement_cap: Millipoints,
+    pub(crate) fit_cap: Millipoints,
+    pub(crate) facts: Vec<FactQuery>,
+    /// Amounts of engagement at which some condition turns.
+    pub(crate) boundaries: Vec<Millipoints>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Axis {
+    Engagement,
+    Fit,
+}
+
+/// What an expression gives.
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Truth,
+    Axis(Axis),
+    Count,
+    WholeNumber(i64),
+    Number(f64),
+}
+
+struct Problem {
+    /// Of the expression.
+    id: u64,
+    text: String,
+}
+
+impl Compiler<'_> {
+    /// Checks and compiles a condition; notes the faults, placed within `span` of the file.
+    pub(crate) fn compile(&mut self, reading: &mut Reading<'_>, span: &Range<usize>, text: &str) -> Option<Condition> {
+        let place = Place::of(reading.text, span, text);
+        let program = match Program::compile(text) {
+            Ok(program) => program,
+            Err(errors) => {
+                for error in errors.errors {
+                    reading.fault(&place.line_and_column(error.pos), format!("not a condition in CEL: {}", error.msg));
+                }
+                return None;
+            }
+        };
+        let mut expression = program.expression().clone();
+        let mut asked = Vec::new();
+        match self.check(&mut expression, &mut asked) {
+            Ok(Kind::Truth) => {
+                asked.sort_unstable();
+                asked.dedup();
+                Some(Condition { text: text.to_owned(), expression, facts: asked, env: Arc::clone(&self.env) })
+            }
+            Ok(Kind::Axis(_) | Kind::Count | Kind::WholeNumber(_) | Kind::Number(_)) => {
+                reading.fault(span, format!("the condition is neither true nor false; {ALLOWED}"));
+                None
+            }
+            Err(problem) => {
+                let offset = program.source_info().offset_for(problem.id).map_or(0, |(start, _)| start);
+                reading.fault(&place.character(offset), problem.text);
+                None
+            }
+        }
+    }
+
+    /// Says what an expression gives, and puts a variable in place of each fact.
+    fn check(&mut self, expression: &mut IdedExpr, asked: &mut Vec<usize>) -> Result<Kind, Problem> {
+        let id = expression.id;
+        let refuse = |text: String| Err(Problem { id, text });
+        let kind = match &mut expression.expr {
+            Expr::Literal(LiteralValue::Boolean(_)) => Kind::Truth,
+            Expr::Literal(LiteralValue::Int(number)) => Kind::WholeNumber(*number.inner()),
+            Expr::Literal(LiteralValue::Double(number)) => Kind::Number(*number.inner()),
+            Expr::Ident(name) if name == ENGAGEMENT => Kind::Axis(Axis::Engagement),
+            Expr::Ident(name) if name == FIT => Kind::Axis(Axis::Fit),
+            Expr::Ident(name) => return refuse(format!("`{name}` is not known here; {ALLOWED}")),
+            Expr::Call(call) if call.target.is_some() => {
+                let fact = self.fact(call).map_err(|text| Problem { id, text })?;
+                asked.push(fact);
+                expression.expr = Expr::Ident(variable(fact));
+                Kind::Count
+            }
+            Expr::Call(call) => match call.func_name.as_str() {
+                operators::LOGICAL_AND | operators::LOGICAL_OR | operators::LOGICAL_NOT => {
+                    for part in &mut call.args {
+                        let (id, kind) = (part.id, self.check(part, asked)?);
+                        if kind != Kind::Truth {
+                            return Err(Problem { id, text: format!("this is neither true nor false; {ALLOWED}") });
+                        }
+                    }
+                    Kind::Truth
+                }
+                operators::ADD => {
+                    for part in &mut call.args {
+                        let (id, kind) = (part.id, self.check(part, asked)?);
+                        if kind != Kind::Count {
+                            return Err(Problem { id, text: format!("only counts can be added; {ALLOWED}") });
+                        }
+                    }
+                    Kind::Count
+                }
+                _ => return self.comparison(id, call, asked),
+            },
+            Expr::Unspecified
+            | Expr::Comprehension(_)
+            | Expr::List(_)
+            | Expr::Literal(_)
+            | Expr::Map(_)
+            | Expr::Select(_)
+            | Expr::Struct(_) => return refuse(format!("this part of CEL is not used in playbooks; {ALLOWED}")),
+        };
+        Ok(kind)
+    }
+
+    fn comparison(&mut self, id: u64, call: &mut CallExpr, asked: &mut Vec<usize>) -> Result<Kind, Problem> {
+        let operator = call.func_name.clone();
+        let comparing = [
+            operators::GREATER_EQUALS,
+            operators::GREATER,
+            operators::LESS_EQUALS,
+            operators::LESS,
+            operators::EQUALS,
+            operators::NOT_EQUALS,
+        ];
+        let [left, right] = call.args.as_mut_slice() else {
+            return Err(Problem { id, text: format!("this part of CEL is not used in playbooks; {ALLOWED}") });
+        };
+        if !comparing.contains(&operator.as_str()) {
+            return Err(Problem { id, text: format!("this part of CEL is not used in playbooks; {ALLOWED}") });
+        }
+        let kinds = (self.check(left, asked)?, self.check(right, asked)?);
+        let (axis, literal, number) = match kinds {
+            (Kind::Count, Kind::Count | Kind::WholeNumber(_)) | (Kind::WholeNumber(_), Kind::Count) => {
+                return Ok(Kind::Truth);
+            }
+            (Kind::Axis(axis), Kind::WholeNumber(number)) => (axis, right, whole(number)),
+            (Kind::WholeNumber(number), Kind::Axis(axis)) => (axis, left, whole(number)),
+            (Kind::Axis(axis), Kind::Number(number)) => (axis, right, number),
+            (Kind::Number(number), Kind::Axis(axis)) => (axis, left, number),
+            (
+                Kind::Truth | Kind::Axis(_) | Kind::Count | Kind::WholeNumber(_) | Kind::Number(_),
+                Kind::Truth | Kind::Axis(_) | Kind::Count | Kind::WholeNumber(_) | Kind::Number(_),
+            ) => return Err(Problem { id, text: format!("these two cannot be compared; {ALLOWED}") }),
+        };
+        let at = self.threshold(axis, number).map_err(|text| Problem { id: literal.id, text })?;
+        // The axes are doubles in CEL, so what they are compared with is one, too.
+        literal.expr = Expr::Literal(LiteralValue::Double(CelDouble::from(number)));
+        if axis == Axis::Engagement {
+            // A condition turns at the number, or right above it: `>` 60 begins to hold at 60.001.
+            self.boundaries.push(at);
+            self.boundaries.push(at + Millipoints::new(1));
+        }
+        Ok(Kind::Truth)
+    }
+
+    fn threshold(&self, axis: Axis, number: f64) -> Result<Millipoints, String> {
+        let cap = match axis {
+            Axis::Engagement => self.engagement_cap,
+            Axis::Fit => self.fit_cap,
+        };
+        let at = Points::from_f64(number).map(|points| points.0);
+        at.filter(|at| (Millipoints::ZERO..=cap).contains(at))
+            .ok_or_else(|| format!("out of reach: the axis goes from 0 to {cap}, in thousandths of a point"))
+    }
+
+    /// The fact that a call asks for.
+    fn fact(&mut self, call: &CallExpr) -> Result<usize, String> {
+        let on_signals = call.target.as_ref().is_some_and(|target| target.expr == Expr::Ident("signals".to_owned()));
+        let [rule, window] = call.args.as_slice() else { return Err(format!("no such function; {ALLOWED}")) };
+        if !on_signals || call.func_name != "within" {
+            return Err(format!("no such function; {ALLOWED}"));
+        }
+        let (Some(rule), Some(window)) = (string(rule), string(window)) else {
+            return Err(format!("`signals.within` wants a rule and a length of time as texts; {ALLOWED}"));
+        };
+        let Some(index) = self.rules.iter().position(|name| *name == rule) else {
+            let known = self.rules.join(", ");
+            return Err(format!("no engagement rule is named \"{rule}\"; there are {known}"));
+        };
+        let window = Length::parse(window).map_err(|error| error.to_string())?;
+        if window.0 > crate::KEPT_FOR {
+            return Err(format!("signals are kept for {}; no window is longer", Length(crate::KEPT_FOR)));
+        }
+        let query = FactQuery { name: facts::within(rule, window), rule: index, window: window.0 };
+        let known = self.facts.iter().position(|fact| *fact == query);
+        Ok(known.unwrap_or_else(|| {
+            self.facts.push(query);
+            self.facts.len() - 1
+        }))
+    }
+}
+
+impl fmt::Debug for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Condition").field(&self.text).finish()
+    }
+}
+
+fn whole(number: i64) -> f64 {
+    // Beyond 32 bits it is out of every axis' reach, and stays so.
+    f64::from(i32::try_from(number).unwrap_or(i32::MAX))
+}
+
+fn string(expression: &IdedExpr) -> Option<&str> {
+    match &expression.expr {
+        Expr::Literal(LiteralValue::String(text)) => Some(text.inner()),
+        Expr::Literal(_)
+        | Expr::Unspecified
+        | Expr::Call(_)
+        | Expr::Comprehension(_)
+        | Expr::Ident(_)
+        | Expr::List(_)
+        | Expr::Map(_)
+        | Expr::Select(_)
+        | Expr::Struct(_) => None,
+    }
+}
+
+/// Where the text of a condition stands in the file.
+struct Place<'t> {
+    /// The file's offset of the text's first byte; that of the quote where the text has escapes.
+    start: usize,
+    /// The text, if it stands in the file as it is.
+    text: &'t str,
+}
+
+impl<'t> Place<'t> {
+    fn of(file: &'t str, span: &Range<usize>, text: &'t str) -> Self {
+        match file.get(span.clone()).and_then(|written| written.find(text)) {
+            Some(at) => Self { start: span.start + at, text },
+            None => Self { start: span.start, text: "" },
+        }
+    }
+
+    /// Of the character with this number, counted from 0.
+    fn character(&self, number: u32) -> Range<usize> {
+        let number = usize::try_from(number).unwrap_or(0);
+        let at = self.text.char_indices().nth(number).map_or(0, |(at, _)| at);
+        self.start + at..self.start + at
+    }
+
+    /// Of a line and column as the CEL parser counts them, from 1.
+    fn line_and_column(&self, (line, column): (isize, isize)) -> Range<usize> {
+        let before = usize::try_from(line - 1).unwrap_or(0);
+        let lines = self.text.split_inclusive('\n').take(before).map(|line| line.chars().count());
+        let character = lines.sum::<usize>() + usize::try_from(column - 1).unwrap_or(0);
+        self.character(u32::try_from(character).unwrap_or(0))
+    }
+}

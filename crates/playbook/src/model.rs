@@ -1,0 +1,332 @@
+//! The playbook as it is used: checked, with its rules in the order in which they are looked up.
+
+use std::fmt;
+
+use tasuki_domain::{Millipoints, Millis, PlaybookVersion};
+
+use crate::condition::Condition;
+use crate::kind::{EventKind, RejectReason, Urgency};
+use crate::value::{Pattern, Phrase};
+
+/// The agreement between marketing and sales, ready for use.
+#[derive(Debug)]
+pub struct Playbook {
+    pub(crate) name: String,
+    pub(crate) version: PlaybookVersion,
+    pub(crate) rules: Vec<Rule>,
+    /// For each code of an event kind, its rules.
+    pub(crate) by_kind: Vec<Vec<usize>>,
+    pub(crate) engagement_cap: Millipoints,
+    pub(crate) fit_rules: Vec<FitRule>,
+    pub(crate) fit_cap: Millipoints,
+    pub(crate) grades: Grades,
+    pub(crate) facts: Vec<FactQuery>,
+    pub(crate) boundaries: Vec<Millipoints>,
+    pub(crate) routes: Vec<Route>,
+    pub(crate) exclusions: Vec<Exclusion>,
+    pub(crate) accept_within: [Millis; 3],
+    pub(crate) after_rejection: [Consequence; 9],
+}
+
+/// Points for something a lead did.
+#[derive(Debug)]
+pub struct Rule {
+    /// Routes and ledger name the signal by it.
+    pub name: String,
+    /// For each time.
+    pub points: Millipoints,
+    /// After this time half is left; `None`: the points stay.
+    pub half_life: Option<Millis>,
+    /// Above zero: all times together never give (or, with negative points, take) more.
+    pub cap: Option<Millipoints>,
+    pub(crate) event: EventKind,
+    pub(crate) about: Option<Vec<Pattern>>,
+    pub(crate) path: Option<Vec<Pattern>>,
+    pub(crate) source: Option<Vec<Pattern>>,
+    pub(crate) campaign: Option<Vec<Pattern>>,
+}
+
+/// What a rule looks at in a behavior event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignalFields<'s> {
+    /// What kind of event.
+    pub kind: EventKind,
+    /// Form, content, event, mail ...; may be empty.
+    pub about: &'s str,
+    /// Path of the page; may be empty.
+    pub path: &'s str,
+    /// The source that reported it.
+    pub source: &'s str,
+    /// Name of the campaign; may be empty.
+    pub campaign: &'s str,
+}
+
+impl Rule {
+    /// Whether the signal is one of this rule's.
+    pub fn matches(&self, signal: &SignalFields<'_>) -> bool {
+        let one_of = |patterns: &Option<Vec<Pattern>>, text: &str| {
+            patterns.as_ref().is_none_or(|patterns| patterns.iter().any(|pattern| pattern.matches(text)))
+        };
+        self.event == signal.kind
+            && one_of(&self.about, signal.about)
+            && one_of(&self.path, signal.path)
+            && one_of(&self.source, signal.source)
+            && one_of(&self.campaign, signal.campaign)
+    }
+}
+
+/// Points while an attribute of the lead is as said.
+#[derive(Debug)]
+pub struct FitRule {
+    /// The ledger names it.
+    pub name: String,
+    /// Which attribute; [`EMAIL_DOMAIN`] is computed from the address.
+    pub attribute: String,
+    /// May be negative.
+    pub points: Millipoints,
+    pub(crate) test: FitTest,
+}
+
+/// Stands in fit rules for the part of the e-mail address after the `@`.
+pub const EMAIL_DOMAIN: &str = "email_domain";
+
+#[derive(Debug)]
+pub(crate) enum FitTest {
+    Mentions(Vec<Phrase>),
+    /// Lower-case.
+    OneOf(Vec<String>),
+    Number {
+        from: Option<u32>,
+        to: Option<u32>,
+    },
+}
+
+impl FitRule {
+    /// Whether a value of the attribute is as said. A lead without the attribute never matches.
+    pub fn matches(&self, value: &str) -> bool {
+        match &self.test {
+            FitTest::Mentions(phrases) => {
+                let value = value.to_lowercase();
+                phrases.iter().any(|phrase| phrase.is_in(&value))
+            }
+            FitTest::OneOf(values) => {
+                let value = value.trim().to_lowercase();
+                values.contains(&value)
+            }
+            FitTest::Number { from, to } => leading_number(value).is_some_and(|number| {
+                from.is_none_or(|from| number >= u64::from(from)) && to.is_none_or(|to| number <= u64::from(to))
+            }),
+        }
+    }
+}
+
+/// The number a text begins with, as trackers and forms write sizes: `250`, `1,000`, `51-200` (51), `1000+`, `50.5` (50).
+fn leading_number(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != ',').unwrap_or(text.len());
+    let digits: String = text[..end].chars().filter(char::is_ascii_digit).collect();
+    digits.parse().ok()
+}
+
+/// Where the letters and digits of the grade begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grades {
+    /// Least fit for an A, a B, a C.
+    pub fit: [Millipoints; 3],
+    /// Least engagement for a 1, a 2, a 3.
+    pub engagement: [Millipoints; 3],
+}
+
+/// Fit letter and engagement digit: `B2`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grade {
+    /// `A` to `D`.
+    pub fit: char,
+    /// 1 to 4.
+    pub engagement: u8,
+}
+
+impl Grades {
+    /// The grade of a score.
+    pub fn grade(&self, engagement: Millipoints, fit: Millipoints) -> Grade {
+        let letter = match self.fit {
+            [a, ..] if fit >= a => 'A',
+            [_, b, _] if fit >= b => 'B',
+            [.., c] if fit >= c => 'C',
+            _ => 'D',
+        };
+        let digit = match self.engagement {
+            [one, ..] if engagement >= one => 1,
+            [_, two, _] if engagement >= two => 2,
+            [.., three] if engagement >= three => 3,
+            _ => 4,
+        };
+        Grade { fit: letter, engagement: digit }
+    }
+}
+
+impl fmt::Display for Grade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.fit, self.engagement)
+    }
+}
+
+/// A fact about a lead that some route asks for: how many signals of a rule there were in a window of time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FactQuery {
+    /// As it stands in events: `signals.within("demo-request","30d")`.
+    pub name: String,
+    /// Which engagement rule, as an index into [`Playbook::rules`].
+    pub rule: usize,
+    /// Signals of at most this age count.
+    pub window: Millis,
+}
+
+/// How facts are named in events.
+pub(crate) mod facts {
+    use crate::value::Length;
+
+    pub(crate) fn within(rule: &str, window: Length) -> String {
+        format!("signals.within(\"{rule}\",\"{window}\")")
+    }
+}
+
+/// A named way to become an MQL.
+#[derive(Debug)]
+pub struct Route {
+    /// Stands on the decision.
+    pub name: String,
+    /// When it is open.
+    pub condition: Condition,
+    /// How quickly sales must take the lead.
+    pub urgency: Urgency,
+    /// The pool of sales reps it hands to.
+    pub pool: String,
+    pub(crate) accept_within: Option<Millis>,
+}
+
+impl Route {
+    /// Whether the route is open. `facts` are those of [`Playbook::facts`], in that order.
+    pub fn holds(&self, engagement: Millipoints, fit: Millipoints, facts: &[i64]) -> bool {
+        self.condition.holds(engagement, fit, facts)
+    }
+
+    /// The facts it asks for, as indices into [`Playbook::facts`].
+    pub fn asks_for(&self) -> &[usize] {
+        self.condition.facts()
+    }
+}
+
+/// Somebody who is never handed over.
+#[derive(Debug)]
+pub struct Exclusion {
+    /// Stands on the decision.
+    pub name: String,
+    pub(crate) email_domains: Vec<Pattern>,
+}
+
+impl Exclusion {
+    /// Whether it is about a lead with this e-mail address; may be empty.
+    pub fn applies_to(&self, email: &str) -> bool {
+        let domain = email.rsplit_once('@').map_or("", |(_, domain)| domain);
+        !domain.is_empty() && self.email_domains.iter().any(|pattern| pattern.matches(domain))
+    }
+}
+
+/// What follows from a rejection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consequence {
+    /// Not to be handed over again.
+    Disqualify,
+    /// Back to marketing; may qualify again after this time.
+    RecycleAfter(Millis),
+}
+
+impl Playbook {
+    /// What it is called.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Stands on every decision made by it.
+    pub fn version(&self) -> PlaybookVersion {
+        self.version
+    }
+
+    /// The rules for engagement, in the order of the file.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// Indices of the rules that look at events of this kind, in the order of the file.
+    pub fn rules_for(&self, kind: EventKind) -> &[usize] {
+        self.by_kind.get(usize::from(kind.code())).map_or(&[], Vec::as_slice)
+    }
+
+    /// Engagement never shows more.
+    pub fn engagement_cap(&self) -> Millipoints {
+        self.engagement_cap
+    }
+
+    /// The rules for fit, in the order of the file.
+    pub fn fit_rules(&self) -> &[FitRule] {
+        &self.fit_rules
+    }
+
+    /// Fit never shows more.
+    pub fn fit_cap(&self) -> Millipoints {
+        self.fit_cap
+    }
+
+    /// Where letters and digits begin.
+    pub fn grades(&self) -> &Grades {
+        &self.grades
+    }
+
+    /// The facts that the routes ask for, each once.
+    pub fn facts(&self) -> &[FactQuery] {
+        &self.facts
+    }
+
+    /// Amounts of engagement at which the grade or some route turns: it matters on which side of each a lead is, at or
+    /// above it, or below. Ascending, each once.
+    pub fn boundaries(&self) -> &[Millipoints] {
+        &self.boundaries
+    }
+
+    /// The ways to become an MQL; the first that is open is taken.
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
+    /// Whom it excludes, if this address is one of those.
+    pub fn exclusion(&self, email: &str) -> Option<&Exclusion> {
+        self.exclusions.iter().find(|exclusion| exclusion.applies_to(email))
+    }
+
+    /// What follows from a rejection for this reason.
+    pub fn after_rejection(&self, reason: RejectReason) -> Consequence {
+        self.after_rejection[reason as usize]
+    }
+
+    /// How long sales has to accept what came by this route. A route that the playbook does not have (any more) has the
+    /// limit of its urgency.
+    pub fn accept_within(&self, route: &str, urgency: Urgency) -> Millis {
+        let own = self.routes.iter().find(|known| known.name == route).and_then(|route| route.accept_within);
+        own.unwrap_or(self.accept_within[urgency as usize])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_sizes_as_people_write_them() {
+        for (text, number) in
+            [("250", Some(250)), ("1,000", Some(1_000)), (" 51-200", Some(51)), ("1000+", Some(1_000)), ("many", None)]
+        {
+            assert_eq!(leading_number(text), number, "{text}");
+        }
+    }
+}

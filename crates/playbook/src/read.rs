@@ -1,0 +1,269 @@
+//! From the text of a file to a playbook, with every fault that can be found.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use cel::Env;
+use serde::de::{Deserialize, IntoDeserializer};
+use tasuki_domain::{Millipoints, PlaybookVersion};
+use toml::Spanned;
+use toml::de::{DeArray, DeTable, DeValue};
+
+use crate::condition::Compiler;
+use crate::fault::{Faults, Reading};
+use crate::file::{
+    ConsequenceEntry, EngagementRule, EngagementSection, ExclusionEntry, File, FitRuleEntry, GradesSection, RouteEntry,
+};
+use crate::kind::EventKind;
+use crate::model::{Consequence, Exclusion, FitRule, FitTest, Grades, Playbook, Route, Rule};
+use crate::value::{Name, Points};
+
+impl Playbook {
+    /// Reads a playbook file.
+    ///
+    /// # Errors
+    ///
+    /// [`Faults`]: the place of each, what was found there and what is allowed. Of one rule or route, only the first
+    /// fault in its form is told; of a text that is not TOML, only what keeps it from being TOML.
+    pub fn parse(text: &str) -> Result<Self, Faults> {
+        let mut reading = Reading::new(text);
+        let file = read_file(&mut reading);
+        let playbook = file.and_then(|file| compile(&mut reading, file));
+        match playbook {
+            Some(playbook) if reading.is_clean() => Ok(playbook),
+            Some(_) | None => Err(reading.into_faults()),
+        }
+    }
+}
+
+/// Reads the lists entry by entry, so that a fault in one does not hide those of the others.
+fn read_file(reading: &mut Reading<'_>) -> Option<File> {
+    let (table, errors) = DeTable::parse_recoverable(reading.text);
+    if !errors.is_empty() {
+        errors.iter().for_each(|error| reading.toml(error));
+        return None;
+    }
+    let mut table = table;
+    let root = table.get_mut();
+    let rules = entries::<EngagementRule>(reading, root, &["engagement", "rules"]);
+    let fit_rules = entries::<FitRuleEntry>(reading, root, &["fit", "rules"]);
+    let routes = entries::<RouteEntry>(reading, root, &["routes"]);
+    let exclusions = entries::<ExclusionEntry>(reading, root, &["exclusions"]);
+    match File::deserialize(table.into_deserializer()) {
+        Ok(mut file) => {
+            file.engagement.rules = rules;
+            file.fit.rules = fit_rules;
+            file.routes = routes;
+            file.exclusions = exclusions;
+            Some(file)
+        }
+        Err(error) => {
+            reading.toml(&error);
+            None
+        }
+    }
+}
+
+/// Takes the entries of a list out of the table and reads each; an empty list stays.
+fn entries<'t, T: Deserialize<'t>>(reading: &mut Reading<'_>, table: &mut DeTable<'t>, path: &[&str]) -> Vec<T> {
+    let mut at = table;
+    let (last, tables) = path.split_last().expect("every path has an end");
+    for name in tables {
+        let Some(DeValue::Table(inner)) = at.get_mut(*name).map(Spanned::get_mut) else { return Vec::new() };
+        at = inner;
+    }
+    let Some(DeValue::Array(list)) = at.get_mut(*last).map(Spanned::get_mut) else { return Vec::new() };
+    let mut read = Vec::new();
+    for entry in std::mem::replace(list, DeArray::new()) {
+        match T::deserialize(entry.into_deserializer()) {
+            Ok(entry) => read.push(entry),
+            Err(error) => reading.toml(&error),
+        }
+    }
+    read
+}
+
+fn compile(reading: &mut Reading<'_>, file: File) -> Option<Playbook> {
+    if file.version == 0 {
+        reading.fault(&(0..0), "`version` counts from 1");
+    }
+    let engagement_cap = axis_cap(reading, &file.engagement.cap);
+    let fit_cap = axis_cap(reading, &file.fit.cap);
+    let grades = grades(reading, &file.grades, engagement_cap, fit_cap);
+    let rules = engagement_rules(reading, file.engagement);
+    let fit_rules = fit_rules(reading, file.fit.rules);
+    unique(reading, file.routes.iter().map(|route| &route.name));
+    unique(reading, file.exclusions.iter().map(|exclusion| &exclusion.name));
+
+    let names: Vec<&str> = rules.iter().map(|rule| rule.name.as_str()).collect();
+    let mut compiler = Compiler {
+        env: Arc::new(Env::stdlib()),
+        rules: &names,
+        engagement_cap,
+        fit_cap,
+        facts: Vec::new(),
+        boundaries: grades.engagement.to_vec(),
+    };
+    if file.routes.is_empty() {
+        reading.fault(&(0..0), "there is no route; write at least one [[routes]] with name, when, urgency and pool");
+    }
+    let mut routes = Vec::new();
+    for entry in file.routes {
+        let condition = compiler.compile(reading, &entry.when.span(), entry.when.get_ref());
+        routes.extend(condition.map(|condition| Route {
+            name: entry.name.into_inner().0,
+            condition,
+            urgency: entry.urgency,
+            pool: entry.pool.0,
+            accept_within: entry.accept_within.map(|length| length.0),
+        }));
+    }
+    let facts = compiler.facts;
+    let mut boundaries = compiler.boundaries;
+    boundaries.retain(|at| *at > Millipoints::ZERO && *at <= engagement_cap);
+    boundaries.sort_unstable();
+    boundaries.dedup();
+
+    let within = file.accept_within;
+    let after = file.after_rejection;
+    Some(Playbook {
+        name: file.name.0,
+        version: PlaybookVersion::new(file.version),
+        by_kind: index(&rules),
+        rules,
+        engagement_cap,
+        fit_rules,
+        fit_cap,
+        grades,
+        facts,
+        boundaries,
+        routes,
+        exclusions: file.exclusions.into_iter().map(exclusion).collect(),
+        // In the order of `Urgency` and `RejectReason`.
+        accept_within: [within.urgent.0, within.high.0, within.normal.0],
+        after_rejection: [
+            after.timing,
+            after.no_budget,
+            after.no_authority,
+            after.no_need,
+            after.unreachable,
+            after.bad_data,
+            after.duplicate,
+            after.competitor,
+            after.not_a_fit,
+        ]
+        .map(consequence),
+    })
+}
+
+fn axis_cap(reading: &mut Reading<'_>, cap: &Spanned<Points>) -> Millipoints {
+    let value = cap.get_ref().0;
+    if value <= Millipoints::ZERO || value > Millipoints::from_points(100) {
+        reading.fault(&cap.span(), "the cap of an axis is above 0 and at most 100");
+    }
+    value
+}
+
+fn grades(
+    reading: &mut Reading<'_>,
+    section: &GradesSection,
+    engagement_cap: Millipoints,
+    fit_cap: Millipoints,
+) -> Grades {
+    let (fit, engagement) = (section.fit.get_ref(), section.engagement.get_ref());
+    let grades = Grades {
+        fit: [fit.a.0, fit.b.0, fit.c.0],
+        engagement: [engagement.one.0, engagement.two.0, engagement.three.0],
+    };
+    let mut descend = |span: Range<usize>, limits: [Millipoints; 3], cap: Millipoints| {
+        let [best, middle, least] = limits;
+        if !(cap >= best && best > middle && middle > least && least > Millipoints::ZERO) {
+            reading.fault(&span, format!("grades go down from at most {cap} (the cap of the axis) to above 0"));
+        }
+    };
+    descend(section.fit.span(), grades.fit, fit_cap);
+    descend(section.engagement.span(), grades.engagement, engagement_cap);
+    grades
+}
+
+fn engagement_rules(reading: &mut Reading<'_>, section: EngagementSection) -> Vec<Rule> {
+    unique(reading, section.rules.iter().map(|rule| &rule.name));
+    let mut rules = Vec::new();
+    for entry in section.rules {
+        if let Some(cap) = entry.cap.as_ref().filter(|cap| cap.get_ref().0 <= Millipoints::ZERO) {
+            reading.fault(
+                &cap.span(),
+                "the cap of a rule is above 0; with negative points it is the most that is taken away",
+            );
+        }
+        rules.push(Rule {
+            name: entry.name.into_inner().0,
+            points: entry.points.0,
+            half_life: entry.half_life.map(|length| length.into_inner().0),
+            cap: entry.cap.map(|cap| cap.into_inner().0),
+            event: entry.event,
+            about: entry.about,
+            path: entry.path,
+            source: entry.source,
+            campaign: entry.campaign,
+        });
+    }
+    rules
+}
+
+fn fit_rules(reading: &mut Reading<'_>, entries: Vec<FitRuleEntry>) -> Vec<FitRule> {
+    unique(reading, entries.iter().map(|rule| &rule.name));
+    let mut rules = Vec::new();
+    for entry in entries {
+        let number =
+            (entry.from.is_some() || entry.to.is_some()).then_some(FitTest::Number { from: entry.from, to: entry.to });
+        let mentions = entry.mentions.map(FitTest::Mentions);
+        let one_of =
+            entry.one_of.map(|values| FitTest::OneOf(values.iter().map(|v| v.trim().to_lowercase()).collect()));
+        let mut tests = [mentions, one_of, number].into_iter().flatten();
+        match (tests.next(), tests.next()) {
+            (Some(test), None) => rules.push(FitRule {
+                name: entry.name.into_inner().0,
+                attribute: entry.attribute,
+                points: entry.points.0,
+                test,
+            }),
+            (Some(_), Some(_)) | (None, _) => reading.fault(
+                &entry.name.span(),
+                "a fit rule has exactly one condition: `mentions`, `one_of`, or `from` and `to`",
+            ),
+        }
+    }
+    rules
+}
+
+/// Names are unique within their list.
+fn unique<'n>(reading: &mut Reading<'_>, names: impl Iterator<Item = &'n Spanned<Name>>) {
+    let mut seen = BTreeMap::new();
+    for name in names {
+        let text = &name.get_ref().0;
+        if seen.insert(text, ()).is_some() {
+            reading.fault(&name.span(), format!("the name \"{text}\" is taken; each is used once"));
+        }
+    }
+}
+
+fn index(rules: &[Rule]) -> Vec<Vec<usize>> {
+    let mut by_kind = vec![Vec::new(); EventKind::ALL.len() + 1];
+    for (index, rule) in rules.iter().enumerate() {
+        by_kind[usize::from(rule.event.code())].push(index);
+    }
+    by_kind
+}
+
+fn exclusion(entry: ExclusionEntry) -> Exclusion {
+    Exclusion { name: entry.name.into_inner().0, email_domains: entry.email_domains }
+}
+
+fn consequence(entry: ConsequenceEntry) -> Consequence {
+    match entry {
+        ConsequenceEntry::Disqualify => Consequence::Disqualify,
+        ConsequenceEntry::RecycleAfter(length) => Consequence::RecycleAfter(length.0),
+    }
+}
