@@ -3,3 +3,5 @@
 pub mod contract;
 pub mod eventually;
 pub mod kafka;
+#[cfg(feature = "postgres")]
+pub mod postgres;

@@ -153,7 +153,7 @@ impl Processor for Tally {
 
 impl Order {
     /// An order on the first input topic.
-    pub fn new(number: u64, key: &str, what: What) -> Emitted {
+    pub fn record(number: u64, key: &str, what: What) -> Emitted {
         Self::on(ORDERS, number, key, what)
     }
 
@@ -165,6 +165,6 @@ impl Order {
 
     /// A plain order to count.
     pub fn add(number: u64, key: &str) -> Emitted {
-        Self::new(number, key, What::Add(true))
+        Self::record(number, key, What::Add(true))
     }
 }

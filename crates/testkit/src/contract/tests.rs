@@ -70,12 +70,12 @@ pub fn a_crash_midway_loses_and_doubles_nothing(harness: &mut impl Harness) {
         for number in round * EACH + 1..=(round + 1) * EACH {
             let key = format!("key-{}", number % 13);
             if number % 50 == 0 {
-                batch.push(Order::new(number, &key, What::Refuse(true)));
+                batch.push(Order::record(number, &key, What::Refuse(true)));
                 poisons += 1;
                 continue;
             }
             let to = format!("to-{key}");
-            batch.push(Order::new(number, &key, What::Forward(to.clone())));
+            batch.push(Order::record(number, &key, What::Forward(to.clone())));
             expected.extend([(key, number), (to, number)]);
         }
         let before = harness.records(STEPS).len();
@@ -124,7 +124,7 @@ pub fn what_is_forwarded_reaches_its_key_once_and_in_order(harness: &mut impl Ha
     let mut orders = Vec::new();
     for number in 1..=60 {
         let (from, to) = (format!("from-{}", number % 5), format!("to-{}", number % 5));
-        orders.push(Order::new(number, &from, What::Forward(to.clone())));
+        orders.push(Order::record(number, &from, What::Forward(to.clone())));
         expected.extend([(from, number), (to, number)]);
     }
     let partition = |(key, _): &(String, u64)| PARTITIONS.of_key(key.as_bytes());
@@ -152,7 +152,7 @@ pub fn an_undecodable_record_goes_to_dead_letters_and_its_partition_goes_on(harn
 
 /// A record that is refused after it changed state and emitted leaves nothing but its letter.
 pub fn a_refused_record_takes_back_what_it_changed(harness: &mut impl Harness) {
-    let refused = Order::new(2, "a", What::Refuse(true));
+    let refused = Order::record(2, "a", What::Refuse(true));
     harness.start();
     harness.publish(vec![Order::add(1, "a")]);
     wait_for_steps(harness, 1);
@@ -171,7 +171,7 @@ pub fn a_refused_record_spares_what_its_transaction_did_before(harness: &mut imp
     let mut expected = Vec::new();
     for number in 1..=100 {
         if number % 25 == 0 {
-            orders.push(Order::new(number, "a", What::Refuse(true)));
+            orders.push(Order::record(number, "a", What::Refuse(true)));
         } else {
             orders.push(Order::add(number, "a"));
             expected.push(("a", number));
@@ -187,7 +187,7 @@ pub fn a_refused_record_spares_what_its_transaction_did_before(harness: &mut imp
 
 /// A processor that panics on a record has refused it.
 pub fn a_panic_is_a_refusal(harness: &mut impl Harness) {
-    let panics = Order::new(2, "a", What::Panic(true));
+    let panics = Order::record(2, "a", What::Panic(true));
     harness.publish(vec![Order::add(1, "a"), panics.clone(), Order::add(3, "a")]);
     harness.start();
     assert_eq!(wait_for_steps(harness, 2), counted(&[("a", 1), ("a", 3)]));
@@ -201,7 +201,7 @@ pub fn a_panic_is_a_refusal(harness: &mut impl Harness) {
 pub fn a_deadline_fires_once_and_not_before_its_time(harness: &mut impl Harness) {
     let due = START + Millis::from_hours(1);
     harness.start();
-    harness.publish(vec![Order::new(1, "a", What::WakeAt(due.as_millis()))]);
+    harness.publish(vec![Order::record(1, "a", What::WakeAt(due.as_millis()))]);
     wait_for_steps(harness, 1);
     harness.clock().advance(Millis::new(3_599_999));
     harness.publish(vec![Order::add(2, "a")]);
@@ -223,7 +223,7 @@ pub fn a_deadline_fires_once_and_not_before_its_time(harness: &mut impl Harness)
 pub fn a_deadline_passed_while_stopped_fires_before_later_inputs(harness: &mut impl Harness) {
     let due = START + Millis::from_hours(1);
     harness.start();
-    harness.publish(vec![Order::new(1, "a", What::WakeAt(due.as_millis()))]);
+    harness.publish(vec![Order::record(1, "a", What::WakeAt(due.as_millis()))]);
     wait_for_steps(harness, 1);
     harness.stop();
     harness.clock().advance(Millis::from_hours(5));
