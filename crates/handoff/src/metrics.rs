@@ -1,0 +1,38 @@
+//! What the two services count, as an operator reads it. `Context::count` makes `tasuki_<service>_<what>_total{reason}`
+//! of each, once its transaction is committed.
+
+/// A metric's middle and its label.
+type Counted = (&'static str, &'static str);
+
+/// `tasuki_handoff_assignments_total{reason="owner"}`: handoffs that a rep has.
+pub const ASSIGNED: Counted = ("assignments", "owner");
+/// `tasuki_handoff_assignments_total{reason="nobody"}`: handoffs that nobody could take. Someone must act.
+pub const ASSIGNED_TO_NOBODY: Counted = ("assignments", "nobody");
+/// `tasuki_handoff_verdicts_total{reason="accepted"}`: leads that sales took.
+pub const ACCEPTED: Counted = ("verdicts", "accepted");
+/// `tasuki_handoff_verdicts_total{reason="rejected"}`: leads that sales refused.
+pub const REJECTED: Counted = ("verdicts", "rejected");
+/// `tasuki_handoff_overdue_total{reason="accept"}`: handoffs whose deadline passed without a verdict.
+pub const OVERDUE: Counted = ("overdue", "accept");
+/// `tasuki_handoff_feedback_total{reason="waiting"}`: feedback that came before its handoff was assigned, and waits.
+pub const FEEDBACK_WAITING: Counted = ("feedback", "waiting");
+/// `tasuki_handoff_feedback_total{reason="repeated"}`: feedback that says again what is known; no effect.
+pub const FEEDBACK_REPEATED: Counted = ("feedback", "repeated");
+/// `tasuki_handoff_feedback_total{reason="refused"}`: feedback without effect that somebody should see: `FeedbackRefused`.
+pub const FEEDBACK_REFUSED: Counted = ("feedback", "refused");
+/// `tasuki_handoff_inputs_total{reason="repeated"}`: qualifications and decisions seen before, dropped.
+pub const INPUT_REPEATED: Counted = ("inputs", "repeated");
+/// `tasuki_handoff_inputs_total{reason="gap"}`: a version of a lead's qualifications is missing: something was lost upstream.
+pub const INPUT_GAP: Counted = ("inputs", "gap");
+/// `tasuki_handoff_inputs_total{reason="unknown-urgency"}`: a qualification with an urgency that has no time limit; it got
+/// that of "normal".
+pub const UNKNOWN_URGENCY: Counted = ("inputs", "unknown-urgency");
+
+/// `tasuki_desk_decisions_total{reason="rep"}`: requests that got a rep.
+pub const DECIDED: Counted = ("decisions", "rep");
+/// `tasuki_desk_decisions_total{reason="nobody-free"}`: every rep of the pool is absent, at capacity or excluded.
+pub const NOBODY_FREE: Counted = ("decisions", "nobody-free");
+/// `tasuki_desk_decisions_total{reason="unknown-pool"}`: the reps file has no such pool: playbook and reps file disagree.
+pub const UNKNOWN_POOL: Counted = ("decisions", "unknown-pool");
+/// `tasuki_desk_decisions_total{reason="repeated"}`: requests answered before, answered again the same.
+pub const DECISION_REPEATED: Counted = ("decisions", "repeated");
