@@ -17,5 +17,8 @@ mod table;
 mod text;
 mod writer;
 
+#[cfg(test)]
+mod tests;
+
 pub use projection::{Projection, RunError};
 pub use schema::{InvalidSchema, PrepareError, Schema};

@@ -2,16 +2,16 @@
 
 use prost::Message;
 use sqlx::types::Json;
-use tasuki_domain::{Cycle, EventId, HandoffId, LeadId};
-use tasuki_stream::Poison;
+use tasuki_domain::{Cycle, EventId, HandoffId, LeadId, Timestamp};
 use tasuki_stream::log::LogRecord;
+use tasuki_stream::{Input, Poison};
 use tasuki_wire::v1::{self, activity_record, dead_letter, handoff_record, qualification_record, score_record};
 use tasuki_wire::{Head, Topic};
 
 use crate::json;
 use crate::rows::Letter;
 use crate::table::At;
-use crate::text::{clean, indexed};
+use crate::text::{clean, indexed, optional};
 
 /// The topics that are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -202,7 +202,7 @@ fn dead_letter(payload: &[u8]) -> Result<Letter, Poison> {
         kind: kind.to_owned(),
         code: indexed(&letter.code),
         message: clean(&letter.message),
-        received_at: Some(At::new(tasuki_domain::Timestamp::from_millis(letter.received_at_ms))),
+        received_at: optional(letter.received_at_ms).map(At::new),
         original: letter.original.to_vec(),
         log_topic: None,
         log_partition: None,
@@ -223,22 +223,11 @@ fn dead_letter(payload: &[u8]) -> Result<Letter, Poison> {
     Ok(row)
 }
 
-/// The letter for a record that the projection cannot read. Its id is derived from the place, so that reading again
-/// makes the same one.
+/// The letter for a record that the projection cannot read: as every service writes them, but for the instant, since
+/// nothing of such a record says when it was received.
 fn letter_of_ours(record: &LogRecord, poison: &Poison) -> Letter {
-    let place = format!("{}/{}/{}", record.topic, record.partition, record.offset);
-    Letter {
-        id: EventId::reported("projection", &place).uuid(),
-        service: "projection".to_owned(),
-        kind: "poison".to_owned(),
-        code: poison.code.to_owned(),
-        message: clean(&poison.message),
-        received_at: None,
-        original: record.payload.clone(),
-        log_topic: Some(record.topic.name().to_owned()),
-        log_partition: Some(i32::from(record.partition.get())),
-        log_offset: Some(record.offset),
-        log_key: Some(record.key.clone()),
-        http: None,
-    }
+    let LogRecord { topic, partition, offset, key, payload } = record;
+    let input = Input { topic: *topic, partition: *partition, offset: *offset, key, payload };
+    let letter = tasuki_stream::dead_letter("projection", &input, poison, Timestamp::from_millis(0));
+    dead_letter(&letter.payload).expect("a letter just written can be read")
 }

@@ -1,0 +1,123 @@
+//! The tables are a function of the set of records.
+
+use proptest::prelude::*;
+use sqlx::{AssertSqlSafe, PgPool};
+use tasuki_stream::Emitted;
+use tasuki_wire::Topic;
+use tasuki_wire::v1::{self, handoff_record, qualification_record};
+
+use super::cluster::Cluster;
+use super::log::{Log, Reading};
+use super::records::{Lead, START_MS, assigned, page_view, profile, qualified, score};
+use super::{catch_up, fresh};
+use crate::Schema;
+
+/// One thing that happens to one of some leads.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Step {
+    lead: usize,
+    what: u8,
+    number: u8,
+}
+
+pub(super) fn steps(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Step>> {
+    let step = (0..4_usize, 0..16_u8, 0..4_u8).prop_map(|(lead, what, number)| Step { lead, what, number });
+    prop::collection::vec(step, count)
+}
+
+/// The records of a history, some of them repeated, lost or broken. Not a history that the services would write: the
+/// tables must be a function of whatever stands on the log.
+pub(super) fn records(steps: &[Step]) -> Vec<Emitted> {
+    let mut leads: Vec<_> = (0..4).map(|number| Lead::number(100 + number)).collect();
+    let mut records: Vec<Emitted> = Vec::new();
+    for (step, at) in steps.iter().zip((START_MS..).step_by(1_000)) {
+        let lead = &mut leads[step.lead];
+        let (number, cycle) = (u128::from(step.number), 1 + u32::from(step.number / 2));
+        let record = match step.what {
+            0..=2 => lead.did(number, START_MS + 60_000 * i64::from(step.number), page_view()),
+            3 => lead.did_not(number, at),
+            4 => lead.is(at, profile(&format!("p{number}@example.org"), &[("name", "Pat"), ("company", "Ex\0")])),
+            5 | 6 => lead.scored(at, score(at % 90_000, 1_000 * i64::from(step.number))),
+            7 => lead.judged(at, qualified(cycle, score(1, 2))),
+            8 => lead.judged(at, recycled(cycle)),
+            9 => lead.judged(at, entered(if step.number == 0 { v1::Stage::Subscriber } else { v1::Stage::Lead })),
+            10 => lead.handed(at, cycle, assigned(at + 60_000)),
+            11 => lead.handed(at, cycle, overdue(at)),
+            12 => lead.handed(at, cycle, verdict(step.number)),
+            13 => Emitted { topic: Topic::Activity, key: lead.id.to_string(), payload: vec![0xff, step.number] },
+            14 => {
+                lead.lose(
+                    [Topic::Activity, Topic::Scores, Topic::Qualification, Topic::Handoff][usize::from(step.number)],
+                );
+                continue;
+            }
+            _ => match records.len().checked_sub(1 + usize::from(step.number)) {
+                Some(earlier) => records[earlier].clone(),
+                None => continue,
+            },
+        };
+        records.push(record);
+    }
+    records
+}
+
+fn recycled(cycle: u32) -> qualification_record::Event {
+    qualification_record::Event::Recycled(v1::LeadRecycled { cycle, reason: "timing".into(), not_before_ms: 0 })
+}
+
+fn entered(to: v1::Stage) -> qualification_record::Event {
+    qualification_record::Event::StageChanged(v1::StageChanged { from: 0, to: to.into() })
+}
+
+fn overdue(at: i64) -> handoff_record::Event {
+    handoff_record::Event::Overdue(v1::HandoffOverdue { due_at_ms: at, fired_at_ms: at + 5 })
+}
+
+fn verdict(number: u8) -> handoff_record::Event {
+    match number {
+        0 => handoff_record::Event::Rejected(v1::SalesRejected {
+            by: "mori".into(),
+            reason: v1::RejectReason::NoBudget.into(),
+            note: String::new(),
+        }),
+        1 => handoff_record::Event::Refused(v1::FeedbackRefused {
+            command_id: vec![1; 16],
+            by: "mori".into(),
+            reason: "decided before".into(),
+        }),
+        _ => handoff_record::Event::Accepted(v1::SalesAccepted { by: "mori".into() }),
+    }
+}
+
+/// Moves every watermark back, as if a backup of that table alone had been restored.
+async fn rewind(pool: &PgPool, schema: &Schema) {
+    let sql = format!("update {schema}.projection_watermark set next_offset = next_offset / 2");
+    sqlx::query(AssertSqlSafe(sql)).execute(pool).await.unwrap();
+}
+
+#[test]
+fn neither_interleaving_nor_batches_nor_reading_again_change_the_tables() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let cluster = runtime.block_on(Cluster::start());
+    let cases = ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() };
+    proptest!(cases, |(steps in steps(1..120), seed in any::<u64>())| {
+        let log = Log::of(records(&steps));
+        runtime.block_on(async {
+            let (one_by_one, _) = fresh(&cluster.pool).await;
+            catch_up(&one_by_one, &log, Reading { seed, at_most: 1 }).await;
+            let (all_at_once, _) = fresh(&cluster.pool).await;
+            catch_up(&all_at_once, &log, Reading { seed: !seed, at_most: 10_000 }).await;
+            let (in_part_again, schema) = fresh(&cluster.pool).await;
+            catch_up(&in_part_again, &log, Reading { seed: seed.rotate_left(7), at_most: 9 }).await;
+            rewind(&cluster.pool, &schema).await;
+            catch_up(&in_part_again, &log, Reading { seed: seed.rotate_left(9), at_most: 5 }).await;
+
+            let expected = one_by_one.dump().await.unwrap();
+            prop_assert_eq!(&all_at_once.dump().await.unwrap(), &expected);
+            prop_assert_eq!(&in_part_again.dump().await.unwrap(), &expected);
+            let fingerprint = one_by_one.fingerprint().await.unwrap();
+            prop_assert_eq!(&in_part_again.fingerprint().await.unwrap(), &fingerprint);
+            Ok(())
+        })?;
+    });
+}
