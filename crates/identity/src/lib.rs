@@ -1,1 +1,32 @@
+//! Identity: whose behavior it was.
 //!
+//! Trackers name a visitor id, a user id, an e-mail address, or several of them; who stands behind them may become known
+//! later, from an event in another partition. Each event has one home, the state of the identifier that is its key. The
+//! home decides from the links it knows whose the event is, and tells the state of that lead, which alone writes the
+//! lead's `activity`: so versions are gapless, though a lead's events come from many homes. A link seen later corrects
+//! what was decided before. In the end, who did what is a function of the *set* of events: order of arrival and
+//! repetition leave no trace but the trail of corrections.
+//!
+//! | state of | holds | decides |
+//! |---|---|---|
+//! | a visitor, `v:` | its events, who was identified on the device and when | an event belongs to the last person identified at or before it; before the first identification, to the first |
+//! | a user id, `u:` | events without a visitor id, the earliest link to an address, the visitors that asked | the user id is the address of its earliest link; without one, after a short wait, a lead of its own |
+//! | an address, `e:` | which of its events were seen | its events are its lead's |
+//! | a lead, `l:` | which events are attributed, what they say about the person, the version | profile: of each attribute the most recent value |
+//!
+//! [`Identity`] is the processor, [`IdentitySettings`] its bounds; [`metrics`] says what it counts.
+
+mod account;
+mod effect;
+mod history;
+mod lead;
+pub mod metrics;
+mod processor;
+mod settings;
+mod state;
+mod user;
+mod visitor;
+
+pub use processor::Identity;
+pub use settings::IdentitySettings;
+pub use state::IdentityState;

@@ -1,0 +1,40 @@
+//! What a decision of identity asks to be sent and counted, as values.
+
+use crate::metrics::Metric;
+
+/// When the behavior that something follows from happened and was received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Times {
+    pub(crate) occurred_at_ms: i64,
+    pub(crate) received_at_ms: i64,
+}
+
+/// One message to another state.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Message {
+    /// To a user id: an event named it.
+    Seen { user_id: String, anonymous_id: String, email: String },
+    /// To a visitor: what is known about a user id.
+    Resolved { anonymous_id: String, user_id: String, email: String, revision: u64 },
+    /// To the lead known by this key of an identifier: the event, as ingest wrote it, is yours.
+    Claimed { known_as: String, record: Vec<u8> },
+    /// To the lead known by this key of an identifier: the event is not yours.
+    Released { known_as: String, behavior_id: Vec<u8> },
+}
+
+/// All that follows from one input, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Effects {
+    pub(crate) messages: Vec<(Times, Message)>,
+    pub(crate) counts: Vec<Metric>,
+}
+
+impl Effects {
+    pub(crate) fn send(&mut self, times: Times, message: Message) {
+        self.messages.push((times, message));
+    }
+
+    pub(crate) fn count(&mut self, metric: Metric) {
+        self.counts.push(metric);
+    }
+}

@@ -1,0 +1,248 @@
+//! A lead: which events are attributed to it, and what they say about the person.
+
+use std::collections::BTreeMap;
+
+use tasuki_domain::{AccountId, Identifier};
+use tasuki_wire::v1;
+
+use crate::IdentitySettings;
+use crate::account::FreeMail;
+use crate::history::Order;
+
+/// The state of a lead.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Lead {
+    /// Of the last record on `activity`.
+    #[prost(uint64, tag = "1")]
+    pub(crate) version: u64,
+    /// Key of the identifier the lead is known by.
+    #[prost(string, tag = "2")]
+    known_as: String,
+    /// In the order they happened. An event stands here once for each home that claims it.
+    #[prost(message, repeated, tag = "3")]
+    attributed: Vec<Attributed>,
+    /// The most recent of those that are no longer remembered.
+    #[prost(message, optional, tag = "4")]
+    forgotten: Option<Moment>,
+    /// Sorted by attribute, then in the order they were said.
+    #[prost(message, repeated, tag = "5")]
+    statements: Vec<Statement>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Attributed {
+    #[prost(bytes = "vec", tag = "1")]
+    event_id: Vec<u8>,
+    #[prost(sint64, tag = "2")]
+    occurred_at_ms: i64,
+    /// Key of the home that claims it.
+    #[prost(string, tag = "3")]
+    home: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Moment {
+    #[prost(bytes = "vec", tag = "1")]
+    event_id: Vec<u8>,
+    #[prost(sint64, tag = "2")]
+    occurred_at_ms: i64,
+}
+
+/// An event said what an attribute of the person is.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Statement {
+    #[prost(string, tag = "1")]
+    attribute: String,
+    #[prost(string, tag = "2")]
+    value: String,
+    #[prost(bytes = "vec", tag = "3")]
+    event_id: Vec<u8>,
+    #[prost(sint64, tag = "4")]
+    occurred_at_ms: i64,
+    #[prost(string, tag = "5")]
+    source: String,
+}
+
+/// What follows from a claim.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Claim {
+    /// The event is the lead's from now on.
+    Attributed,
+    /// It was already.
+    Repeated,
+    /// It is older than all that is remembered: it cannot be told whether it was.
+    TooOld,
+}
+
+/// What follows from a release.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Release {
+    /// The event is not the lead's any more.
+    Retracted,
+    /// Another home claims it still.
+    StillClaimed,
+    /// It never was.
+    Unknown,
+}
+
+impl Attributed {
+    fn order(&self) -> Order<'_> {
+        (self.occurred_at_ms, &self.event_id)
+    }
+}
+
+impl Moment {
+    fn order(&self) -> Order<'_> {
+        (self.occurred_at_ms, &self.event_id)
+    }
+}
+
+impl Statement {
+    fn place(&self) -> (&str, i64, &[u8]) {
+        (&self.attribute, self.occurred_at_ms, &self.event_id)
+    }
+}
+
+impl Lead {
+    /// Nothing needs keeping.
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// A home says that the event is this lead's.
+    pub(crate) fn claim(
+        &mut self,
+        order: Order<'_>,
+        home: &str,
+        known_as: &str,
+        behavior: &v1::BehaviorRecord,
+        settings: &IdentitySettings,
+    ) -> Claim {
+        let mut holders = self.attributed.iter().filter(|it| it.event_id == order.1).peekable();
+        let is_first = holders.peek().is_none();
+        if holders.any(|it| it.home == home) {
+            return Claim::Repeated;
+        }
+        let full = self.attributed.len() >= settings.events_per_lead;
+        if full && self.attributed.first().is_none_or(|oldest| order < oldest.order()) {
+            return Claim::TooOld;
+        }
+        known_as.clone_into(&mut self.known_as);
+        let entry = Attributed { event_id: order.1.to_vec(), occurred_at_ms: order.0, home: home.to_owned() };
+        let place = self.attributed.partition_point(|it| (it.order(), it.home.as_str()) < (order, home));
+        self.attributed.insert(place, entry);
+        if full {
+            let oldest = self.attributed.remove(0);
+            self.forgotten = Some(Moment { event_id: oldest.event_id, occurred_at_ms: oldest.occurred_at_ms });
+        }
+        if !is_first {
+            return Claim::Repeated;
+        }
+        self.hear(order, behavior, settings);
+        Claim::Attributed
+    }
+
+    /// A home says that the event is not this lead's after all.
+    pub(crate) fn release(&mut self, order: Order<'_>, home: &str) -> Release {
+        let Some(place) = self.attributed.iter().position(|it| it.event_id == order.1 && it.home == home) else {
+            let was_forgotten = self.forgotten.as_ref().is_some_and(|newest| order <= newest.order());
+            return if was_forgotten { self.retract(order.1) } else { Release::Unknown };
+        };
+        self.attributed.remove(place);
+        if self.attributed.iter().any(|it| it.event_id == order.1) {
+            return Release::StillClaimed;
+        }
+        self.retract(order.1)
+    }
+
+    fn retract(&mut self, event_id: &[u8]) -> Release {
+        self.statements.retain(|statement| statement.event_id != event_id);
+        Release::Retracted
+    }
+
+    /// Who the lead is, from the events it has: nobody when it has none.
+    pub(crate) fn profile(&self, free_mail: &FreeMail) -> v1::Profile {
+        if self.attributed.is_empty() {
+            return v1::Profile::default();
+        }
+        let address = match Identifier::from_key(&self.known_as) {
+            Ok(Identifier::Email(address)) => Some(address),
+            Ok(Identifier::User(_) | Identifier::Anonymous(_)) | Err(_) => None,
+        };
+        let account = address.as_ref().and_then(|address| free_mail.account(address));
+        v1::Profile {
+            email: address.map_or_else(String::new, |address| address.as_str().to_owned()),
+            account_id: account.as_ref().map_or("", AccountId::as_str).to_owned(),
+            attributes: self.attributes(),
+        }
+    }
+
+    /// Of each attribute the most recent value; source and time are those of the first event that said so since another
+    /// value was said. So saying the same again changes nothing.
+    fn attributes(&self) -> BTreeMap<String, v1::AttributeValue> {
+        let mut attributes = BTreeMap::new();
+        for said in self.statements.chunk_by(|a, b| a.attribute == b.attribute) {
+            let run = said.chunk_by(|a, b| a.value == b.value).next_back();
+            if let Some(first) = run.and_then(<[Statement]>::first) {
+                let value = v1::AttributeValue {
+                    value: first.value.clone(),
+                    source: first.source.clone(),
+                    occurred_at_ms: first.occurred_at_ms,
+                };
+                attributes.insert(first.attribute.clone(), value);
+            }
+        }
+        attributes
+    }
+
+    fn hear(&mut self, order: Order<'_>, behavior: &v1::BehaviorRecord, settings: &IdentitySettings) {
+        for statement in statements(order, behavior, settings.bytes_per_value) {
+            let place = self.statements.partition_point(|said| said.place() < statement.place());
+            let attribute = statement.attribute.clone();
+            self.statements.insert(place, statement);
+            self.trim_values(&attribute, settings.values_per_attribute);
+        }
+        let names = self.statements.chunk_by(|a, b| a.attribute == b.attribute);
+        let kept = names.take(settings.attributes_per_lead).map(<[Statement]>::len).sum();
+        self.statements.truncate(kept);
+    }
+
+    /// Drops what an attribute's values can spare: first from the inside of a run of equal values, whose ends say as
+    /// much, then the oldest.
+    fn trim_values(&mut self, attribute: &str, limit: usize) {
+        loop {
+            let from = self.statements.partition_point(|said| said.attribute.as_str() < attribute);
+            let said = &self.statements[from..];
+            let said = &said[..said.partition_point(|it| it.attribute == attribute)];
+            if said.len() <= limit {
+                return;
+            }
+            let inner = said.windows(3).position(|three| three.iter().all(|it| it.value == three[0].value));
+            self.statements.remove(from + inner.map_or(0, |before| before + 1));
+        }
+    }
+}
+
+/// What an event says about the person: its attributes, and identifiers that are no keys.
+fn statements(order: Order<'_>, behavior: &v1::BehaviorRecord, bytes_per_value: usize) -> Vec<Statement> {
+    let mut values: BTreeMap<&str, &str> = BTreeMap::new();
+    if let Some(identifiers) = &behavior.identifiers {
+        values.insert("phone", &identifiers.phone);
+        values.insert("crm_id", &identifiers.crm_id);
+    }
+    if let Some(v1::behavior_record::Event::LeadIdentified(identified)) = &behavior.event {
+        values.extend(identified.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    }
+    let source = behavior.origin.as_ref().map_or("", |origin| origin.source.as_str());
+    values
+        .into_iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(attribute, value)| Statement {
+            attribute: attribute.to_owned(),
+            value: value[..value.floor_char_boundary(bytes_per_value)].to_owned(),
+            event_id: order.1.to_vec(),
+            occurred_at_ms: order.0,
+            source: source.to_owned(),
+        })
+        .collect()
+}

@@ -1,0 +1,359 @@
+//! The processor: reads behavior and links, asks the state concerned, sends what follows.
+
+use prost::Message as _;
+use tasuki_domain::{DeploymentSecret, EmailAddress, EventId, Identifier, LeadId, Timestamp, Version};
+use tasuki_stream::{Context, Due, Input, Poison, Processor, Topology};
+use tasuki_wire::v1::{self, activity_record, identity_link_record};
+use tasuki_wire::{Head, Topic};
+
+use crate::account::FreeMail;
+use crate::effect::{Effects, Message, Times};
+use crate::history::KeptEvent;
+use crate::lead::{Claim, Lead, Release};
+use crate::metrics::Metric;
+use crate::state::Parts;
+use crate::user::key_of_user;
+use crate::{IdentitySettings, IdentityState};
+
+/// Its name.
+const SERVICE: &str = "identity";
+
+/// The identity service.
+#[derive(Debug)]
+pub struct Identity {
+    secret: DeploymentSecret,
+    settings: IdentitySettings,
+    free_mail: FreeMail,
+}
+
+impl Identity {
+    /// The service of one deployment. Another secret gives other lead ids.
+    pub fn new(secret: DeploymentSecret, settings: IdentitySettings) -> Self {
+        Self { secret, settings, free_mail: FreeMail::built_in() }
+    }
+
+    fn behavior(&self, context: &mut Context<'_, IdentityState>, input: &Input<'_>) -> Result<(), Poison> {
+        let record: v1::BehaviorRecord = input.decode()?;
+        let head = Head::read(record.meta.as_ref())?;
+        let key = input.key_str()?;
+        let home = home(record.identifiers.as_ref(), key)?;
+        context.caused_by(head.event_id);
+
+        let identifiers = record.identifiers.unwrap_or_default();
+        let event = KeptEvent {
+            event_id: head.event_id.as_bytes().to_vec(),
+            occurred_at_ms: head.occurred_at.as_millis(),
+            received_at_ms: head.received_at.as_millis(),
+            user_id: identifiers.user_id,
+            email: identifiers.email,
+            claimed_for: String::new(),
+            record: input.payload.to_vec(),
+        };
+        let mut effects = Effects::default();
+        let Parts { history, visitor, user, .. } = &mut context.state(key).0;
+        let history = history.get_or_insert_default();
+        match home {
+            Identifier::Anonymous(id) => {
+                visitor.get_or_insert_default().arrived(history, &id, event, &self.settings, &mut effects);
+            }
+            Identifier::User(_) => {
+                user.get_or_insert_default().arrived(history, event, &self.settings, &mut effects);
+            }
+            Identifier::Email(_) => {
+                if history.insert(event) {
+                    history.assign(&vec![Some(key.to_owned()); history.events.len()], &mut effects);
+                    // An address is its lead's for good: only that the event was seen needs keeping.
+                    history.events.iter_mut().for_each(|kept| kept.record = Vec::new());
+                    history.trim(&self.settings, &mut effects);
+                } else {
+                    effects.count(Metric::Repeated);
+                }
+            }
+        }
+        self.send(context, key, head.event_id, effects);
+        Ok(())
+    }
+
+    fn link(&self, context: &mut Context<'_, IdentityState>, input: &Input<'_>) -> Result<(), Poison> {
+        let record: v1::IdentityLinkRecord = input.decode()?;
+        let head = Head::read(record.meta.as_ref())?;
+        let key = input.key_str()?;
+        let link = record.link.ok_or_else(|| Poison::new("no-link", "the record has no link"))?;
+        context.caused_by(head.event_id);
+        match link {
+            identity_link_record::Link::UserSeen(seen) => self.user_seen(context, key, &head, &seen),
+            identity_link_record::Link::UserResolved(resolved) => {
+                let Identifier::Anonymous(_) = identifier(key)? else {
+                    return Err(misdirected("a visitor id"));
+                };
+                let mut effects = Effects::default();
+                let Parts { history, visitor, .. } = &mut context.state(key).0;
+                visitor.get_or_insert_default().resolved(history.get_or_insert_default(), resolved, &mut effects);
+                self.send(context, key, head.event_id, effects);
+                Ok(())
+            }
+            identity_link_record::Link::Claimed(claimed) => self.claimed(context, key, &head, claimed),
+            identity_link_record::Link::Released(released) => self.released(context, key, &head, &released),
+        }
+    }
+
+    fn user_seen(
+        &self,
+        context: &mut Context<'_, IdentityState>,
+        key: &str,
+        head: &Head,
+        seen: &v1::UserSeen,
+    ) -> Result<(), Poison> {
+        let Identifier::User(user_id) = identifier(key)? else {
+            return Err(misdirected("a user id"));
+        };
+        // The link stands where the event stands that made it.
+        let event_id = head.cause.ok_or_else(|| Poison::new("no-cause", "meta.cause_id is empty"))?;
+        let mut effects = Effects::default();
+        let Parts { history, user, .. } = &mut context.state(key).0;
+        user.get_or_insert_default().seen(
+            history.get_or_insert_default(),
+            &user_id,
+            seen,
+            (event_id.as_bytes(), times(head)),
+            &self.settings,
+            &mut effects,
+        );
+        self.send(context, key, head.event_id, effects);
+        Ok(())
+    }
+
+    fn claimed(
+        &self,
+        context: &mut Context<'_, IdentityState>,
+        key: &str,
+        head: &Head,
+        claimed: v1::BehaviorClaimed,
+    ) -> Result<(), Poison> {
+        let lead_id = lead_id(key)?;
+        let behavior = claimed.behavior.ok_or_else(|| Poison::new("no-behavior", "the claim has no event"))?;
+        let behavior_head = Head::read(behavior.meta.as_ref())?;
+        let order = (behavior_head.occurred_at.as_millis(), behavior_head.event_id.as_bytes().as_slice());
+        let lead = context.state(key).0.lead.get_or_insert_default();
+        let before = lead.profile(&self.free_mail);
+        match lead.claim(order, &claimed.identifier, &claimed.known_as, &behavior, &self.settings) {
+            Claim::Attributed => {
+                let via = via(behavior.identifiers.as_ref()).to_owned();
+                let attributed = v1::BehaviorAttributed { behavior: Some(behavior), via };
+                self.report(context, lead_id, head, before, activity_record::Event::Attributed(attributed));
+            }
+            Claim::Repeated => count(context, Metric::ClaimRepeated),
+            Claim::TooOld => count(context, Metric::ClaimTooOld),
+        }
+        Ok(())
+    }
+
+    fn released(
+        &self,
+        context: &mut Context<'_, IdentityState>,
+        key: &str,
+        head: &Head,
+        released: &v1::BehaviorReleased,
+    ) -> Result<(), Poison> {
+        let lead_id = lead_id(key)?;
+        let behavior_id =
+            EventId::from_slice(&released.behavior_id).map_err(|error| Poison::new("invalid-id", error.to_string()))?;
+        let order = (head.occurred_at.as_millis(), behavior_id.as_bytes().as_slice());
+        let lead = context.state(key).0.lead.get_or_insert_default();
+        let before = lead.profile(&self.free_mail);
+        match lead.release(order, &released.identifier) {
+            Release::Retracted => {
+                let retracted = v1::BehaviorRetracted { behavior_id: released.behavior_id.clone() };
+                self.report(context, lead_id, head, before, activity_record::Event::Retracted(retracted));
+            }
+            Release::StillClaimed => count(context, Metric::ClaimRepeated),
+            Release::Unknown => count(context, Metric::ReleaseUnknown),
+        }
+        Ok(())
+    }
+
+    /// Writes what happened to the lead, and its profile if that is another than before.
+    fn report(
+        &self,
+        context: &mut Context<'_, IdentityState>,
+        lead_id: LeadId,
+        link: &Head,
+        before: v1::Profile,
+        event: activity_record::Event,
+    ) {
+        let key = key_of_lead(lead_id);
+        let profile = context.state(&key).0.lead.get_or_insert_default().profile(&self.free_mail);
+        let changed = (profile != before)
+            .then(|| activity_record::Event::ProfileChanged(v1::ProfileChanged { profile: Some(profile) }));
+        for event in [Some(event), changed].into_iter().flatten() {
+            let lead = context.state(&key).0.lead.get_or_insert_default();
+            let version = next_version(lead);
+            let head = Head {
+                event_id: context.next_event_id(),
+                cause: Some(link.event_id),
+                lead: Some(lead_id),
+                version,
+                ..*link
+            };
+            let record = v1::ActivityRecord { meta: Some(head.to_meta()), event: Some(event) };
+            context.emit(Topic::Activity, lead_id.to_string(), &record);
+        }
+    }
+
+    /// Sends what a home decided.
+    fn send(&self, context: &mut Context<'_, IdentityState>, home: &str, cause: EventId, effects: Effects) {
+        for metric in effects.counts {
+            count(context, metric);
+        }
+        for (times, message) in effects.messages {
+            let (to, lead, link) = self.address(home, message);
+            let head = Head {
+                event_id: context.next_event_id(),
+                occurred_at: Timestamp::from_millis(times.occurred_at_ms),
+                received_at: Timestamp::from_millis(times.received_at_ms),
+                cause: Some(cause),
+                lead,
+                version: Version::default(),
+            };
+            let record = v1::IdentityLinkRecord { meta: Some(head.to_meta()), link: Some(link) };
+            context.emit(Topic::IdentityLinks, to, &record);
+        }
+    }
+
+    /// To whom a message goes, and how it stands on the log.
+    fn address(&self, home: &str, message: Message) -> (String, Option<LeadId>, identity_link_record::Link) {
+        use identity_link_record::Link;
+        match message {
+            Message::Seen { user_id, anonymous_id, email } => {
+                (key_of_user(&user_id), None, Link::UserSeen(v1::UserSeen { anonymous_id, email }))
+            }
+            Message::Resolved { anonymous_id, user_id, email, revision } => {
+                let to = Identifier::Anonymous(anonymous_id).key();
+                (to, None, Link::UserResolved(v1::UserResolved { user_id, email, revision }))
+            }
+            Message::Claimed { known_as, record } => {
+                let lead = self.lead_known_as(&known_as);
+                let behavior = v1::BehaviorRecord::decode(record.as_slice()).expect("decoded before it was kept");
+                let claimed = v1::BehaviorClaimed { behavior: Some(behavior), identifier: home.to_owned(), known_as };
+                (key_of_lead(lead), Some(lead), Link::Claimed(claimed))
+            }
+            Message::Released { known_as, behavior_id } => {
+                let lead = self.lead_known_as(&known_as);
+                let released = v1::BehaviorReleased { behavior_id, identifier: home.to_owned() };
+                (key_of_lead(lead), Some(lead), Link::Released(released))
+            }
+        }
+    }
+
+    fn lead_known_as(&self, key: &str) -> LeadId {
+        let identifier = Identifier::from_key(key).expect("made from identifiers that were checked on arrival");
+        self.secret.lead_id(&identifier)
+    }
+}
+
+impl Processor for Identity {
+    type State = IdentityState;
+
+    fn topology(&self) -> Topology {
+        Topology {
+            service: SERVICE,
+            inputs: &[Topic::Behavior, Topic::IdentityLinks],
+            outputs: &[Topic::IdentityLinks, Topic::Activity],
+            state: Topic::IdentityState,
+        }
+    }
+
+    fn apply(&self, context: &mut Context<'_, IdentityState>, input: &Input<'_>) -> Result<(), Poison> {
+        if input.topic == Topic::IdentityLinks { self.link(context, input) } else { self.behavior(context, input) }
+    }
+
+    fn deadline(&self, context: &mut Context<'_, IdentityState>, due: &Due<'_>) {
+        let mut effects = Effects::default();
+        let Parts { history, visitor, user, .. } = &mut context.state(due.key).0;
+        let history = history.get_or_insert_default();
+        if history.expire_at_ms.is_some_and(|at| at <= due.due_at.as_millis()) {
+            let now_ms = due.due_at.as_millis();
+            match visitor {
+                Some(visitor) => visitor.expire(history, now_ms, &self.settings, &mut effects),
+                None => drop(history.expire(now_ms, &self.settings, &mut effects)),
+            }
+        }
+        if let Some(user) = user
+            && user.settles_at_ms().is_some_and(|at| at <= due.due_at.as_millis())
+            && let Ok(Identifier::User(user_id)) = Identifier::from_key(due.key)
+        {
+            user.settle(history, &user_id, (due.due_at, due.fired_at), &self.settings, &mut effects);
+        }
+        self.send(context, due.key, due.event_id(SERVICE), effects);
+    }
+}
+
+/// The identifier that is home to an event: the visitor id, else the user id, else the address; the record's key says
+/// the same.
+fn home(identifiers: Option<&v1::Identifiers>, key: &str) -> Result<Identifier, Poison> {
+    let none = v1::Identifiers::default();
+    let identifiers = identifiers.unwrap_or(&none);
+    let address = match identifiers.email.as_str() {
+        "" => None,
+        text => Some(text.parse::<EmailAddress>().map_err(|error| Poison::new("invalid-email", error.to_string()))?),
+    };
+    if address.as_ref().is_some_and(|address| address.as_str() != identifiers.email) {
+        return Err(Poison::new("invalid-email", "the e-mail address is not in its normal form"));
+    }
+    let home = if !identifiers.anonymous_id.is_empty() {
+        Identifier::Anonymous(identifiers.anonymous_id.clone())
+    } else if !identifiers.user_id.is_empty() {
+        Identifier::User(identifiers.user_id.clone())
+    } else if let Some(address) = address {
+        Identifier::Email(address)
+    } else {
+        return Err(Poison::new("no-identifier", "expected a visitor id, a user id or an e-mail address"));
+    };
+    if home.key() != key {
+        return Err(Poison::new(
+            "wrong-key",
+            "the key is not that of the event's visitor id, else user id, else e-mail",
+        ));
+    }
+    Ok(home)
+}
+
+fn identifier(key: &str) -> Result<Identifier, Poison> {
+    Identifier::from_key(key).map_err(|error| Poison::new("wrong-key", error.to_string()))
+}
+
+fn lead_id(key: &str) -> Result<LeadId, Poison> {
+    let id = key.strip_prefix("l:").ok_or_else(|| misdirected("a lead"))?;
+    id.parse().map_err(|error: tasuki_domain::InvalidId| Poison::new("wrong-key", error.to_string()))
+}
+
+fn key_of_lead(lead: LeadId) -> String {
+    format!("l:{lead}")
+}
+
+fn misdirected(expected: &str) -> Poison {
+    Poison::new("wrong-key", format!("expected the key of {expected}"))
+}
+
+/// By which kind of identifier an event was attributed: the strongest it carries itself.
+fn via(identifiers: Option<&v1::Identifiers>) -> &'static str {
+    match identifiers {
+        Some(identifiers) if !identifiers.user_id.is_empty() => "user",
+        Some(identifiers) if !identifiers.email.is_empty() => "email",
+        Some(_) | None => "anonymous",
+    }
+}
+
+fn times(head: &Head) -> Times {
+    Times { occurred_at_ms: head.occurred_at.as_millis(), received_at_ms: head.received_at.as_millis() }
+}
+
+fn next_version(lead: &mut Lead) -> Version {
+    lead.version += 1;
+    Version::new(lead.version)
+}
+
+fn count(context: &mut Context<'_, IdentityState>, metric: Metric) {
+    let (what, reason) = metric.name();
+    context.count(what, reason);
+}

@@ -1,0 +1,52 @@
+//! Bounds of what identity remembers and how long it waits.
+
+use tasuki_domain::Millis;
+
+/// Bounds of what identity remembers and how long it waits. Results do not depend on the order of arrival as long as no
+/// bound is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdentitySettings {
+    /// Events kept for each identifier, the most recent ones by the time they happened. An anonymous event beyond is
+    /// never attributed; one that has been attributed stays so, but is no longer corrected. Default 200.
+    pub events_per_identifier: usize,
+    /// Bytes of events kept for each identifier, as they came; the most recent ones. A record of the log has to hold
+    /// them all. Default 256 KiB.
+    pub bytes_per_identifier: usize,
+    /// How long an event is kept after it was received. Default 90 days.
+    pub keep_events_for: Millis,
+    /// How long a user id waits for an e-mail address before it becomes a lead of its own. Long enough for the rest of
+    /// a tracker's batch to come from other partitions, short enough for a hand raise. Default 3 s.
+    pub settle_within: Millis,
+    /// Visitors that are told when the address of a user id changes. A visitor beyond is told once what is known at that
+    /// time. Default 100.
+    pub visitors_per_user: usize,
+    /// Identifications remembered for each visitor after the events that made them are forgotten, the most recent ones.
+    /// Default 50.
+    pub identifications_per_visitor: usize,
+    /// Events of a lead that are remembered as attributed, the most recent ones; an event older than all of them is not
+    /// attributed any more. Not less than what scoring keeps. Default 500.
+    pub events_per_lead: usize,
+    /// Attributes of a profile; the first by name stay. Default 100.
+    pub attributes_per_lead: usize,
+    /// Values remembered for each attribute, so that a retraction brings the one before back. Default 8.
+    pub values_per_attribute: usize,
+    /// Bytes of the value of an attribute; a longer one is cut off. Default 1,000.
+    pub bytes_per_value: usize,
+}
+
+impl Default for IdentitySettings {
+    fn default() -> Self {
+        Self {
+            events_per_identifier: 200,
+            bytes_per_identifier: 256 * 1024,
+            keep_events_for: Millis::from_days(90),
+            settle_within: Millis::from_seconds(3),
+            visitors_per_user: 100,
+            identifications_per_visitor: 50,
+            events_per_lead: 500,
+            attributes_per_lead: 100,
+            values_per_attribute: 8,
+            bytes_per_value: 1_000,
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! A visitor: a device or browser, and the people identified on it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tasuki_wire::v1;
+
+use crate::IdentitySettings;
+use crate::effect::{Effects, Message};
+use crate::history::{History, KeptEvent, Order, Person};
+use crate::metrics::Metric;
+use crate::user::{Link, key_of_email, key_of_user};
+
+/// What a visitor's state holds beside its events.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Visitor {
+    /// Identifications made by events that are forgotten, in the order they happened.
+    #[prost(message, repeated, tag = "1")]
+    marks: Vec<Mark>,
+    /// The oldest marks were dropped: who had the device before those that are left is not known any more.
+    #[prost(bool, tag = "2")]
+    marks_dropped: bool,
+    /// The user ids named by events or marks, in order.
+    #[prost(message, repeated, tag = "3")]
+    users: Vec<KnownUser>,
+}
+
+/// Somebody was identified on the device.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Mark {
+    #[prost(bytes = "vec", tag = "1")]
+    event_id: Vec<u8>,
+    #[prost(sint64, tag = "2")]
+    occurred_at_ms: i64,
+    #[prost(string, tag = "3")]
+    user_id: String,
+    #[prost(string, tag = "4")]
+    email: String,
+}
+
+/// A user id named on this device.
+#[derive(Clone, PartialEq, prost::Message)]
+struct KnownUser {
+    #[prost(string, tag = "1")]
+    user_id: String,
+    /// The earliest link to an address among the events of this device.
+    #[prost(message, optional, tag = "2")]
+    link: Option<Link>,
+    /// What the user id itself answered.
+    #[prost(message, optional, tag = "3")]
+    answer: Option<Answer>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Answer {
+    #[prost(uint64, tag = "1")]
+    revision: u64,
+    /// Empty: there is none.
+    #[prost(string, tag = "2")]
+    email: String,
+}
+
+impl Mark {
+    fn order(&self) -> Order<'_> {
+        (self.occurred_at_ms, &self.event_id)
+    }
+
+    fn person(&self) -> Option<Person<'_>> {
+        Person::named(&self.user_id, &self.email)
+    }
+}
+
+impl KnownUser {
+    /// Key of the identifier the user id is known by as a lead; `None` while it is not decided. The user id's own answer
+    /// counts, but that it knows no address does not stand against an address seen here: it will hear of it.
+    fn known_as(&self) -> Option<String> {
+        match (&self.answer, &self.link) {
+            (Some(answer), _) if !answer.email.is_empty() => Some(key_of_email(&answer.email)),
+            (_, Some(link)) => Some(key_of_email(&link.email)),
+            (Some(_), None) => Some(key_of_user(&self.user_id)),
+            (None, None) => None,
+        }
+    }
+}
+
+impl Visitor {
+    /// Nothing needs keeping.
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// An event of this device arrived.
+    pub(crate) fn arrived(
+        &mut self,
+        history: &mut History,
+        anonymous_id: &str,
+        event: KeptEvent,
+        settings: &IdentitySettings,
+        effects: &mut Effects,
+    ) {
+        let id = event.event_id.clone();
+        if !history.insert(event.clone()) {
+            effects.count(Metric::Repeated);
+            return;
+        }
+        self.ask(anonymous_id, &event, effects);
+        self.decide(history, effects);
+        if history.events.iter().any(|kept| kept.event_id == id && kept.claimed_for.is_empty()) {
+            effects.count(Metric::Parked);
+        }
+        let gone = history.trim(settings, effects);
+        self.forget(&gone, history, settings, effects);
+    }
+
+    /// A user id answered.
+    pub(crate) fn resolved(&mut self, history: &mut History, answer: v1::UserResolved, effects: &mut Effects) {
+        let Ok(place) = self.place_of(&answer.user_id) else { return };
+        let known = &mut self.users[place];
+        if known.answer.as_ref().is_some_and(|before| before.revision >= answer.revision) {
+            return;
+        }
+        known.answer = Some(Answer { revision: answer.revision, email: answer.email });
+        self.decide(history, effects);
+    }
+
+    /// The time of some events is over.
+    pub(crate) fn expire(
+        &mut self,
+        history: &mut History,
+        now_ms: i64,
+        settings: &IdentitySettings,
+        effects: &mut Effects,
+    ) {
+        let gone = history.expire(now_ms, settings, effects);
+        self.forget(&gone, history, settings, effects);
+    }
+
+    /// Lets the user id of an event know, if there is news for it: this device, or an earlier link to an address.
+    fn ask(&mut self, anonymous_id: &str, event: &KeptEvent, effects: &mut Effects) {
+        if event.user_id.is_empty() {
+            return;
+        }
+        let (place, is_new) = match self.place_of(&event.user_id) {
+            Ok(place) => (place, false),
+            Err(place) => {
+                self.users.insert(place, KnownUser { user_id: event.user_id.clone(), ..KnownUser::default() });
+                (place, true)
+            }
+        };
+        let improved = Link::of(event).is_some_and(|link| Link::improve(&mut self.users[place].link, link));
+        if is_new || improved {
+            let message = Message::Seen {
+                user_id: event.user_id.clone(),
+                anonymous_id: anonymous_id.to_owned(),
+                email: event.email.clone(),
+            };
+            effects.send(event.times(), message);
+        }
+    }
+
+    fn place_of(&self, user_id: &str) -> Result<usize, usize> {
+        self.users.binary_search_by(|known| known.user_id.as_str().cmp(user_id))
+    }
+
+    fn decide(&self, history: &mut History, effects: &mut Effects) {
+        let people = self.people(&history.events);
+        history.assign(&people, effects);
+    }
+
+    /// Whose each event is: its own person's, else the last person's identified at or before it, else the first one's.
+    fn people(&self, events: &[KeptEvent]) -> Vec<Option<String>> {
+        let first_mark = self.marks.first().map(|mark| (mark.order(), mark.person()));
+        let first_event = events.iter().find(|event| event.person().is_some());
+        let first = first_mark
+            .into_iter()
+            .chain(first_event.map(|event| (event.order(), event.person())))
+            .min_by_key(|it| it.0);
+        let mut current = if self.marks_dropped { None } else { first.and_then(|(_, person)| person) };
+
+        let mut known: BTreeMap<&str, Option<String>> = BTreeMap::new();
+        let mut marks = self.marks.iter().peekable();
+        let mut people = Vec::with_capacity(events.len());
+        for event in events {
+            while let Some(mark) = marks.next_if(|mark| mark.order() <= event.order()) {
+                current = mark.person();
+            }
+            current = event.person().or(current);
+            people.push(match current {
+                None => None,
+                Some(Person::Email(email)) => Some(key_of_email(email)),
+                Some(Person::User(user_id)) => known.entry(user_id).or_insert_with(|| self.known_as(user_id)).clone(),
+            });
+        }
+        people
+    }
+
+    fn known_as(&self, user_id: &str) -> Option<String> {
+        self.place_of(user_id).ok().and_then(|place| self.users[place].known_as())
+    }
+
+    /// Keeps of forgotten events who was identified, and drops user ids that nothing names any more.
+    fn forget(&mut self, gone: &[KeptEvent], history: &History, settings: &IdentitySettings, effects: &mut Effects) {
+        if gone.is_empty() {
+            return;
+        }
+        for event in gone.iter().filter(|event| event.person().is_some()) {
+            let place = self.marks.partition_point(|mark| mark.order() < event.order());
+            if self.marks.get(place).is_some_and(|mark| mark.order() == event.order()) {
+                continue;
+            }
+            self.marks.insert(
+                place,
+                Mark {
+                    event_id: event.event_id.clone(),
+                    occurred_at_ms: event.occurred_at_ms,
+                    user_id: event.user_id.clone(),
+                    email: if event.user_id.is_empty() { event.email.clone() } else { String::new() },
+                },
+            );
+        }
+        self.join_marks(&history.events);
+        while self.marks.len() > settings.identifications_per_visitor {
+            self.marks.remove(0);
+            self.marks_dropped = true;
+            effects.count(Metric::IdentificationsPerVisitor);
+        }
+        let named: BTreeSet<&str> = (self.marks.iter().map(|mark| mark.user_id.as_str()))
+            .chain(history.events.iter().map(|event| event.user_id.as_str()))
+            .collect();
+        self.users.retain(|known| named.contains(known.user_id.as_str()));
+    }
+
+    /// Of a run of identifications of one person, the first and the last say as much as all of them.
+    fn join_marks(&mut self, events: &[KeptEvent]) {
+        let mut line: Vec<(Order<'_>, Option<Person<'_>>, Option<usize>)> =
+            self.marks.iter().enumerate().map(|(index, mark)| (mark.order(), mark.person(), Some(index))).collect();
+        let named = events.iter().filter(|event| event.person().is_some());
+        line.extend(named.map(|event| (event.order(), event.person(), None)));
+        line.sort_by_key(|it| it.0);
+        let inner: BTreeSet<usize> = line
+            .windows(3)
+            .filter(|three| three[0].1 == three[1].1 && three[1].1 == three[2].1)
+            .filter_map(|three| three[1].2)
+            .collect();
+        let mut index = 0;
+        self.marks.retain(|_| {
+            index += 1;
+            !inner.contains(&(index - 1))
+        });
+    }
+}

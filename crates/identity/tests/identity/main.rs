@@ -1,0 +1,8 @@
+//! Identity as a whole, on a log in memory.
+#![allow(clippy::unwrap_used, reason = "a test may panic; clippy sees that only inside of test functions")]
+
+mod bounds;
+mod properties;
+mod scenarios;
+mod size;
+mod support;

@@ -1,0 +1,170 @@
+//! The outcome is a function of the set of events: compared with a model that looks at the whole set at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use tasuki_domain::{LeadId, Millis};
+use tasuki_identity::IdentitySettings;
+
+use crate::support::{Behavior, Profile, START, World, event, lead, minute};
+
+const VISITORS: [&str; 4] = ["", "tablet", "laptop", "phone"];
+const USERS: [&str; 4] = ["", "", "4711", "4712"];
+const EMAILS: [&str; 5] = ["", "", "ana@acme.example", "ben@gmail.com", "eva@acme.example"];
+const SAYINGS: [(&str, &str); 4] = [("title", "CTO"), ("title", "CEO"), ("country", "jp"), ("country", "at")];
+
+/// What happens in a run.
+#[derive(Clone, Debug)]
+enum Step {
+    Arrive(Behavior),
+    /// Everything that can be done is done.
+    Work,
+    /// Time passes: to so many seconds after the start.
+    Until(i64),
+}
+
+fn behavior(id: u8) -> impl Strategy<Value = Behavior> {
+    let who =
+        (prop::sample::select(&VISITORS[..]), prop::sample::select(&USERS[..]), prop::sample::select(&EMAILS[..]));
+    let says = prop::collection::vec(prop::sample::select(&SAYINGS[..]), 0..3);
+    (0_i64..8, who, says).prop_filter("an event names somebody", |(_, who, _)| *who != ("", "", "")).prop_map(
+        move |(at, (visitor, user, email), says)| Behavior {
+            says: says.into_iter().collect::<BTreeMap<_, _>>().into_iter().collect(),
+            ..event(id, at).visitor(visitor).user(user).email(email)
+        },
+    )
+}
+
+fn behaviors() -> impl Strategy<Value = Vec<Behavior>> {
+    (1_u8..12).prop_flat_map(|count| (1..=count).map(behavior).collect::<Vec<_>>())
+}
+
+/// The events, some of them more than once, in any order, with work and time in between.
+fn runs() -> impl Strategy<Value = (Vec<Behavior>, Vec<Step>)> {
+    behaviors().prop_flat_map(|behaviors| {
+        let again = prop::collection::vec(prop::sample::select(behaviors.clone()), 0..4);
+        let idle = prop::collection::vec(prop_oneof![Just(Step::Work), (0_i64..600).prop_map(Step::Until)], 0..8);
+        let steps = (again, idle).prop_flat_map({
+            let behaviors = behaviors.clone();
+            move |(again, idle)| {
+                let arrivals = behaviors.iter().cloned().chain(again).map(Step::Arrive);
+                Just(arrivals.chain(idle).collect::<Vec<_>>()).prop_shuffle()
+            }
+        });
+        (Just(behaviors), steps)
+    })
+}
+
+fn outcome_of(steps: &[Step]) -> BTreeMap<LeadId, (BTreeSet<u8>, Profile)> {
+    let mut world = World::new(IdentitySettings::default());
+    let mut now = START;
+    for step in steps {
+        match step {
+            Step::Arrive(behavior) => world.pipeline.publish(behavior.emitted()),
+            Step::Work => world.pipeline.run(),
+            Step::Until(seconds) => {
+                now = now.max(START + Millis::from_seconds(*seconds));
+                world.advance_to(now);
+            }
+        }
+    }
+    world.advance_to(minute(60 * 24));
+    assert_eq!(world.pipeline.refused(), []);
+    world.outcome()
+}
+
+/// Whose each event is, said as plainly as possible.
+mod model {
+    use super::*;
+
+    fn order(event: &Behavior) -> (i64, u8) {
+        (event.minute, event.id)
+    }
+
+    /// The key of the lead an event belongs to; `None` while nobody is known.
+    fn owner(event: &Behavior, all: &[Behavior]) -> Option<String> {
+        if event.user.is_empty() && event.email.is_empty() {
+            let on_device = all.iter().filter(|it| it.visitor == event.visitor);
+            let mut named: Vec<&Behavior> =
+                on_device.filter(|it| !it.user.is_empty() || !it.email.is_empty()).collect();
+            named.sort_by_key(|it| order(it));
+            let last_before = named.iter().rfind(|it| order(it) < order(event));
+            return last_before.or(named.first()).and_then(|identification| owner(identification, all));
+        }
+        if event.user.is_empty() {
+            return Some(format!("e:{}", event.email));
+        }
+        let links = all.iter().filter(|it| it.user == event.user && !it.email.is_empty());
+        Some(match links.min_by_key(|it| order(it)) {
+            Some(earliest) => format!("e:{}", earliest.email),
+            None => format!("u:{}", event.user),
+        })
+    }
+
+    fn profile(key: &str, mut events: Vec<&Behavior>) -> Profile {
+        events.sort_by_key(|it| order(it));
+        let mut current: BTreeMap<&str, (&str, i64)> = BTreeMap::new();
+        for event in events {
+            for (name, value) in &event.says {
+                if current.get(name).is_none_or(|(before, _)| before != value) {
+                    current.insert(name, (value, event.minute));
+                }
+            }
+        }
+        let email = key.strip_prefix("e:").unwrap_or_default();
+        Profile {
+            email: email.to_owned(),
+            account: if email.ends_with("@acme.example") { "acme.example" } else { "" }.to_owned(),
+            attributes: (current.into_iter())
+                .map(|(name, (value, since))| (name.to_owned(), value.to_owned(), since))
+                .collect(),
+        }
+    }
+
+    pub(super) fn outcome(all: &[Behavior]) -> BTreeMap<LeadId, (BTreeSet<u8>, Profile)> {
+        let mut owned: BTreeMap<String, Vec<&Behavior>> = BTreeMap::new();
+        for event in all {
+            if let Some(key) = owner(event, all) {
+                owned.entry(key).or_default().push(event);
+            }
+        }
+        owned
+            .into_iter()
+            .map(|(key, events)| {
+                let ids = events.iter().map(|event| event.id).collect();
+                (lead(&key), (ids, profile(&key, events)))
+            })
+            .collect()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn any_order_with_any_repetition_gives_what_the_set_of_events_says((behaviors, steps) in runs()) {
+        prop_assert_eq!(outcome_of(&steps), model::outcome(&behaviors));
+    }
+}
+
+#[test]
+fn the_cases_reach_what_they_are_for() {
+    use proptest::strategy::ValueTree;
+    use proptest::test_runner::TestRunner;
+
+    let mut runner = TestRunner::deterministic();
+    let (mut shared, mut unknown, mut without_address) = (0, 0, 0);
+    for _ in 0..256 {
+        let behaviors = behaviors().new_tree(&mut runner).unwrap().current();
+        let outcome = model::outcome(&behaviors);
+        let owners = |visitor: &str| {
+            let on_device = behaviors.iter().filter(|it| it.visitor == visitor && !visitor.is_empty());
+            let ids: BTreeSet<u8> = on_device.map(|it| it.id).collect();
+            outcome.values().filter(|(events, _)| !events.is_disjoint(&ids)).count()
+        };
+        shared += usize::from(VISITORS.iter().any(|visitor| owners(visitor) > 1));
+        unknown += usize::from(outcome.values().map(|(events, _)| events.len()).sum::<usize>() < behaviors.len());
+        without_address += usize::from(outcome.values().any(|(_, profile)| profile.email.is_empty()));
+    }
+    assert!(shared > 50 && unknown > 20 && without_address > 20, "{shared} {unknown} {without_address}");
+}
