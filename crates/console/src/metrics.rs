@@ -1,0 +1,72 @@
+//! What the console tells operators. Nothing here names a lead or a person.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+
+/// Requests answered, by `surface` ("page", "api", "asset") and `status` ("2xx", "3xx", "4xx", "5xx"). 5xx above 0
+/// means that the database or the log is away, or a defect of ours; the log of the process says which.
+const REQUESTS: &str = "tasuki_console_requests_total";
+/// How long an answer took, by `surface`. Pages slower than a second are felt: look at the database first.
+const REQUEST_TIME: &str = "tasuki_console_request_seconds";
+/// Commands of sales, by `verb` ("accept", "reject") and `outcome`: "sent" (durable on the log), "unavailable" (the log
+/// did not take it; the caller was told), "refused" (the log never will: a defect).
+const COMMANDS: &str = "tasuki_console_commands_total";
+/// Attempts to sign in on the page, by `outcome` ("done", "refused"). Many refused ones: somebody is guessing.
+const SIGN_INS: &str = "tasuki_console_sign_ins_total";
+/// Requests of the API without the right token. A steady rate is a script with an old token.
+const UNAUTHORIZED: &str = "tasuki_console_unauthorized_total";
+
+/// What kind of answer a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Surface {
+    Page,
+    Api,
+    Asset,
+}
+
+impl Surface {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Page => "page",
+            Self::Api => "api",
+            Self::Asset => "asset",
+        }
+    }
+}
+
+/// What became of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CommandOutcome {
+    Sent,
+    Unavailable,
+    Refused,
+}
+
+pub(crate) fn request(surface: Surface, status: StatusCode, took: Duration) {
+    let status = match status.as_u16() / 100 {
+        2 => "2xx",
+        3 => "3xx",
+        4 => "4xx",
+        _ => "5xx",
+    };
+    metrics::counter!(REQUESTS, "surface" => surface.name(), "status" => status).increment(1);
+    metrics::histogram!(REQUEST_TIME, "surface" => surface.name()).record(took.as_secs_f64());
+}
+
+pub(crate) fn command(verb: &'static str, outcome: CommandOutcome) {
+    let outcome = match outcome {
+        CommandOutcome::Sent => "sent",
+        CommandOutcome::Unavailable => "unavailable",
+        CommandOutcome::Refused => "refused",
+    };
+    metrics::counter!(COMMANDS, "verb" => verb, "outcome" => outcome).increment(1);
+}
+
+pub(crate) fn sign_in(done: bool) {
+    metrics::counter!(SIGN_INS, "outcome" => if done { "done" } else { "refused" }).increment(1);
+}
+
+pub(crate) fn unauthorized() {
+    metrics::counter!(UNAUTHORIZED).increment(1);
+}

@@ -1,0 +1,165 @@
+//! The score as its ledger: every contribution with its rule, points and evidence, adding up to what is shown.
+
+use maud::{Markup, html};
+use serde_json::Value;
+use tasuki_domain::Millipoints;
+
+use super::{Visit, parts};
+use crate::language::Language;
+use crate::moment;
+use crate::store::{AxisOf, ContributionRow, EvidenceRow, LeadDetail};
+
+/// The section of a lead's page.
+pub(super) fn section(detail: &LeadDetail, visit: &Visit) -> Markup {
+    let (text, lead) = (visit.language, &detail.lead);
+    html! {
+        section.card aria-labelledby="score" {
+            div.section-head {
+                h2 #score { (text.why_this_score()) }
+                @if !lead.grade.is_empty() { p.grade-line { (text.grade()) " " (parts::grade(&lead.grade)) } }
+            }
+            @match lead.scored_as_of {
+                None => p.muted { (text.not_scored()) },
+                Some(as_of) => {
+                    p.muted {
+                        (text.ledger_hint()) " "
+                        (text.score_as_of(&moment::full(as_of, &visit.zone, text))) " · "
+                        (text.playbook_version(lead.playbook_version))
+                    }
+                    (axis(AxisOf::Engagement, text.engagement(), lead.engagement, &detail.contributions, visit))
+                    (axis(AxisOf::Fit, text.fit(), lead.fit, &detail.contributions, visit))
+                }
+            }
+        }
+    }
+}
+
+fn axis(axis: AxisOf, name: &str, total: Millipoints, all: &[ContributionRow], visit: &Visit) -> Markup {
+    let text = visit.language;
+    let mut rows: Vec<_> = all.iter().filter(|contribution| contribution.axis == axis).collect();
+    rows.sort_by_key(|contribution| std::cmp::Reverse(contribution.points()));
+    let decimals = rows.iter().map(|row| decimals(row.points())).max().unwrap_or(0).max(decimals(total));
+    html! {
+        div.axis {
+            h3 {
+                span { (name) }
+                span.total { strong { (fixed(total, decimals)) } " " span.muted { (text.out_of_100()) } }
+            }
+            (parts::bar(total, axis.name()))
+            @if rows.is_empty() {
+                p.muted { (text.no_contributions()) }
+            } @else {
+                table.ledger {
+                    caption.unseen { (text.why_this_score()) ": " (name) }
+                    thead.unseen {
+                        tr { th scope="col" { (text.rule()) } th scope="col" { (text.points()) } }
+                    }
+                    tbody {
+                        @for row in &rows {
+                            tr {
+                                td { (rule(row, visit)) }
+                                td.amount { (fixed(row.points(), decimals)) }
+                            }
+                        }
+                    }
+                    tfoot {
+                        tr { th scope="row" { (text.sum()) } td.amount { (fixed(total, decimals)) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn rule(row: &ContributionRow, visit: &Visit) -> Markup {
+    let text = visit.language;
+    let name = if row.rule == "cap" { text.cap_rule() } else { row.rule.as_str() };
+    html! {
+        @if row.evidence.is_empty() {
+            span.rule { (name) }
+        } @else {
+            details {
+                summary {
+                    span.rule { (name) }
+                    @if row.matches > 1 { span.muted { (text.matches(row.matches)) } }
+                    @if row.raw() != row.points() { span.muted { (text.before_decay(&row.raw().to_string())) } }
+                }
+                p.unseen { (text.evidence()) }
+                ul.evidence { @for evidence in &row.evidence { (item(evidence, visit)) } }
+                @if i64::try_from(row.evidence.len()).is_ok_and(|shown| shown < row.matches) {
+                    p.muted { (text.latest_of(row.evidence.len(), row.matches)) }
+                }
+            }
+        }
+    }
+}
+
+fn item(evidence: &EvidenceRow, visit: &Visit) -> Markup {
+    html! {
+        li {
+            span.what { (evidence.what) }
+            @if let Some(at) = evidence.occurred_at() { span.muted { (parts::instant(at, visit)) } }
+            span.amount { (evidence.points()) }
+        }
+    }
+}
+
+/// What a decision saw: the numbers and the facts, as stored with it.
+pub(super) fn seen(seen: &Value, visit: &Visit) -> Markup {
+    let text = visit.language;
+    let points = |name: &str| seen.get(name).and_then(Value::as_i64).map(Millipoints::new);
+    let grade = seen.get("grade").and_then(Value::as_str).unwrap_or_default();
+    let facts = seen.get("facts").and_then(Value::as_object);
+    html! {
+        details.seen {
+            summary { (text.what_was_seen()) }
+            dl {
+                @if let Some(engagement) = points("engagement_mp") {
+                    div { dt { (text.engagement()) } dd { (engagement) } }
+                }
+                @if let Some(fit) = points("fit_mp") { div { dt { (text.fit()) } dd { (fit) } } }
+                @if !grade.is_empty() { div { dt { (text.grade()) } dd { (grade) } } }
+                @for (name, value) in facts.into_iter().flatten() {
+                    div { dt { code { (name) } } dd { (fact(name, value, text)) } }
+                }
+            }
+        }
+    }
+}
+
+/// Facts are whole numbers; those whose name ends in `_mp` are thousandths of points.
+fn fact(name: &str, value: &Value, text: Language) -> String {
+    match value.as_i64() {
+        Some(thousandths) if name.ends_with("_mp") => text.points_of(&Millipoints::new(thousandths).to_string()),
+        Some(number) => number.to_string(),
+        None => value.to_string(),
+    }
+}
+
+/// How many decimals the points need.
+fn decimals(points: Millipoints) -> usize {
+    points.to_string().split_once('.').map_or(0, |(_, decimals)| decimals.len())
+}
+
+/// With exactly so many decimals, which must be enough: so that a column of them can be added up by eye.
+fn fixed(points: Millipoints, wanted: usize) -> String {
+    let shown = points.to_string();
+    let missing = wanted.saturating_sub(decimals(points));
+    match (missing, shown.contains('.')) {
+        (0, _) => shown,
+        (missing, true) => format!("{shown}{}", "0".repeat(missing)),
+        (missing, false) => format!("{shown}.{}", "0".repeat(missing)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn points_of_a_column_have_the_same_decimals() {
+        for (thousandths, wanted, shown) in [(12_000, 0, "12"), (12_000, 2, "12.00"), (-1_500, 3, "-1.500"), (125, 3, "0.125")] {
+            assert_eq!(fixed(Millipoints::new(thousandths), wanted), shown);
+        }
+    }
+}

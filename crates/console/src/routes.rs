@@ -1,0 +1,140 @@
+//! Which address leads where, and the server around it.
+
+use std::fmt;
+use std::future::IntoFuture;
+use std::io;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use axum::response::Redirect;
+use axum::routing::{get, post};
+use sqlx::PgPool;
+use tasuki_domain::CommandId;
+use tasuki_service::{Clock, Health, Shutdown};
+use tasuki_stream::log::{PublishError, Publisher};
+use tokio::net::TcpListener;
+
+use crate::auth::ApiToken;
+use crate::command::{self, Command};
+use crate::pages::assets;
+use crate::readiness::Readiness;
+use crate::settings::ConsoleSettings;
+use crate::store::StoreError;
+use crate::{api, guard, pages};
+
+/// Largest body of a request, in bytes.
+const LARGEST_BODY: usize = 64 * 1024;
+
+/// What the console works with.
+#[derive(Clone)]
+pub struct ConsoleState {
+    /// Reads the tables in schema `tasuki`.
+    pub pool: PgPool,
+    /// Takes the commands of sales.
+    pub publisher: Arc<dyn Publisher>,
+    /// Says what time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Learns whether the console can answer, as component `console`.
+    pub health: Health,
+    /// Lets scripts and people in.
+    pub token: ApiToken,
+    /// What the person who runs it has set.
+    pub settings: ConsoleSettings,
+}
+
+impl fmt::Debug for ConsoleState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConsoleState").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// What every handler gets.
+pub(crate) struct Console {
+    pub(crate) pool: PgPool,
+    pub(crate) publisher: Arc<dyn Publisher>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) token: ApiToken,
+    pub(crate) settings: ConsoleSettings,
+    pub(crate) readiness: Readiness,
+    /// Address of the style sheet, with its content's hash.
+    pub(crate) style: Arc<str>,
+}
+
+pub(crate) type Shared = Arc<Console>;
+
+/// Pages and API. Must be called inside a tokio runtime: it starts looking for the database, so that readiness is told
+/// before the first request.
+pub fn router(state: ConsoleState) -> Router {
+    let ConsoleState { pool, publisher, clock, health, token, settings } = state;
+    let readiness = Readiness::new(pool.clone(), &health);
+    readiness.look();
+    let console: Shared =
+        Arc::new(Console { pool, publisher, clock, token, settings, readiness, style: assets::style_address().into() });
+    Router::new()
+        // Pages.
+        .route("/", get(|| async { Redirect::to("/leads") }))
+        .route("/leads", get(pages::leads::show))
+        .route("/leads/{id}", get(pages::lead::show))
+        .route("/dead-letters", get(pages::dead_letters::show))
+        .route("/handoffs/{id}/accept", post(pages::verdict::accept))
+        .route("/handoffs/{id}/reject", post(pages::verdict::reject))
+        .route("/sign-in", get(pages::sign_in::show).post(pages::sign_in::sign_in))
+        .route("/sign-out", post(pages::sign_in::sign_out))
+        .route("/assets/console.css", get(assets::style))
+        .route("/assets/icon.svg", get(assets::icon))
+        .route("/favicon.ico", get(|| async { Redirect::permanent("/assets/icon.svg") }))
+        // API.
+        .route("/api/v1/leads", get(api::leads::list))
+        .route("/api/v1/leads/{id}", get(api::leads::one))
+        .route("/api/v1/handoffs", get(api::handoffs::list))
+        .route("/api/v1/handoffs/{id}", get(api::handoffs::one))
+        .route("/api/v1/handoffs/{id}/accept", post(api::handoffs::accept))
+        .route("/api/v1/handoffs/{id}/reject", post(api::handoffs::reject))
+        .route("/api/v1/dead-letters", get(api::dead_letters::list))
+        .fallback(guard::nothing_here)
+        .method_not_allowed_fallback(guard::not_that_way)
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(from_fn_with_state(Arc::clone(&console), guard::guard))
+        .with_state(console)
+}
+
+/// Answers requests until shutdown is asked for; then those under way are still answered.
+///
+/// # Errors
+///
+/// If the listener breaks.
+pub async fn serve(listener: TcpListener, router: Router, shutdown: Shutdown) -> io::Result<()> {
+    axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned()).into_future().await
+}
+
+impl Console {
+    /// Books a failure of the tables: readiness, and the log of the process. Whether it is one that passes.
+    pub(crate) fn failed(&self, error: StoreError) -> bool {
+        match &error {
+            StoreError::Unavailable(_) => {
+                self.readiness.look();
+                true
+            }
+            StoreError::Refused(source) => {
+                tracing::error!(error = source as &dyn std::error::Error, "a query was refused");
+                false
+            }
+            StoreError::Unreadable { column, .. } => {
+                // Without the error's own text: it quotes what stands in the row.
+                tracing::error!(column, "a row cannot be read");
+                false
+            }
+        }
+    }
+
+    /// Puts a command on the log. The identifiers are logged, never who the lead is.
+    pub(crate) async fn send(&self, command: &Command) -> Result<CommandId, PublishError> {
+        let sent = command::send(self.publisher.as_ref(), command, self.clock.now()).await;
+        if let Err(PublishError::Refused(source)) = &sent {
+            tracing::error!(handoff.id = %command.handoff, error = source.as_ref() as &dyn std::error::Error, "the log refuses a command");
+        }
+        sent
+    }
+}

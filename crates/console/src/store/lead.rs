@@ -1,0 +1,251 @@
+//! Everything about one lead.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, PgPool, Row};
+use tasuki_domain::{LeadId, Millipoints, Timestamp};
+use uuid::Uuid;
+
+use super::leads::lead_columns;
+use super::{HandoffRow, LeadRow, StoreError, handoffs, millis, timestamp_always};
+
+/// Entries of the timeline and decisions shown at most; the newest.
+const MOST_ENTRIES: i64 = 200;
+
+/// Everything about one lead.
+#[derive(Debug)]
+pub(crate) struct LeadDetail {
+    pub(crate) lead: LeadRow,
+    /// By name.
+    pub(crate) attributes: BTreeMap<String, Attribute>,
+    /// As it stands in the table, for the API.
+    pub(crate) profile: Value,
+    /// In the order of the score.
+    pub(crate) contributions: Vec<ContributionRow>,
+    /// What the playbook's routes ask for, by name.
+    pub(crate) facts: Value,
+    /// Newest first.
+    pub(crate) timeline: Vec<TimelineRow>,
+    /// Newest first.
+    pub(crate) decisions: Vec<DecisionRow>,
+    /// Latest cycle first.
+    pub(crate) handoffs: Vec<HandoffRow>,
+}
+
+/// One attribute of the person or the company.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Attribute {
+    pub(crate) value: String,
+    #[serde(default)]
+    pub(crate) source: String,
+}
+
+/// To which score a contribution adds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum AxisOf {
+    Fit,
+    Engagement,
+}
+
+impl AxisOf {
+    /// As in the tables and in the API.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Fit => "fit",
+            Self::Engagement => "engagement",
+        }
+    }
+}
+
+/// What one rule adds to one axis.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct ContributionRow {
+    pub(crate) axis: AxisOf,
+    pub(crate) rule: String,
+    points_mp: i64,
+    raw_mp: i64,
+    pub(crate) matches: i64,
+    pub(crate) evidence: Vec<EvidenceRow>,
+}
+
+impl ContributionRow {
+    /// After decay and caps: these add up to the axis.
+    pub(crate) const fn points(&self) -> Millipoints {
+        Millipoints::new(self.points_mp)
+    }
+
+    /// Before decay and caps.
+    pub(crate) const fn raw(&self) -> Millipoints {
+        Millipoints::new(self.raw_mp)
+    }
+}
+
+/// One thing that matched a rule.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct EvidenceRow {
+    /// Empty for what follows from the profile.
+    #[serde(default)]
+    pub(crate) behavior_id: Option<String>,
+    /// Empty for what follows from the profile.
+    #[serde(default)]
+    occurred_at: Option<String>,
+    pub(crate) what: String,
+    points_mp: i64,
+}
+
+impl EvidenceRow {
+    /// When it happened, if that was told.
+    pub(crate) fn occurred_at(&self) -> Option<Timestamp> {
+        self.occurred_at.as_deref().and_then(|text| text.parse().ok()).filter(|at| *at != Timestamp::default())
+    }
+
+    /// After decay, before caps.
+    pub(crate) const fn points(&self) -> Millipoints {
+        Millipoints::new(self.points_mp)
+    }
+}
+
+/// One thing the lead did.
+#[derive(Clone, Debug)]
+pub(crate) struct TimelineRow {
+    pub(crate) id: Uuid,
+    pub(crate) occurred_at: Timestamp,
+    pub(crate) received_at: Timestamp,
+    pub(crate) kind: String,
+    pub(crate) about: String,
+    pub(crate) title: String,
+    pub(crate) path: String,
+    pub(crate) source: String,
+    pub(crate) protocol: String,
+    pub(crate) via: String,
+}
+
+/// One thing that was decided about the lead.
+#[derive(Clone, Debug)]
+pub(crate) struct DecisionRow {
+    pub(crate) id: Uuid,
+    pub(crate) topic: String,
+    pub(crate) version: i64,
+    pub(crate) occurred_at: Timestamp,
+    pub(crate) received_at: Timestamp,
+    pub(crate) kind: String,
+    pub(crate) cycle: i64,
+    pub(crate) playbook_version: i64,
+    pub(crate) route: String,
+    pub(crate) detail: Value,
+}
+
+/// Everything about a lead; `None` if it is not known. All of it as of one instant, so that the score shown is always
+/// the sum of the contributions shown.
+pub(crate) async fn lead(pool: &PgPool, id: LeadId) -> Result<Option<LeadDetail>, StoreError> {
+    let mut snapshot = pool.begin_with("begin isolation level repeatable read read only").await?;
+    let detail = read_lead(&mut snapshot, id).await?;
+    snapshot.commit().await?;
+    Ok(detail)
+}
+
+async fn read_lead(connection: &mut PgConnection, id: LeadId) -> Result<Option<LeadDetail>, StoreError> {
+    let row = sqlx::query(concat!("select ", lead_columns!(), " from tasuki.lead_current l where l.lead_id = $1"))
+        .bind(id.uuid())
+        .fetch_optional(&mut *connection)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let lead = LeadRow::read(&row)?;
+    let profile = sqlx::query("select profile, contributions, facts from tasuki.lead_profile where lead_id = $1")
+        .bind(id.uuid())
+        .fetch_optional(&mut *connection)
+        .await?;
+    let (profile, contributions, facts) = match &profile {
+        Some(row) => (row.try_get("profile")?, json(row, "contributions")?, row.try_get("facts")?),
+        None => (Value::Object(serde_json::Map::new()), Vec::new(), Value::Object(serde_json::Map::new())),
+    };
+    let attributes = match profile.get("attributes") {
+        Some(attributes) => read(attributes.clone(), "profile")?,
+        None => BTreeMap::new(),
+    };
+    Ok(Some(LeadDetail {
+        lead,
+        attributes,
+        profile,
+        contributions,
+        facts,
+        timeline: timeline(&mut *connection, id).await?,
+        decisions: decisions(&mut *connection, id).await?,
+        handoffs: handoffs::of_lead(connection, id).await?,
+    }))
+}
+
+async fn timeline(connection: &mut PgConnection, id: LeadId) -> Result<Vec<TimelineRow>, StoreError> {
+    let rows = sqlx::query(concat!(
+        "select event_id, kind, about, title, path, source, protocol, via, ",
+        millis!("occurred_at"),
+        ", ",
+        millis!("received_at"),
+        " from tasuki.lead_timeline where lead_id = $1 and not retracted \
+         order by lead_timeline.occurred_at desc, event_id desc limit $2"
+    ))
+    .bind(id.uuid())
+    .bind(MOST_ENTRIES)
+    .fetch_all(connection)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(TimelineRow {
+                id: row.try_get("event_id")?,
+                occurred_at: timestamp_always(row, "occurred_at")?,
+                received_at: timestamp_always(row, "received_at")?,
+                kind: row.try_get("kind")?,
+                about: row.try_get("about")?,
+                title: row.try_get("title")?,
+                path: row.try_get("path")?,
+                source: row.try_get("source")?,
+                protocol: row.try_get("protocol")?,
+                via: row.try_get("via")?,
+            })
+        })
+        .collect()
+}
+
+async fn decisions(connection: &mut PgConnection, id: LeadId) -> Result<Vec<DecisionRow>, StoreError> {
+    let rows = sqlx::query(concat!(
+        "select event_id, topic, version, kind, cycle, playbook_version, route, detail, ",
+        millis!("occurred_at"),
+        ", ",
+        millis!("received_at"),
+        " from tasuki.lead_decisions where lead_id = $1 \
+         order by lead_decisions.occurred_at desc, topic desc, version desc limit $2"
+    ))
+    .bind(id.uuid())
+    .bind(MOST_ENTRIES)
+    .fetch_all(connection)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(DecisionRow {
+                id: row.try_get("event_id")?,
+                topic: row.try_get("topic")?,
+                version: row.try_get("version")?,
+                occurred_at: timestamp_always(row, "occurred_at")?,
+                received_at: timestamp_always(row, "received_at")?,
+                kind: row.try_get("kind")?,
+                cycle: row.try_get("cycle")?,
+                playbook_version: row.try_get("playbook_version")?,
+                route: row.try_get("route")?,
+                detail: row.try_get("detail")?,
+            })
+        })
+        .collect()
+}
+
+fn json<T: DeserializeOwned>(row: &PgRow, column: &'static str) -> Result<T, StoreError> {
+    read(row.try_get(column)?, column)
+}
+
+fn read<T: DeserializeOwned>(value: Value, column: &'static str) -> Result<T, StoreError> {
+    serde_json::from_value(value).map_err(|error| StoreError::Unreadable { column, source: Some(error.into()) })
+}
