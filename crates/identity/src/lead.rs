@@ -246,3 +246,90 @@ fn statements(order: Order<'_>, behavior: &v1::BehaviorRecord, bytes_per_value: 
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KNOWN_AS: &str = "e:ana@acme.example";
+
+    fn said(attributes: &[(&str, &str)]) -> v1::BehaviorRecord {
+        let attributes = attributes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        v1::BehaviorRecord {
+            identifiers: Some(v1::Identifiers { phone: "+81 3".to_owned(), ..v1::Identifiers::default() }),
+            origin: Some(v1::Origin { source: "import".to_owned(), ..v1::Origin::default() }),
+            event: Some(v1::behavior_record::Event::LeadIdentified(v1::LeadIdentified { attributes })),
+            ..v1::BehaviorRecord::default()
+        }
+    }
+
+    fn values(lead: &Lead, attribute: &str) -> Vec<(String, i64)> {
+        let said = lead.statements.iter().filter(|said| said.attribute == attribute);
+        said.map(|said| (said.value.clone(), said.occurred_at_ms)).collect()
+    }
+
+    #[test]
+    fn an_event_that_two_homes_claim_is_retracted_when_both_have_released_it() {
+        let (mut lead, settings) = (Lead::default(), IdentitySettings::default());
+        let order = (1, [7; 16].as_slice());
+        let mut claim = |home| lead.claim(order, home, KNOWN_AS, &said(&[]), &settings);
+        assert_eq!([claim("v:1"), claim("u:1"), claim("v:1")], [Claim::Attributed, Claim::Repeated, Claim::Repeated]);
+        assert_eq!(
+            ["v:1", "v:1", "u:1", "u:1"].map(|home| lead.release(order, home)),
+            [Release::StillClaimed, Release::Unknown, Release::Retracted, Release::Unknown]
+        );
+        assert_eq!(lead.profile(&FreeMail::built_in()), v1::Profile::default());
+    }
+
+    #[test]
+    fn an_event_that_is_not_remembered_any_more_can_still_be_retracted() {
+        let mut lead = Lead::default();
+        let settings = IdentitySettings { events_per_lead: 1, ..IdentitySettings::default() };
+        let (first, second, never) = ((1, [1; 16]), (2, [2; 16]), (3, [3; 16]));
+        for (at, id) in [first, second] {
+            lead.claim((at, &id), "v:1", KNOWN_AS, &said(&[]), &settings);
+        }
+        assert_eq!(
+            [first, never].map(|(at, id)| lead.release((at, &id), "v:1")),
+            [Release::Retracted, Release::Unknown]
+        );
+    }
+
+    #[test]
+    fn of_many_equal_values_the_first_and_the_last_stay() {
+        let mut lead = Lead::default();
+        let settings = IdentitySettings { values_per_attribute: 3, ..IdentitySettings::default() };
+        for (n, title) in [(1, "CTO"), (2, "CTO"), (3, "CTO"), (4, "CTO"), (5, "CEO"), (6, "CFO"), (7, "CFO")] {
+            let id = [u8::try_from(n).unwrap(); 16];
+            lead.claim((n, id.as_slice()), "v:1", KNOWN_AS, &said(&[("title", title)]), &settings);
+            if n == 4 {
+                assert_eq!(
+                    values(&lead, "title"),
+                    [("CTO".to_owned(), 1), ("CTO".to_owned(), 3), ("CTO".to_owned(), 4)]
+                );
+            }
+        }
+        assert_eq!(values(&lead, "title"), [("CEO".to_owned(), 5), ("CFO".to_owned(), 6), ("CFO".to_owned(), 7)]);
+    }
+
+    #[test]
+    fn a_profile_is_bounded_in_names_and_values() {
+        let mut lead = Lead::default();
+        let settings = IdentitySettings { attributes_per_lead: 2, bytes_per_value: 4, ..IdentitySettings::default() };
+        let behavior = said(&[("company", "東京商会"), ("title", "CTO")]);
+        lead.claim((1, [7; 16].as_slice()), "v:1", KNOWN_AS, &behavior, &settings);
+        let value = |value: &str| v1::AttributeValue {
+            value: value.to_owned(),
+            source: "import".to_owned(),
+            occurred_at_ms: 1,
+        };
+        assert_eq!(
+            lead.profile(&FreeMail::built_in()),
+            v1::Profile {
+                email: "ana@acme.example".to_owned(),
+                account_id: "acme.example".to_owned(),
+                attributes: [("company".to_owned(), value("東")), ("phone".to_owned(), value("+81 "))].into(),
+            }
+        );
+    }
+}

@@ -184,7 +184,7 @@ impl Identity {
         let key = key_of_lead(lead_id);
         let profile = context.state(&key).0.lead.get_or_insert_default().profile(&self.free_mail);
         let changed = (profile != before)
-            .then(|| activity_record::Event::ProfileChanged(v1::ProfileChanged { profile: Some(profile) }));
+            .then_some(activity_record::Event::ProfileChanged(v1::ProfileChanged { profile: Some(profile) }));
         for event in [Some(event), changed].into_iter().flatten() {
             let lead = context.state(&key).0.lead.get_or_insert_default();
             let version = next_version(lead);

@@ -139,8 +139,7 @@ mod model {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
-
+    // 256 cases; PROPTEST_CASES asks for more.
     #[test]
     fn any_order_with_any_repetition_gives_what_the_set_of_events_says((behaviors, steps) in runs()) {
         prop_assert_eq!(outcome_of(&steps), model::outcome(&behaviors));
