@@ -64,14 +64,14 @@ fn the_desks_decision_assigns_the_lead_until_the_deadline_of_its_urgency() {
 }
 
 #[test]
-fn an_assignment_names_its_handoff_cause_and_times() {
+fn an_assignment_names_its_cause_and_times_and_the_deadline_counts_from_the_qualification() {
     let pipeline =
-        after(vec![qualified(lead(1), 1, at("09:00:00")), decided(lead(1), 1, Some("sato"), at("09:00:00"))]);
+        after(vec![qualified(lead(1), 1, at("09:00:00")), decided(lead(1), 1, Some("sato"), at("09:00:05"))]);
     let cause = event("desk", lead(1), 1);
     let head = Head {
         event_id: EventId::derived("handoff", cause, 0),
-        occurred_at: at("09:00:00"),
-        received_at: at("09:00:00"),
+        occurred_at: at("09:00:05"),
+        received_at: at("09:00:05"),
         cause: Some(cause),
         lead: Some(lead(1)),
         version: tasuki_domain::Version::new(1),
