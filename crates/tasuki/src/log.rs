@@ -1,0 +1,99 @@
+//! The log the services run on: Kafka, or Postgres tables of this process.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use tasuki_embedded::EmbeddedLog;
+use tasuki_kafka::KafkaLog;
+use tasuki_service::{Failure, Health};
+use tasuki_stream::Processor;
+use tasuki_stream::log::{Publisher, Reader};
+use tasuki_wire::PartitionCount;
+
+use crate::running::Running;
+use crate::services::Parts;
+
+/// Either log.
+#[derive(Debug)]
+pub(crate) enum Log {
+    Embedded(EmbeddedLog),
+    Kafka(Arc<KafkaLog>),
+}
+
+impl Log {
+    /// Kafka, its topics made or checked.
+    pub(crate) async fn kafka(settings: tasuki_kafka::Settings) -> Result<Self, Failure> {
+        let opened = KafkaLog::open(settings).await.map_err(|error| error.failure())?;
+        tasuki_kafka::describe_metrics();
+        Ok(Self::Kafka(Arc::new(opened)))
+    }
+
+    /// Tables in this database.
+    pub(crate) async fn embedded(database_url: &str, health: &Health) -> anyhow::Result<Self> {
+        Ok(Self::Embedded(EmbeddedLog::open(database_url, PartitionCount::DEFAULT, health).await?))
+    }
+
+    /// As the ready line calls it.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Embedded(_) => "embedded",
+            Self::Kafka(_) => "kafka",
+        }
+    }
+
+    /// The brokers, if it has any.
+    pub(crate) fn bootstrap_servers(&self) -> Option<&str> {
+        match self {
+            Self::Embedded(_) => None,
+            Self::Kafka(log) => Some(&log.settings().bootstrap_servers),
+        }
+    }
+
+    pub(crate) fn partitions(&self) -> PartitionCount {
+        match self {
+            Self::Embedded(log) => log.partitions(),
+            Self::Kafka(log) => log.partitions(),
+        }
+    }
+
+    pub(crate) fn publisher(&self) -> anyhow::Result<Arc<dyn Publisher>> {
+        Ok(match self {
+            Self::Embedded(log) => Arc::new(log.publisher()),
+            Self::Kafka(log) => Arc::new(log.publisher().map_err(|error| error.failure())?),
+        })
+    }
+
+    pub(crate) fn reader(&self) -> anyhow::Result<Box<dyn Reader>> {
+        Ok(match self {
+            Self::Embedded(log) => Box::new(log.reader()),
+            Self::Kafka(log) => Box::new(log.reader().map_err(|error| error.failure())?),
+        })
+    }
+
+    /// Runs a processor until the process stops.
+    pub(crate) fn run(&self, processor: impl Processor, parts: &Parts, running: &mut Running) -> anyhow::Result<()> {
+        let service = processor.topology().service;
+        let clock = Arc::clone(&parts.clock);
+        match self {
+            Self::Embedded(log) => {
+                let (log, component) = (log.clone(), parts.health.component(service));
+                running.task(service, |shutdown| async move {
+                    log.run(processor, component, clock, shutdown).await.map_err(anyhow::Error::from)
+                });
+            }
+            Self::Kafka(log) => {
+                let processor = Arc::new(processor);
+                for worker in 0..log.settings().workers {
+                    let component = parts.health.component(format!("{service}-{worker}"));
+                    let (log, processor, clock) = (Arc::clone(log), Arc::clone(&processor), Arc::clone(&clock));
+                    running
+                        .thread(service, move |shutdown| {
+                            log.run_worker(&processor, worker, &*clock, &component, &shutdown).map_err(anyhow::Error::from)
+                        })
+                        .with_context(|| format!("no thread for {service}"))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,219 @@
+//! Runs services: all of them (`tasuki up`) or one.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use clap::Args;
+use sqlx::postgres::PgPoolOptions;
+use tasuki_console::{ApiToken, ConsoleSettings};
+use tasuki_embedded::{PrivatePostgres, PrivateSettings};
+use tasuki_ingest::{IngestArgs, Mapping, Source, Sources, WriteKeyHash};
+use tasuki_playbook::Playbook;
+use tasuki_playbook::reps::Reps;
+use tasuki_service::{Exit, Failure, Health, Shutdown, SystemClock, admin, telemetry};
+
+use crate::listeners::Listener;
+use crate::log::Log;
+use crate::running::Running;
+use crate::secret::Secret;
+use crate::services::{self, Doors, Parts, Service};
+use crate::settings::{self, Common, Faults};
+use crate::{ready, stop};
+
+/// Options of `tasuki up`.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Use Kafka as the log (KAFKA_BOOTSTRAP_SERVERS says where); else it is tables in Postgres.
+    #[arg(long)]
+    kafka: bool,
+    /// Print one line of JSON with all addresses and keys on standard output once everything is ready.
+    #[arg(long)]
+    json: bool,
+    /// Leave these services out, to run them elsewhere (on Kafka).
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "SERVICE")]
+    without: Vec<Service>,
+    #[command(flatten)]
+    one: One,
+}
+
+/// Options of a single service.
+#[derive(Debug, Args)]
+pub(crate) struct One {
+    /// Where trackers send to.
+    #[arg(long, env = "TASUKI_INGEST_LISTEN", default_value = "127.0.0.1:8470", value_name = "ADDRESS")]
+    ingest_listen: String,
+    /// Bearer token of the API; computed from the secret if not given.
+    #[arg(long, env = "TASUKI_API_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    api_token: Option<String>,
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    console: ConsoleSettings,
+    #[command(flatten)]
+    ingest: IngestArgs,
+    #[command(flatten)]
+    kafka_settings: tasuki_kafka::Settings,
+}
+
+impl One {
+    /// The same as options of `up`: this service and no other, on Kafka, since services in several processes need it.
+    pub(crate) fn into_options(self, only: Service) -> Options {
+        let without = Service::ALL.into_iter().filter(|service| *service != only).collect();
+        Options { kafka: true, json: false, without, one: self }
+    }
+}
+
+/// Settings that have been read and checked, all of them.
+struct Checked {
+    data_dir: std::path::PathBuf,
+    ingest_listen: SocketAddr,
+    metrics_listen: SocketAddr,
+    playbook: Playbook,
+    reps: Reps,
+    mapping: Mapping,
+    sources: Option<Sources>,
+}
+
+/// Runs until told to stop.
+pub(crate) fn run(options: Options, kafka_is_named: bool) -> anyhow::Result<()> {
+    let checked = check(&options.one)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
+    let outcome = runtime.block_on(serve(&options, checked, options.kafka || kafka_is_named));
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    outcome
+}
+
+fn check(options: &One) -> Result<Checked, Faults> {
+    let mut faults = Faults::default();
+    let data_dir = faults.check(settings::data_dir(&options.common.data_dir));
+    let ingest_listen = faults.check(settings::address("--ingest-listen", &options.ingest_listen));
+    let metrics_listen = faults.check(settings::address("--metrics-listen", &options.common.metrics_listen));
+    let playbook = faults.check(settings::playbook(options.common.playbook.as_deref()));
+    let reps = faults.check(settings::reps(options.common.reps.as_deref()));
+    let mapping = faults.check(settings::mapping(options.ingest.mapping.as_deref()));
+    let sources = faults.check(settings::sources(options.ingest.sources.as_deref()));
+    match (data_dir, ingest_listen, metrics_listen, playbook, reps, mapping, sources) {
+        (Some(data_dir), Some(ingest_listen), Some(metrics_listen), Some(playbook), Some(reps), Some(mapping), Some(sources)) => {
+            Ok(Checked { data_dir, ingest_listen, metrics_listen, playbook, reps, mapping, sources })
+        }
+        _ => Err(faults),
+    }
+}
+
+async fn serve(options: &Options, checked: Checked, on_kafka: bool) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let services: BTreeSet<Service> =
+        Service::ALL.into_iter().filter(|service| !options.without.contains(service)).collect();
+    let secret = Secret::load(options.one.common.secret.as_deref(), &checked.data_dir)?;
+    let token = options.one.api_token.clone().unwrap_or_else(|| secret.api_token());
+    let write_key = secret.write_key();
+
+    // Addresses first: a taken one is found before anything has been started.
+    let ingest = listen(&services, Service::Ingest, "--ingest-listen", checked.ingest_listen).await?;
+    let console = listen(&services, Service::Console, "--console-listen", options.one.console.console_listen).await?;
+    let operators = Listener::take("--metrics-listen", checked.metrics_listen).await?;
+
+    let stop = Shutdown::new();
+    stop::on_signal(stop.clone()).context("cannot listen to signals")?;
+    let metrics = telemetry::start_metrics().context("cannot collect metrics")?;
+    let health = Health::default();
+    let mut running = Running::default();
+    let told = ready::Told {
+        ingest: ingest.as_ref().map(Listener::url),
+        console: console.as_ref().map(Listener::url),
+        metrics: operators.url(),
+        write_key: write_key.clone(),
+        api_token: token.clone(),
+    };
+    let admin = admin::router(health.clone(), metrics);
+    running.task("metrics", |shutdown| async move {
+        let serving = axum::serve(operators.socket, admin).with_graceful_shutdown(shutdown.cancelled_owned());
+        serving.await.map_err(anyhow::Error::from)
+    });
+
+    let needs_database = !on_kafka || services.iter().any(|service| service.needs_tables());
+    let (private, database_url) = if needs_database {
+        database(options.one.common.database_url.as_deref(), &checked.data_dir, &health).await?
+    } else {
+        (None, None)
+    };
+    let outcome = async {
+        let log = match &database_url {
+            Some(url) if !on_kafka => Log::embedded(url, &health).await?,
+            _ => Log::kafka(options.one.kafka_settings.clone()).await?,
+        };
+        let tables = match &database_url {
+            Some(url) if services.iter().any(|service| service.needs_tables()) => Some(connect(url).await?),
+            _ => None,
+        };
+        let described = told.describe(&log, database_url.as_deref());
+        let parts = Parts {
+            log,
+            tables,
+            playbook: Arc::new(checked.playbook),
+            reps: checked.reps,
+            lead_secret: secret.for_leads(),
+            token: ApiToken::new(token).map_err(|error| {
+                Failure::new(Exit::Config, format!("--api-token: {error}"), "give a longer one, or none")
+            })?,
+            sources: Arc::new(match checked.sources {
+                Some(sources) => sources,
+                None => Sources::new(vec![Source::new("website", WriteKeyHash::of(&write_key))])
+                    .expect("one source shares nothing with another"),
+            }),
+            mapping: Arc::new(checked.mapping),
+            limits: options.one.ingest.limits(),
+            console: options.one.console.clone(),
+            clock: Arc::new(SystemClock),
+            health: health.clone(),
+        };
+        services::start(&services, parts, Doors { ingest, console }, &mut running).await?;
+        let announce = ready::announce(health.clone(), described, told, options.json, started, stop.clone());
+        running.task("ready", |_| announce);
+        running.until(&stop).await
+    }
+    .await;
+    if let Some(server) = private {
+        server.stop().await;
+    }
+    outcome
+}
+
+async fn listen(
+    services: &BTreeSet<Service>,
+    service: Service,
+    option: &str,
+    address: SocketAddr,
+) -> Result<Option<Listener>, Failure> {
+    if services.contains(&service) { Listener::take(option, address).await.map(Some) } else { Ok(None) }
+}
+
+/// The database given, or a private one.
+async fn database(
+    given: Option<&str>,
+    data_dir: &Path,
+    health: &Health,
+) -> anyhow::Result<(Option<PrivatePostgres>, Option<String>)> {
+    if let Some(url) = given {
+        return Ok((None, Some(url.to_owned())));
+    }
+    let settings = PrivateSettings { folder: data_dir.join("postgres"), programs: None, server_settings: Vec::new() };
+    let server = PrivatePostgres::start(&settings, health.component("postgres")).await?;
+    let url = server.url().to_owned();
+    Ok((Some(server), Some(url)))
+}
+
+async fn connect(url: &str) -> Result<sqlx::PgPool, Failure> {
+    let connecting = PgPoolOptions::new().max_connections(16).acquire_timeout(Duration::from_secs(5)).connect(url);
+    connecting.await.map_err(|error| {
+        Failure::new(
+            Exit::Unavailable,
+            format!("DATABASE_URL: Postgres cannot be reached: {error}"),
+            "start it, or name another with DATABASE_URL; without it, `tasuki up` starts one of its own",
+        )
+    })
+}
