@@ -1,1 +1,35 @@
+//! The collector: trackers send over HTTP, behavior events go to the log, and the answer follows once they are durable.
 //!
+//! A request passes the same stations whatever its protocol: [`edge`] admits it (limits, decompression, CORS, write
+//! key), its [`adapter`] turns it into behavior records and bad records by pure functions, [`publish`] writes all of
+//! them in one call, and the edge answers in the words its client understands.
+//!
+//! To add a tracker protocol, add `src/adapter/<name>.rs` and one line in `adapter/mod.rs`. What a track name, form or
+//! schema means is not code: it stands in `mapping.toml` ([`Mapping`]).
+
+pub mod adapter;
+mod answer;
+mod body;
+mod cors;
+mod edge;
+mod json;
+mod mapping;
+pub mod metrics;
+mod observed;
+mod patience;
+mod publish;
+mod request;
+mod server;
+mod settings;
+mod source;
+mod state;
+mod time;
+
+pub use mapping::{InvalidMapping, Mapping};
+pub use observed::{BadRecord, Fingerprint, Observed};
+pub use request::{IpMode, RawRequest};
+pub use server::serve;
+pub use settings::{IngestArgs, Limits};
+pub use source::{InvalidSources, Source, Sources, WriteKeyHash};
+pub use state::{State, router};
+pub use time::{Reported, Times};

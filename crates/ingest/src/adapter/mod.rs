@@ -1,0 +1,142 @@
+//! One adapter per tracker protocol: pure functions from a request to behavior records and bad records.
+
+mod jitsu;
+mod rudder;
+mod segment;
+mod snowplow;
+
+use axum::http::HeaderMap;
+use serde_json::Value;
+use tasuki_wire::v1::BehaviorRecord;
+
+use crate::observed::BadRecord;
+use crate::request::RawRequest;
+use crate::source::Sources;
+
+/// Every protocol. The first whose path fits takes a request.
+pub static ADAPTERS: &[&dyn Adapter] = &[&segment::Segment, &rudder::Rudder, &jitsu::Jitsu, &snowplow::Snowplow];
+
+/// What one event of a request became.
+pub type Outcome = Result<BehaviorRecord, BadRecord>;
+
+/// One tracker protocol.
+pub trait Adapter: Sync {
+    /// Its name in records and metrics.
+    fn name(&self) -> &'static str;
+
+    /// What is at this path (without trailing slash), if it is this protocol's.
+    fn endpoint(&self, path: &str, sources: &Sources) -> Option<Endpoint>;
+
+    /// What a request says about its source, beyond the headers and query that are the same for all protocols.
+    fn credentials(&self, path: &str, query: &str, body: &[u8]) -> Credentials;
+
+    /// The events of a request.
+    ///
+    /// # Errors
+    ///
+    /// If the body as a whole cannot be read; the client is answered 400, the body is kept as a dead letter.
+    fn read(&self, request: &RawRequest<'_>) -> Result<Vec<Outcome>, BadRecord>;
+
+    /// The answer of an endpoint that gives settings to its clients.
+    fn settings(&self, asked: &Asked<'_>) -> Value {
+        let _: &Asked<'_> = asked;
+        Value::Null
+    }
+}
+
+/// What a request says about its source.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Credentials {
+    /// A write key.
+    pub write_key: Option<String>,
+    /// The name the page or program gives itself (Snowplow's `aid`).
+    pub app_id: Option<String>,
+}
+
+/// A request for settings.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The write key of the source.
+    pub write_key: &'a str,
+    /// All headers.
+    pub headers: &'a HeaderMap,
+}
+
+/// What can be done at a path, and how its clients want to be answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// In the adapter's own words: "batch", "track" ...
+    pub operation: &'static str,
+    /// GET and HEAD are taken.
+    pub get: bool,
+    /// POST is taken.
+    pub post: bool,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// How its clients want to be answered.
+    pub manners: Manners,
+}
+
+/// What an endpoint is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// It takes events.
+    Events,
+    /// It gives settings.
+    Settings,
+    /// It takes what nobody needs (the client's own metrics).
+    Discard,
+}
+
+/// How the clients of an endpoint understand answers. Measured with the real packages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Manners {
+    /// The body of the 200.
+    pub success: Success,
+    /// What happens when no source can be found.
+    pub unknown_source: UnknownSource,
+    /// What happens when the body is too large.
+    pub too_large: TooLarge,
+    /// How the source is found.
+    pub source_by: SourceBy,
+}
+
+/// The body of a 200.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Success {
+    /// `{"success":true}`
+    SuccessJson,
+    /// `{"ok":true}`
+    OkJson,
+    /// `ok` for POST, a GIF for GET.
+    OkTextOrPixel,
+    /// A GIF of one transparent pixel.
+    Pixel,
+}
+
+/// What happens when no source can be found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnknownSource {
+    /// 401: its clients drop the events and say so.
+    Refuse,
+    /// 200, and the request is kept as a dead letter: its clients would send it for ever, or never again.
+    Quarantine,
+}
+
+/// What happens when the body is too large.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TooLarge {
+    /// 413: its clients drop it.
+    Refuse,
+    /// Read to the end, answered 200, and kept (cut) as a dead letter: its clients would retry a 413 for ever.
+    Swallow,
+}
+
+/// How the source of a request is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceBy {
+    /// By write key.
+    WriteKey,
+    /// By path, host or app id, else the default source.
+    Place,
+}

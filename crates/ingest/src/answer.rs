@@ -1,0 +1,121 @@
+//! Answers in the words each client understands. Never 3xx: two Segment clients count any status below 400 as
+//! delivered, and Snowplow's retry one without end. Never 202 or 204 where RudderStack's Python client may listen.
+
+use axum::body::Body;
+use axum::http::header::{self, HeaderValue};
+use axum::http::{Method, StatusCode};
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use crate::adapter::Success;
+
+/// A transparent GIF of one pixel.
+const PIXEL: &[u8] = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\x00\x00\x00!\xf9\x04\x01\x00\x00\x00\x00,\
+\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;";
+
+/// Seconds after which a client may try again: the log's own retries fit twice into it.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
+
+/// Why a request is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    NoSuchPath,
+    NoSuchMethod,
+    UnknownKey,
+    TooLarge,
+    BadEncoding,
+    BodyTimeout,
+    BodyBroken,
+    Overloaded,
+    Unavailable,
+    Deadline,
+}
+
+impl Refusal {
+    /// For metrics and clients.
+    pub(crate) const fn code(self) -> &'static str {
+        match self {
+            Self::NoSuchPath => "no-such-path",
+            Self::NoSuchMethod => "no-such-method",
+            Self::UnknownKey => "unknown-key",
+            Self::TooLarge => "too-large",
+            Self::BadEncoding => "bad-encoding",
+            Self::BodyTimeout => "body-timeout",
+            Self::BodyBroken => "body-broken",
+            Self::Overloaded => "overloaded",
+            Self::Unavailable => "unavailable",
+            Self::Deadline => "deadline",
+        }
+    }
+
+    const fn status(self) -> StatusCode {
+        match self {
+            Self::NoSuchPath => StatusCode::NOT_FOUND,
+            Self::NoSuchMethod => StatusCode::METHOD_NOT_ALLOWED,
+            Self::UnknownKey => StatusCode::UNAUTHORIZED,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BadEncoding | Self::BodyBroken => StatusCode::BAD_REQUEST,
+            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::Overloaded | Self::Unavailable | Self::Deadline => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    const fn message(self) -> &'static str {
+        match self {
+            Self::NoSuchPath => "there is nothing at this path",
+            Self::NoSuchMethod => "this path does not take this method",
+            Self::UnknownKey => "the write key is missing or not known here",
+            Self::TooLarge => "the body is too large",
+            Self::BodyTimeout => "the body did not arrive in time",
+            Self::BadEncoding => "the body is not what its Content-Encoding says; gzip and deflate are understood",
+            Self::BodyBroken => "the body broke off",
+            Self::Overloaded => "too much is being worked on; try again",
+            Self::Unavailable | Self::Deadline => "the log does not answer; try again",
+        }
+    }
+
+    /// The answer.
+    pub(crate) fn answer(self) -> Response {
+        let mut answer = fault(self.status(), self.code(), self.message());
+        if self.status() == StatusCode::SERVICE_UNAVAILABLE {
+            answer.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
+        answer
+    }
+}
+
+/// A fault as JSON: `{"code", "message"}`.
+pub(crate) fn fault(status: StatusCode, code: &str, message: &str) -> Response {
+    let mut answer = json_answer(&json!({ "code": code, "message": message }));
+    *answer.status_mut() = status;
+    answer
+}
+
+/// 200 with JSON.
+pub(crate) fn json_answer(value: &Value) -> Response {
+    with("application/json", Body::from(value.to_string()))
+}
+
+/// 200, as the clients of the endpoint like it.
+pub(crate) fn success(success: Success, method: &Method) -> Response {
+    let by_post = method == Method::POST;
+    match success {
+        Success::SuccessJson => with("application/json", Body::from("{\"success\":true}")),
+        Success::OkJson => with("application/json", Body::from("{\"ok\":true}")),
+        Success::OkTextOrPixel if by_post => with("text/plain; charset=utf-8", Body::from("ok")),
+        Success::OkTextOrPixel | Success::Pixel => with("image/gif", Body::from(PIXEL)),
+    }
+}
+
+/// The answer to a preflight: the headers are the edge's.
+pub(crate) fn empty() -> Response {
+    Response::new(Body::empty())
+}
+
+fn with(content_type: &'static str, body: Body) -> Response {
+    let mut answer = Response::new(body);
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store, must-revalidate"));
+    answer
+}

@@ -1,0 +1,111 @@
+//! The metrics of ingest, as an operator reads them.
+//!
+//! For every source and protocol, exactly: received = accepted + bad + deduplicated + refused. An event of a request
+//! whose events could not be counted (refused before the body was read, or no JSON) counts as one. `source` is a name
+//! of the sources file, or `unknown`.
+
+use std::time::Duration;
+
+use metrics::{counter, histogram};
+
+/// Events that reached us. Labels: source, protocol.
+pub const RECEIVED: &str = "tasuki_ingest_received_events_total";
+/// Events that are durable on `behavior`. Labels: source, protocol.
+pub const ACCEPTED: &str = "tasuki_ingest_accepted_events_total";
+/// Events that are durable on `dead-letters`. A rise after a release of a site means that its tracking broke. Labels:
+/// source, protocol, code (as on the dead letter).
+pub const BAD: &str = "tasuki_ingest_bad_events_total";
+/// Exact copies within one request, dropped. Labels: source, protocol.
+pub const DEDUPLICATED: &str = "tasuki_ingest_deduplicated_events_total";
+/// Events that were not taken; the client was told so and, as far as it can, sends them again. Labels: source,
+/// protocol, reason: unknown-key, too-large, bad-encoding, not-json, body-timeout, body-broken, overloaded,
+/// unavailable, deadline.
+pub const REFUSED: &str = "tasuki_ingest_refused_events_total";
+/// Requests by what was answered. Labels: protocol, status.
+pub const REQUESTS: &str = "tasuki_ingest_requests_total";
+/// From the arrival of the head to the answer, in seconds. Label: protocol.
+pub const DURATION: &str = "tasuki_ingest_request_duration_seconds";
+/// Requests that the client says it sends again: answers our clients did not believe or did not get. Label: protocol.
+pub const RESENT: &str = "tasuki_ingest_resent_requests_total";
+/// Requests answered 503 although the log may have taken them: it had not answered by the deadline. The re-send makes
+/// duplicates, which identity drops. Label: protocol.
+pub const ACK_UNKNOWN: &str = "tasuki_ingest_unknown_acks_total";
+/// Bytes of client metrics and the like that were read and thrown away. Label: protocol.
+pub const DISCARDED: &str = "tasuki_ingest_discarded_bytes_total";
+
+/// What became of the events of one request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Durable on `behavior`.
+    pub accepted: u64,
+    /// Durable on `dead-letters`, by code.
+    pub bad: Vec<&'static str>,
+    /// Exact copies within the request.
+    pub deduplicated: u64,
+    /// Not taken, and why.
+    pub refused: Option<(u64, &'static str)>,
+}
+
+impl Tally {
+    /// One event that was not taken.
+    pub fn refusal(reason: &'static str) -> Self {
+        Self { refused: Some((1, reason)), ..Self::default() }
+    }
+
+    /// All events of the request.
+    pub fn received(&self) -> u64 {
+        let bad = u64::try_from(self.bad.len()).unwrap_or(u64::MAX);
+        self.accepted + bad + self.deduplicated + self.refused.map_or(0, |(events, _)| events)
+    }
+
+    /// None of it was taken after all.
+    #[must_use]
+    pub fn all_refused(&self, reason: &'static str) -> Self {
+        Self { refused: Some((self.received(), reason)), ..Self::default() }
+    }
+
+    /// Books it.
+    pub fn book(&self, source: &str, protocol: &'static str) {
+        let labels = [("source", source.to_owned()), ("protocol", protocol.to_owned())];
+        counter!(RECEIVED, &labels).increment(self.received());
+        counter!(ACCEPTED, &labels).increment(self.accepted);
+        counter!(DEDUPLICATED, &labels).increment(self.deduplicated);
+        for code in &self.bad {
+            counter!(BAD, "source" => source.to_owned(), "protocol" => protocol, "code" => *code).increment(1);
+        }
+        if let Some((events, reason)) = self.refused {
+            counter!(REFUSED, "source" => source.to_owned(), "protocol" => protocol, "reason" => reason)
+                .increment(events);
+        }
+    }
+}
+
+/// Books a request that was answered.
+pub(crate) fn answered(protocol: &'static str, status: u16, took: Duration) {
+    counter!(REQUESTS, "protocol" => protocol, "status" => status.to_string()).increment(1);
+    histogram!(DURATION, "protocol" => protocol).record(took.as_secs_f64());
+}
+
+pub(crate) fn resent(protocol: &'static str) {
+    counter!(RESENT, "protocol" => protocol).increment(1);
+}
+
+pub(crate) fn ack_unknown(protocol: &'static str) {
+    counter!(ACK_UNKNOWN, "protocol" => protocol).increment(1);
+}
+
+pub(crate) fn discarded(protocol: &'static str, bytes: usize) {
+    counter!(DISCARDED, "protocol" => protocol).increment(u64::try_from(bytes).unwrap_or(u64::MAX));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn received_is_the_sum_of_what_became_of_it() {
+        let tally = Tally { accepted: 3, bad: vec!["no-type", "no-type"], deduplicated: 1, refused: Some((2, "x")) };
+        assert_eq!(tally.received(), 8);
+        assert_eq!(tally.all_refused("unavailable"), Tally { refused: Some((8, "unavailable")), ..Tally::default() });
+    }
+}

@@ -1,0 +1,376 @@
+//! From what an adapter observed to a behavior record: the rules that are the same for every protocol.
+
+use sha2::{Digest, Sha256};
+use tasuki_domain::{EmailAddress, EventId, Identifier};
+use tasuki_wire::v1::behavior_record::Event;
+use tasuki_wire::v1::{BehaviorRecord, Circumstances, DeadLetterKind, Identifiers, Meta, Origin};
+
+use crate::request::RawRequest;
+use crate::time::Times;
+
+/// From this size on an event is flagged "large": the limit Segment documents. Clients do send larger ones.
+const LARGE: usize = 32 * 1024;
+
+/// Longest identifier that is believed, in bytes.
+const MAX_ID: usize = 512;
+
+/// Identifiers that are placeholders of broken programs, compared without case. Most are PostHog's list.
+const ILLEGAL_IDS: [&str; 31] = [
+    "0",
+    "-1",
+    "null",
+    "nil",
+    "none",
+    "(null)",
+    "undefined",
+    "nan",
+    "n/a",
+    "na",
+    "true",
+    "false",
+    "unknown",
+    "anonymous",
+    "anon",
+    "guest",
+    "user",
+    "id",
+    "userid",
+    "user_id",
+    "anonymousid",
+    "anonymous_id",
+    "distinctid",
+    "distinct_id",
+    "email",
+    "test",
+    "not_authenticated",
+    "[object object]",
+    "[object]",
+    "00000000-0000-0000-0000-000000000000",
+    "{{user_id}}",
+];
+
+/// One event as an adapter read it, before the rules that are the same for all protocols.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// Which event it is.
+    pub event: Event,
+    /// The id the tracker gave it; empty for none.
+    pub message_id: String,
+    /// What the tracker says about time.
+    pub times: Times,
+    /// Device or browser.
+    pub anonymous_id: Option<String>,
+    /// The person, as the customer's systems know them.
+    pub user_id: Option<String>,
+    /// E-mail address, as written.
+    pub email: Option<String>,
+    /// Phone number, as written.
+    pub phone: Option<String>,
+    /// Where and how. The IP address is as the event has it; the rules decide what is kept.
+    pub circumstances: Circumstances,
+    /// A JSON object, or empty.
+    pub properties_json: String,
+    /// What the event is, without what a re-send changes.
+    pub fingerprint: Fingerprint,
+    /// Its size as sent, in bytes.
+    pub size: usize,
+    /// What was noticed or mended.
+    pub flags: Vec<&'static str>,
+}
+
+/// An event, or a whole body, that is not taken: why, and what it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadRecord {
+    /// What kind of fault.
+    pub kind: DeadLetterKind,
+    /// Short and stable, for filters and metrics.
+    pub code: &'static str,
+    /// For a person: what was found, what is allowed. Without personal data.
+    pub message: String,
+    /// Where in the body, as a JSON pointer.
+    pub pointer: String,
+    /// Which event of the request, counting from 0.
+    pub item: u32,
+    /// What it was, as it came.
+    pub original: Vec<u8>,
+    /// Mended before it failed.
+    pub repairs: Vec<&'static str>,
+}
+
+impl BadRecord {
+    /// A fault in the event at `pointer`.
+    pub fn new(kind: DeadLetterKind, code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            code,
+            message: message.into(),
+            pointer: String::new(),
+            item: 0,
+            original: Vec::new(),
+            repairs: Vec::new(),
+        }
+    }
+
+    /// Says where it was found and what it was.
+    #[must_use]
+    pub fn found(mut self, pointer: &str, item: u32, original: &[u8], repairs: &[&'static str]) -> Self {
+        self.pointer = format!("{pointer}{}", self.pointer);
+        self.item = item;
+        self.original = original.to_vec();
+        self.repairs = repairs.to_vec();
+        self
+    }
+}
+
+/// SHA-256 over named parts in the order given; adapters give them sorted.
+#[derive(Clone, Debug, Default)]
+pub struct Fingerprint(Sha256);
+
+impl Fingerprint {
+    /// Adds a part.
+    pub fn add(&mut self, name: &str, value: &str) {
+        for text in [name, value] {
+            self.0.update(u64::try_from(text.len()).expect("a length fits in 64 bits").to_be_bytes());
+            self.0.update(text.as_bytes());
+        }
+    }
+
+    fn finish(&self) -> Vec<u8> {
+        self.0.clone().finalize()[..16].to_vec()
+    }
+}
+
+impl Observed {
+    /// An event, nothing else known about it.
+    pub fn new(event: Event) -> Self {
+        Self {
+            event,
+            message_id: String::new(),
+            times: Times::default(),
+            anonymous_id: None,
+            user_id: None,
+            email: None,
+            phone: None,
+            circumstances: Circumstances::default(),
+            properties_json: String::new(),
+            fingerprint: Fingerprint::default(),
+            size: 0,
+            flags: Vec::new(),
+        }
+    }
+
+    /// The behavior record.
+    ///
+    /// # Errors
+    ///
+    /// If it names nobody and no device, or is too large for the log.
+    pub fn into_record(mut self, request: &RawRequest<'_>, protocol: &str) -> Result<BehaviorRecord, BadRecord> {
+        if self.size > request.max_event_bytes {
+            let message = format!("has {} bytes; at most {} are taken", self.size, request.max_event_bytes);
+            return Err(BadRecord::new(DeadLetterKind::Size, "event-too-large", message));
+        }
+        let mut flags = std::mem::take(&mut self.flags);
+        let mut identifiers = self.identifiers(&mut flags);
+        if identifiers.email.is_empty() && key_of(&identifiers).is_none() {
+            return Err(BadRecord::new(
+                DeadLetterKind::Schema,
+                "no-identifier",
+                "names nobody: it needs an anonymous id, a user id or an e-mail address that is no placeholder",
+            ));
+        }
+        identifiers.phone = self.phone.take().unwrap_or_default();
+        if self.size > LARGE {
+            flags.push("large");
+        }
+        self.settle_circumstances(request, &mut flags);
+        let payload_hash = self.fingerprint.finish();
+        let message_id =
+            if self.message_id.is_empty() { format!("sha256:{}", hex(&payload_hash)) } else { self.message_id.clone() };
+        let occurred_at = self.times.occurred_at(request.received_at, &mut flags);
+        let mut unique = Vec::new();
+        for flag in flags {
+            if !unique.iter().any(|seen| seen == flag) {
+                unique.push(flag.to_owned());
+            }
+        }
+        Ok(BehaviorRecord {
+            meta: Some(Meta {
+                event_id: EventId::reported(&request.source.name, &message_id).as_bytes().to_vec(),
+                occurred_at_ms: occurred_at.as_millis(),
+                received_at_ms: request.received_at.as_millis(),
+                ..Meta::default()
+            }),
+            origin: Some(Origin {
+                source: request.source.name.clone(),
+                protocol: protocol.to_owned(),
+                message_id: self.message_id,
+                sent_at_ms: self.times.sent.map_or(0, |at| at.as_millis()),
+            }),
+            identifiers: Some(identifiers),
+            circumstances: Some(self.circumstances),
+            properties_json: self.properties_json,
+            payload_hash,
+            flags: unique,
+            event: Some(self.event),
+        })
+    }
+
+    fn identifiers(&mut self, flags: &mut Vec<&'static str>) -> Identifiers {
+        let anonymous_id = legal(self.anonymous_id.take(), "illegal-anonymous-id", flags);
+        let user_id = legal(self.user_id.take(), "illegal-user-id", flags);
+        let mut email = String::new();
+        if let Some(text) = self.email.take() {
+            match text.parse::<EmailAddress>() {
+                Ok(address) => address.as_str().clone_into(&mut email),
+                Err(_) => flags.push("invalid-email"),
+            }
+        }
+        if email.is_empty() {
+            // Many sites take the address as user id. What parses as an address is one.
+            if let Ok(address) = user_id.parse::<EmailAddress>() {
+                address.as_str().clone_into(&mut email);
+                flags.push("email-from-user-id");
+            }
+        }
+        Identifiers { anonymous_id, user_id, email, ..Identifiers::default() }
+    }
+
+    fn settle_circumstances(&mut self, request: &RawRequest<'_>, flags: &mut Vec<&'static str>) {
+        let at = &mut self.circumstances;
+        complete_from_url(at);
+        if at.user_agent.is_empty() {
+            // Only a browser's own header is the visitor's; a server's names its HTTP library.
+            if let Some(agent) = request.header("user-agent").filter(|agent| agent.starts_with("Mozilla/")) {
+                agent.clone_into(&mut at.user_agent);
+            }
+        }
+        if is_bot(&at.user_agent) {
+            flags.push("bot");
+        }
+        let told = if request.source.server { at.ip.parse().ok() } else { None };
+        let anonymous = request.headers.contains_key("sp-anonymous");
+        at.ip = match told.or(request.peer) {
+            Some(address) if !anonymous => request.ip_mode.keep(address),
+            Some(_) | None => String::new(),
+        };
+        for (header, flag) in [("sec-gpc", "gpc"), ("dnt", "dnt")] {
+            if request.header(header) == Some("1") {
+                flags.push(flag);
+            }
+        }
+    }
+}
+
+/// The key of the partition an event with these identifiers belongs to: of the visitor, else the user, else the
+/// e-mail address. `None` when all are empty.
+pub(crate) fn key_of(identifiers: &Identifiers) -> Option<String> {
+    let identifier = if !identifiers.anonymous_id.is_empty() {
+        Identifier::Anonymous(identifiers.anonymous_id.clone())
+    } else if !identifiers.user_id.is_empty() {
+        Identifier::User(identifiers.user_id.clone())
+    } else {
+        Identifier::Email(identifiers.email.parse().ok()?)
+    };
+    Some(identifier.key())
+}
+
+/// An identifier if it can be one; else empty, and a flag.
+fn legal(id: Option<String>, flag: &'static str, flags: &mut Vec<&'static str>) -> String {
+    let Some(id) = id.map(|id| id.trim().to_owned()).filter(|id| !id.is_empty()) else { return String::new() };
+    let illegal = id.len() > MAX_ID
+        || id.chars().any(char::is_control)
+        || ILLEGAL_IDS.iter().any(|placeholder| id.eq_ignore_ascii_case(placeholder));
+    if illegal {
+        flags.push(flag);
+        return String::new();
+    }
+    id
+}
+
+/// Path, host and campaign from the URL, where the tracker did not say them itself.
+fn complete_from_url(at: &mut Circumstances) {
+    if let Ok(url) = url::Url::parse(&at.url) {
+        if at.path.is_empty() {
+            url.path().clone_into(&mut at.path);
+        }
+        if at.host.is_empty() {
+            url.host_str().unwrap_or_default().clone_into(&mut at.host);
+        }
+        for (name, value) in url.query_pairs() {
+            let field = match name.as_ref() {
+                "utm_campaign" => &mut at.campaign_name,
+                "utm_source" => &mut at.campaign_source,
+                "utm_medium" => &mut at.campaign_medium,
+                "utm_term" => &mut at.campaign_term,
+                "utm_content" => &mut at.campaign_content,
+                _ => continue,
+            };
+            if field.is_empty() {
+                *field = value.into_owned();
+            }
+        }
+    }
+    if !at.path.is_empty() && !at.path.starts_with('/') {
+        at.path.insert(0, '/');
+    }
+}
+
+/// Whether a user agent says it is a program. Such events are flagged, never dropped.
+fn is_bot(user_agent: &str) -> bool {
+    let agent = user_agent.to_ascii_lowercase();
+    ["bot", "crawler", "spider", "headless"].iter().any(|word| agent.contains(word))
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_are_flagged_and_count_as_absent() {
+        let mut flags = Vec::new();
+        for id in ["null", "Undefined", "[object Object]", "0", "a\u{7}b"] {
+            assert_eq!(legal(Some(id.to_owned()), "illegal-user-id", &mut flags), "", "{id}");
+        }
+        assert_eq!(flags, ["illegal-user-id"; 5]);
+        flags.clear();
+        assert_eq!(legal(Some(" u-1 ".to_owned()), "illegal-user-id", &mut flags), "u-1");
+        assert_eq!(legal(Some("  ".to_owned()), "illegal-user-id", &mut flags), "");
+        assert!(flags.is_empty());
+    }
+
+    #[test]
+    fn the_key_is_the_visitors_else_the_users_else_the_address() {
+        let of = |anonymous: &str, user: &str, email: &str| {
+            key_of(&Identifiers {
+                anonymous_id: anonymous.to_owned(),
+                user_id: user.to_owned(),
+                email: email.to_owned(),
+                ..Identifiers::default()
+            })
+        };
+        assert_eq!(of("a", "u", "x@acme.example"), Some("v:a".to_owned()));
+        assert_eq!(of("", "u", "x@acme.example"), Some("u:u".to_owned()));
+        assert_eq!(of("", "", "x@acme.example"), Some("e:x@acme.example".to_owned()));
+        assert_eq!(of("", "", ""), None);
+    }
+
+    #[test]
+    fn the_url_fills_in_what_was_not_said() {
+        let mut at = Circumstances {
+            url: "https://example.com/pricing?utm_source=google&utm_campaign=spring%20x".to_owned(),
+            campaign_source: "own".to_owned(),
+            ..Circumstances::default()
+        };
+        complete_from_url(&mut at);
+        assert_eq!((at.path.as_str(), at.host.as_str()), ("/pricing", "example.com"));
+        assert_eq!((at.campaign_source.as_str(), at.campaign_name.as_str()), ("own", "spring x"));
+        let mut at = Circumstances { path: "pricing".to_owned(), ..Circumstances::default() };
+        complete_from_url(&mut at);
+        assert_eq!(at.path, "/pricing");
+    }
+}

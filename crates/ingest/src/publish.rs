@@ -1,0 +1,168 @@
+//! Writing what became of a request: behavior records and dead letters in one call, durable before the answer.
+
+use std::collections::HashSet;
+use std::time::Instant;
+
+use prost::Message;
+use sha2::{Digest, Sha256};
+use tasuki_domain::{EventId, Timestamp};
+use tasuki_stream::Emitted;
+use tasuki_stream::log::{PublishError, Publisher};
+use tasuki_wire::Topic;
+use tasuki_wire::v1::dead_letter::FoundAt;
+use tasuki_wire::v1::{DeadLetter, DeadLetterKind, HttpPlace};
+
+use crate::adapter::Outcome;
+use crate::answer::Refusal;
+use crate::metrics::{self, Tally};
+use crate::observed::{BadRecord, hex, key_of};
+
+/// Where the events of a request came from, for dead letters.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) source: String,
+    pub(crate) protocol: &'static str,
+    pub(crate) method: String,
+    /// Path and query, write keys taken out.
+    pub(crate) target: String,
+    pub(crate) content_type: String,
+    pub(crate) received_at: Timestamp,
+    pub(crate) request_id: [u8; 16],
+    /// Larger originals are cut.
+    pub(crate) max_bytes: usize,
+}
+
+/// What one request writes.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    pub(crate) records: Vec<Emitted>,
+    pub(crate) tally: Tally,
+}
+
+impl Batch {
+    /// Everything a request became. Exact copies within it (same id, same content) are dropped.
+    pub(crate) fn of(outcomes: Vec<Outcome>, place: &Place) -> Self {
+        let mut batch = Self::default();
+        let mut seen = HashSet::new();
+        for outcome in outcomes {
+            match outcome {
+                Err(bad) => batch.add_bad(&bad, place),
+                Ok(record) => {
+                    let id = record.meta.as_ref().map(|meta| meta.event_id.clone()).unwrap_or_default();
+                    if !seen.insert((id, record.payload_hash.clone())) {
+                        batch.tally.deduplicated += 1;
+                        continue;
+                    }
+                    let key = record.identifiers.as_ref().and_then(key_of);
+                    batch.tally.accepted += 1;
+                    batch.records.push(Emitted {
+                        topic: Topic::Behavior,
+                        key: key.expect("an adapter refuses what names nobody"),
+                        payload: record.encode_to_vec(),
+                    });
+                }
+            }
+        }
+        batch
+    }
+
+    /// Keeps a bad record as a dead letter.
+    pub(crate) fn add_bad(&mut self, bad: &BadRecord, place: &Place) {
+        self.tally.bad.push(bad.code);
+        self.records.push(dead_letter(bad, place));
+    }
+}
+
+/// The dead letter of a bad record. Its id derives from what it is, so that a re-send gives the same letter.
+fn dead_letter(bad: &BadRecord, place: &Place) -> Emitted {
+    let digest = hex(&Sha256::digest(&bad.original));
+    let name = format!("dead letter {} {} {} {digest}", place.source, place.protocol, bad.code);
+    let mut message = bad.message.clone();
+    let mut original = bad.original.as_slice();
+    if original.len() > place.max_bytes {
+        message = format!("{message} (the original is cut to {} of {} bytes)", place.max_bytes, original.len());
+        original = &original[..place.max_bytes];
+    }
+    let letter = DeadLetter {
+        id: EventId::reported("ingest", &name).as_bytes().to_vec(),
+        service: "ingest".to_owned(),
+        kind: bad.kind.into(),
+        code: bad.code.to_owned(),
+        message,
+        received_at_ms: place.received_at.as_millis(),
+        original: original.to_vec().into(),
+        found_at: Some(FoundAt::Http(HttpPlace {
+            source: place.source.clone(),
+            protocol: place.protocol.to_owned(),
+            method: place.method.clone(),
+            target: place.target.clone(),
+            content_type: place.content_type.clone(),
+            pointer: bad.pointer.clone(),
+            item: bad.item,
+            request_id: place.request_id.to_vec(),
+            repairs: bad.repairs.iter().map(|repair| (*repair).to_owned()).collect(),
+        })),
+    };
+    Emitted { topic: Topic::DeadLetters, key: place.source.clone(), payload: letter.encode_to_vec() }
+}
+
+/// Writes a batch by the deadline and books it: as what it became, or as refused.
+pub(crate) async fn publish(
+    publisher: &dyn Publisher,
+    batch: Batch,
+    place: &Place,
+    deadline: Instant,
+) -> Result<(), Refusal> {
+    let Batch { records, mut tally } = batch;
+    let written = tokio::time::timeout_at(deadline.into(), write(publisher, records, &mut tally, place)).await;
+    let refusal = match written {
+        Ok(Ok(())) => {
+            tally.book(&place.source, place.protocol);
+            return Ok(());
+        }
+        Ok(Err(PublishError::Overloaded)) => Refusal::Overloaded,
+        Ok(Err(error @ (PublishError::Unavailable(_) | PublishError::Refused(_)))) => {
+            tracing::debug!(error = &error as &dyn std::error::Error, "not written");
+            Refusal::Unavailable
+        }
+        Err(_elapsed) => {
+            metrics::ack_unknown(place.protocol);
+            Refusal::Deadline
+        }
+    };
+    tally.all_refused(refusal.code()).book(&place.source, place.protocol);
+    Err(refusal)
+}
+
+/// Writes all at once. Where the log will never take one of them, one by one, so that only that one is kept as a dead
+/// letter; what is written twice by this is dropped downstream.
+async fn write(
+    publisher: &dyn Publisher,
+    records: Vec<Emitted>,
+    tally: &mut Tally,
+    place: &Place,
+) -> Result<(), PublishError> {
+    if records.is_empty() {
+        return Ok(());
+    }
+    match publisher.publish(records.clone()).await {
+        Err(PublishError::Refused(_)) => {}
+        result => return result,
+    }
+    for record in records {
+        let refused = match publisher.publish(vec![record.clone()]).await {
+            Err(PublishError::Refused(error)) => error,
+            Ok(()) => continue,
+            Err(error) => return Err(error),
+        };
+        if record.topic != Topic::Behavior {
+            return Err(PublishError::Refused(refused));
+        }
+        let message = format!("the log refuses the record: {refused}");
+        let bad = BadRecord::new(DeadLetterKind::Size, "log-refused", message).found("", 0, &record.payload, &[]);
+        publisher.publish(vec![dead_letter(&bad, place)]).await?;
+        tally.accepted -= 1;
+        tally.bad.push(bad.code);
+    }
+    Ok(())
+}

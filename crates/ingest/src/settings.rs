@@ -1,0 +1,148 @@
+//! The settings of ingest.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::request::IpMode;
+
+/// Command line and environment of ingest. The address it listens on and the sources are the program's.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Ingest")]
+pub struct IngestArgs {
+    /// Largest body as sent, in bytes
+    #[arg(long = "ingest-max-body-bytes", env = "TASUKI_INGEST_MAX_BODY_BYTES", default_value_t = Limits::DEFAULT.body_bytes)]
+    pub max_body_bytes: usize,
+    /// Largest body once decompressed, in bytes
+    #[arg(long = "ingest-max-decoded-bytes", env = "TASUKI_INGEST_MAX_DECODED_BYTES", default_value_t = Limits::DEFAULT.decoded_bytes)]
+    pub max_decoded_bytes: usize,
+    /// Largest event on the log, in bytes; larger ones are kept, cut, as dead letters
+    #[arg(long = "ingest-max-event-bytes", env = "TASUKI_INGEST_MAX_EVENT_BYTES", default_value_t = Limits::DEFAULT.event_bytes)]
+    pub max_event_bytes: usize,
+    /// Requests worked on at once; what comes on top is answered 503 before its body is read
+    #[arg(long = "ingest-max-requests", env = "TASUKI_INGEST_MAX_REQUESTS", default_value_t = Limits::DEFAULT.requests)]
+    pub max_requests: usize,
+    /// Bytes of bodies held at once; what comes on top is answered 503
+    #[arg(long = "ingest-max-bytes-in-flight", env = "TASUKI_INGEST_MAX_BYTES_IN_FLIGHT", default_value_t = Limits::DEFAULT.bytes_in_flight)]
+    pub max_bytes_in_flight: usize,
+    /// Connections open at once; what comes on top waits
+    #[arg(long = "ingest-max-connections", env = "TASUKI_INGEST_MAX_CONNECTIONS", default_value_t = Limits::DEFAULT.connections)]
+    pub max_connections: usize,
+    /// From the first byte of a body until the answer at the latest, in milliseconds. Snowplow's trackers give up at
+    /// 5000
+    #[arg(long = "ingest-deadline-ms", env = "TASUKI_INGEST_DEADLINE_MS", default_value_t = 4000)]
+    pub deadline_ms: u64,
+    /// How long a client may take to send a body, in milliseconds
+    #[arg(long = "ingest-body-timeout-ms", env = "TASUKI_INGEST_BODY_TIMEOUT_MS", default_value_t = 10_000)]
+    pub body_timeout_ms: u64,
+    /// How long a client may take to send a request's head, in milliseconds
+    #[arg(long = "ingest-header-timeout-ms", env = "TASUKI_INGEST_HEADER_TIMEOUT_MS", default_value_t = 10_000)]
+    pub header_timeout_ms: u64,
+    /// How long a connection may lie idle, in seconds. Longer than the load balancer's, or it resets a connection as
+    /// a client takes it up again
+    #[arg(long = "ingest-idle-timeout-s", env = "TASUKI_INGEST_IDLE_TIMEOUT_S", default_value_t = 610)]
+    pub idle_timeout_s: u64,
+    /// How much of a visitor's IP address is kept
+    #[arg(long = "ingest-ip-mode", env = "TASUKI_INGEST_IP_MODE", value_enum, default_value_t = IpMode::Truncated)]
+    pub ip_mode: IpMode,
+    /// How many proxies in front of ingest write X-Forwarded-For; 0: none, the peer is the visitor
+    #[arg(long = "ingest-trusted-proxies", env = "TASUKI_INGEST_TRUSTED_PROXIES", default_value_t = 0)]
+    pub trusted_proxies: usize,
+    /// File that says who may send (TOML); left out, the program's own source is the only one
+    #[arg(long = "ingest-sources", env = "TASUKI_INGEST_SOURCES", value_name = "FILE")]
+    pub sources: Option<PathBuf>,
+    /// File that says what track names, schemas and traits mean (TOML); left out, a built-in one is used
+    #[arg(long = "ingest-mapping", env = "TASUKI_INGEST_MAPPING", value_name = "FILE")]
+    pub mapping: Option<PathBuf>,
+}
+
+/// How much is taken, and how long is waited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest body as sent.
+    pub body_bytes: usize,
+    /// Largest body once decompressed.
+    pub decoded_bytes: usize,
+    /// Largest event on the log.
+    pub event_bytes: usize,
+    /// Requests at once.
+    pub requests: usize,
+    /// Bytes of bodies at once, as sent and decompressed together.
+    pub bytes_in_flight: usize,
+    /// Connections at once.
+    pub connections: usize,
+    /// From the first byte of a body until the answer.
+    pub deadline: Duration,
+    /// For sending a body.
+    pub body_timeout: Duration,
+    /// For sending a head.
+    pub header_timeout: Duration,
+    /// For lying idle.
+    pub idle_timeout: Duration,
+    /// Proxies in front that write X-Forwarded-For.
+    pub trusted_proxies: usize,
+    /// How much of an IP address is kept.
+    pub ip_mode: IpMode,
+}
+
+impl IngestArgs {
+    /// The limits among the settings.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            body_bytes: self.max_body_bytes,
+            decoded_bytes: self.max_decoded_bytes,
+            event_bytes: self.max_event_bytes,
+            requests: self.max_requests,
+            bytes_in_flight: self.max_bytes_in_flight,
+            connections: self.max_connections,
+            deadline: Duration::from_millis(self.deadline_ms),
+            body_timeout: Duration::from_millis(self.body_timeout_ms),
+            header_timeout: Duration::from_millis(self.header_timeout_ms),
+            idle_timeout: Duration::from_secs(self.idle_timeout_s),
+            trusted_proxies: self.trusted_proxies,
+            ip_mode: self.ip_mode,
+        }
+    }
+}
+
+impl Limits {
+    /// What holds when nothing is said.
+    pub const DEFAULT: Self = Self {
+        body_bytes: 8 << 20,
+        decoded_bytes: 16 << 20,
+        event_bytes: 900_000,
+        requests: 1024,
+        bytes_in_flight: 64 << 20,
+        connections: 10_000,
+        deadline: Duration::from_millis(4000),
+        body_timeout: Duration::from_secs(10),
+        header_timeout: Duration::from_secs(10),
+        idle_timeout: Duration::from_secs(610),
+        trusted_proxies: 0,
+        ip_mode: IpMode::Truncated,
+    };
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Only {
+        #[command(flatten)]
+        ingest: IngestArgs,
+    }
+
+    #[test]
+    fn saying_nothing_gives_the_defaults() {
+        assert_eq!(Only::parse_from(["ingest"]).ingest.limits(), Limits::DEFAULT);
+    }
+}
