@@ -250,3 +250,58 @@ enum Subscription {
     /// Too many already.
     Refused,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AT: Times = Times { occurred_at_ms: 5_000, received_at_ms: 5_000 };
+
+    fn seen_by(user: &mut User, anonymous_id: &str, email: &str, event: (u8, i64)) -> Vec<Message> {
+        let seen = v1::UserSeen { anonymous_id: anonymous_id.to_owned(), email: email.to_owned() };
+        let times = Times { occurred_at_ms: event.1, ..AT };
+        let mut effects = Effects::default();
+        let (history, settings) = (&mut History::default(), &IdentitySettings::default());
+        user.seen(history, "1", &seen, (&[event.0; 16], times), settings, &mut effects);
+        effects.messages.into_iter().map(|(_, message)| message).collect()
+    }
+
+    fn settle(user: &mut User, due_at: i64, fired_at: i64) -> Vec<Message> {
+        let at = (Timestamp::from_millis(due_at), Timestamp::from_millis(fired_at));
+        let mut effects = Effects::default();
+        user.settle(&mut History::default(), "1", at, &IdentitySettings::default(), &mut effects);
+        effects.messages.into_iter().map(|(_, message)| message).collect()
+    }
+
+    fn told(anonymous_id: &str, email: &str, revision: u64) -> Message {
+        let (anonymous_id, email) = (anonymous_id.to_owned(), email.to_owned());
+        Message::Resolved { anonymous_id, user_id: "1".to_owned(), email, revision }
+    }
+
+    #[test]
+    fn visitors_are_told_once_something_is_known_and_whenever_it_changes() {
+        let mut user = User::default();
+        assert_eq!(seen_by(&mut user, "tablet", "", (1, 1)), []);
+        assert_eq!(settle(&mut user, 8_000, 8_001), [told("tablet", "", 1)]);
+        assert_eq!(seen_by(&mut user, "laptop", "", (2, 2)), [told("laptop", "", 1)]);
+        // The phone brings the address itself: it need not be told.
+        let both = |email: &str, revision| [told("laptop", email, revision), told("tablet", email, revision)];
+        assert_eq!(seen_by(&mut user, "phone", "b@x.example", (4, 4)), both("b@x.example", 2));
+        assert_eq!(seen_by(&mut user, "watch", "c@x.example", (5, 5)), [told("watch", "b@x.example", 2)]);
+        // An earlier link to the same address changes nothing, to another changes it for everybody.
+        assert_eq!(seen_by(&mut user, "", "b@x.example", (3, 3)), []);
+        let all = ["laptop", "phone", "tablet", "watch"].map(|visitor| told(visitor, "a@x.example", 3));
+        assert_eq!(seen_by(&mut user, "", "a@x.example", (0, 0)), all);
+    }
+
+    #[test]
+    fn a_timer_that_comes_late_begins_the_wait_anew_but_not_twice() {
+        let mut user = User::default();
+        seen_by(&mut user, "tablet", "", (1, 1));
+        assert_eq!(user.settles_at_ms(), Some(8_000));
+        assert_eq!(settle(&mut user, 8_000, 90_000), []);
+        assert_eq!(user.settles_at_ms(), Some(93_000));
+        assert_eq!(settle(&mut user, 93_000, 200_000), [told("tablet", "", 1)]);
+        assert_eq!(user.settles_at_ms(), None);
+    }
+}

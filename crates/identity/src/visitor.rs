@@ -248,3 +248,70 @@ impl Visitor {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mark(n: u8, person: &str) -> Mark {
+        let (user_id, email) = if person.contains('@') { ("", person) } else { (person, "") };
+        Mark {
+            event_id: vec![n; 16],
+            occurred_at_ms: i64::from(n),
+            user_id: user_id.to_owned(),
+            email: email.to_owned(),
+        }
+    }
+
+    fn event(n: u8, user_id: &str) -> KeptEvent {
+        KeptEvent {
+            event_id: vec![n; 16],
+            occurred_at_ms: i64::from(n),
+            user_id: user_id.to_owned(),
+            ..KeptEvent::default()
+        }
+    }
+
+    #[test]
+    fn of_a_run_of_one_person_the_first_and_the_last_identification_stay() {
+        let marks = [mark(1, "1"), mark(2, "1"), mark(4, "1"), mark(5, "1"), mark(7, "a@x.example"), mark(8, "1")];
+        let mut visitor = Visitor { marks: marks.into(), ..Visitor::default() };
+        // Between the second and the third somebody else had the device.
+        visitor.join_marks(&[event(3, "2"), event(6, "1"), event(9, "1")]);
+        let kept: Vec<u8> = visitor.marks.iter().map(|mark| mark.event_id[0]).collect();
+        assert_eq!(kept, [1, 2, 4, 7, 8]);
+    }
+
+    #[test]
+    fn user_ids_that_nothing_names_any_more_are_forgotten() {
+        let settings = IdentitySettings { identifications_per_visitor: 1, ..IdentitySettings::default() };
+        let mut visitor = Visitor::default();
+        let mut effects = Effects::default();
+        let events = [event(1, "1"), event(2, "2"), event(3, "3")];
+        events.iter().for_each(|event| visitor.ask("tablet", event, &mut effects));
+        let history = History { events: vec![event(3, "3")], ..History::default() };
+        visitor.forget(&events[..2], &history, &settings, &mut effects);
+        let users: Vec<&str> = visitor.users.iter().map(|known| known.user_id.as_str()).collect();
+        assert_eq!((users, visitor.marks_dropped), (vec!["2", "3"], true));
+        assert_eq!(effects.counts, [Metric::IdentificationsPerVisitor]);
+    }
+
+    #[test]
+    fn an_older_answer_never_wins() {
+        let mut history = History { events: vec![event(1, "1")], ..History::default() };
+        let mut visitor = Visitor::default();
+        let mut effects = Effects::default();
+        visitor.ask("tablet", &event(1, "1"), &mut effects);
+        for (revision, email) in [(2, "b@x.example"), (1, "a@x.example"), (3, "c@x.example")] {
+            let answer = v1::UserResolved { user_id: "1".to_owned(), email: email.to_owned(), revision };
+            visitor.resolved(&mut history, answer, &mut effects);
+        }
+        let claims: Vec<&str> = (effects.messages.iter())
+            .filter_map(|(_, message)| match message {
+                Message::Claimed { known_as, .. } => Some(known_as.as_str()),
+                Message::Seen { .. } | Message::Resolved { .. } | Message::Released { .. } => None,
+            })
+            .collect();
+        assert_eq!(claims, ["e:b@x.example", "e:c@x.example"]);
+    }
+}
