@@ -1,1 +1,20 @@
+//! Scores leads: a pure function of their signals, and the processor that keeps the signals.
 //!
+//! [`score()`] says what a lead is worth as of an instant, with every point accounted for. [`Scoring`] keeps the signals of
+//! each lead, compactly, scores it anew with every change, and wakes up when time alone will change something that a
+//! route or the grade looks at.
+
+mod codec;
+mod decay;
+mod engagement;
+mod metrics;
+mod next_change;
+mod processor;
+mod score;
+mod signals;
+mod state;
+
+pub use processor::Scoring;
+pub use score::{CAP, MOST_EVIDENCE, Score, score};
+pub use signals::{MOST_SIGNALS, NewSignal, Signals};
+pub use state::ScoringState;

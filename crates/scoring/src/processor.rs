@@ -1,0 +1,241 @@
+//! Scoring as a processor: activity in, scores out.
+
+use std::sync::Arc;
+
+use prost::Message;
+use tasuki_domain::{EventId, LeadId, Timestamp, Version};
+use tasuki_playbook::{EventKind, Playbook, SignalFields};
+use tasuki_stream::{Admission, Context, Due, Input, Poison, Processor, Topology, admit};
+use tasuki_wire::v1::activity_record::Event as Activity;
+use tasuki_wire::v1::behavior_record::Event as Behavior;
+use tasuki_wire::{Head, Topic, v1};
+
+use crate::metrics;
+use crate::score::{Score, score};
+use crate::signals::{NewSignal, Pruned};
+use crate::state::ScoringState;
+
+const SERVICE: &str = "scoring";
+
+/// Scores leads by a playbook.
+#[derive(Debug)]
+pub struct Scoring {
+    playbook: Arc<Playbook>,
+}
+
+impl Scoring {
+    /// Scoring by this playbook.
+    pub fn new(playbook: Arc<Playbook>) -> Self {
+        Self { playbook }
+    }
+
+    /// The record of a score. The profile is lent by the state, so that it need not be copied.
+    fn record(&self, state: &mut ScoringState, why: &Why) -> Vec<u8> {
+        let as_of = match why.because {
+            v1::ScoredBecause::Time => why.received_at,
+            v1::ScoredBecause::Unspecified
+            | v1::ScoredBecause::Activity
+            | v1::ScoredBecause::Profile
+            | v1::ScoredBecause::Retraction
+            | v1::ScoredBecause::Playbook => state.as_of().unwrap_or(why.received_at),
+        };
+        let profile = state.profile.take();
+        let known = v1::Profile::default();
+        let score = score(&state.signals, profile.as_ref().unwrap_or(&known), &self.playbook, as_of);
+        state.version += 1;
+        state.next_change_at = score.next_change_at;
+        let head = Head {
+            event_id: why.event_id,
+            occurred_at: as_of,
+            received_at: as_of.max(why.received_at),
+            cause: Some(why.cause),
+            lead: Some(why.lead),
+            version: Version::new(state.version),
+        };
+        let signals = u32::try_from(state.signals.len()).expect("a lead has at most some hundred signals");
+        let scored = scored(score, &self.playbook, profile, signals, why.because);
+        let mut record =
+            v1::ScoreRecord { meta: Some(head.to_meta()), event: Some(v1::score_record::Event::Scored(scored)) };
+        let payload = record.encode_to_vec();
+        let v1::score_record::Event::Scored(scored) = record.event.take().expect("set above");
+        state.profile = scored.profile;
+        payload
+    }
+}
+
+/// Why a score is written, and under which ids.
+struct Why {
+    because: v1::ScoredBecause,
+    event_id: EventId,
+    cause: EventId,
+    lead: LeadId,
+    /// For time: the instant that counts.
+    received_at: Timestamp,
+}
+
+/// A score as it stands in events.
+fn scored(
+    score: Score,
+    playbook: &Playbook,
+    profile: Option<v1::Profile>,
+    signals: u32,
+    because: v1::ScoredBecause,
+) -> v1::LeadScored {
+    let facts = playbook.facts().iter().zip(&score.facts);
+    v1::LeadScored {
+        playbook_version: playbook.version().get(),
+        as_of_ms: score.as_of.as_millis(),
+        engagement_mp: score.engagement.get(),
+        fit_mp: score.fit.get(),
+        grade: score.grade.to_string(),
+        contributions: score.contributions,
+        facts: facts.map(|(fact, &value)| v1::Fact { name: fact.name.clone(), value }).collect(),
+        next_change_at_ms: score.next_change_at.map_or(0, Timestamp::as_millis),
+        profile,
+        signals,
+        because: because.into(),
+    }
+}
+
+impl Processor for Scoring {
+    type State = ScoringState;
+
+    fn topology(&self) -> Topology {
+        Topology { service: SERVICE, inputs: &[Topic::Activity], outputs: &[Topic::Scores], state: Topic::ScoringState }
+    }
+
+    fn apply(&self, context: &mut Context<'_, ScoringState>, input: &Input<'_>) -> Result<(), Poison> {
+        let record: v1::ActivityRecord = input.decode()?;
+        let (head, lead) = Head::read_with_lead(record.meta.as_ref())?;
+        let key = input.key_str()?;
+        if key.parse() != Ok(lead) {
+            return Err(Poison::new("wrong-key", "the key of an activity record is the id of its lead"));
+        }
+        let change = Change::read(record.event)?;
+        context.caused_by(head.event_id);
+        match admit(&mut context.state(key).seen, head.version) {
+            Admission::New => {}
+            Admission::Repeated => {
+                metrics::repeated_record(context);
+                return Ok(());
+            }
+            Admission::Gap { expected: _ } => metrics::missing_version(context),
+        }
+        let state = context.state(key);
+        let because = match change.apply(state, &head) {
+            Ok(because) => because,
+            Err(reason) => {
+                metrics::without_effect(context, reason);
+                return Ok(());
+            }
+        };
+        let pruned = state.prune();
+        if pruned != Pruned::default() {
+            metrics::dropped(context, pruned);
+        }
+        let event_id = context.next_event_id();
+        let why = Why { because, event_id, cause: head.event_id, lead, received_at: head.received_at };
+        let payload = self.record(context.state(key), &why);
+        context.emit_bytes(Topic::Scores, key, payload);
+        Ok(())
+    }
+
+    fn deadline(&self, context: &mut Context<'_, ScoringState>, due: &Due<'_>) {
+        let lead = due.key.parse().expect("states are kept by lead id: apply refuses other keys");
+        let cause = due.event_id(SERVICE);
+        // A late event may put the same deadline up again: the version makes that another event.
+        let version = context.state(due.key).version;
+        context.caused_by(EventId::derived(SERVICE, cause, u32::try_from(version).unwrap_or(u32::MAX)));
+        let event_id = context.next_event_id();
+        let because = v1::ScoredBecause::Time;
+        let why = Why { because, event_id, cause, lead, received_at: due.due_at };
+        let payload = self.record(context.state(due.key), &why);
+        context.emit_bytes(Topic::Scores, due.key, payload);
+    }
+}
+
+/// What an activity record changes.
+enum Change {
+    Attributed(v1::BehaviorRecord, Head),
+    Retracted(EventId),
+    Profile(v1::Profile),
+}
+
+impl Change {
+    fn read(event: Option<Activity>) -> Result<Self, Poison> {
+        match event {
+            Some(Activity::Attributed(attributed)) => {
+                let behavior = attributed.behavior.ok_or_else(|| missing("behavior"))?;
+                let head = Head::read(behavior.meta.as_ref())?;
+                if behavior.event.is_none() {
+                    return Err(missing("behavior.event"));
+                }
+                Ok(Self::Attributed(behavior, head))
+            }
+            Some(Activity::Retracted(retracted)) => EventId::from_slice(&retracted.behavior_id)
+                .map(Self::Retracted)
+                .map_err(|error| Poison::new("invalid-id", format!("behavior_id: {error}"))),
+            Some(Activity::ProfileChanged(changed)) => {
+                changed.profile.map(Self::Profile).ok_or_else(|| missing("profile"))
+            }
+            None => Err(missing("event")),
+        }
+    }
+
+    /// Changes the state, or says why there is nothing to change.
+    fn apply(self, state: &mut ScoringState, head: &Head) -> Result<v1::ScoredBecause, &'static str> {
+        match self {
+            Self::Attributed(behavior, of) => {
+                let Some(event) = &behavior.event else { return Err("known-signal") };
+                let around = behavior.circumstances.as_ref();
+                let fields = SignalFields {
+                    kind: kind(event),
+                    about: event.about(),
+                    path: around.map_or("", |around| around.path.as_str()),
+                    source: behavior.origin.as_ref().map_or("", |origin| origin.source.as_str()),
+                    campaign: around.map_or("", |around| around.campaign_name.as_str()),
+                };
+                let Head { event_id: id, occurred_at, received_at, .. } = of;
+                let is_new = state.signals.insert(&NewSignal { id, occurred_at, received_at, fields });
+                if is_new { Ok(v1::ScoredBecause::Activity) } else { Err("known-signal") }
+            }
+            Self::Retracted(id) => {
+                if state.signals.remove(id) {
+                    Ok(v1::ScoredBecause::Retraction)
+                } else {
+                    Err("unknown-signal")
+                }
+            }
+            Self::Profile(profile) => {
+                if state.profile.as_ref() == Some(&profile) {
+                    return Err("same-profile");
+                }
+                state.profile = Some(profile);
+                state.profile_received_at = Some(head.received_at);
+                Ok(v1::ScoredBecause::Profile)
+            }
+        }
+    }
+}
+
+fn missing(field: &str) -> Poison {
+    Poison::new("missing-field", format!("{field} is not set, or by a release that this one does not know"))
+}
+
+fn kind(event: &Behavior) -> EventKind {
+    match event {
+        Behavior::PageViewed(_) => EventKind::PageViewed,
+        Behavior::FormSubmitted(_) => EventKind::FormSubmitted,
+        Behavior::EmailOpened(_) => EventKind::EmailOpened,
+        Behavior::EmailClicked(_) => EventKind::EmailClicked,
+        Behavior::ContentDownloaded(_) => EventKind::ContentDownloaded,
+        Behavior::EventAttended(_) => EventKind::EventAttended,
+        Behavior::SurveyAnswered(_) => EventKind::SurveyAnswered,
+        Behavior::AssessmentCompleted(_) => EventKind::AssessmentCompleted,
+        Behavior::ReferralReceived(_) => EventKind::ReferralReceived,
+        Behavior::InquiryReceived(_) => EventKind::InquiryReceived,
+        Behavior::LeadIdentified(_) => EventKind::LeadIdentified,
+        Behavior::ConsentChanged(_) => EventKind::ConsentChanged,
+        Behavior::CustomBehavior(_) => EventKind::CustomBehavior,
+    }
+}

@@ -1,0 +1,135 @@
+//! What the tests of scoring share: activity records, a pipeline, a playbook to try things with.
+
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+pub(crate) mod obvious;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use prost::Message;
+use tasuki_domain::{EventId, LeadId, Timestamp, Version};
+use tasuki_playbook::Playbook;
+use tasuki_scoring::Scoring;
+use tasuki_stream::Emitted;
+use tasuki_stream::memory::Pipeline;
+use tasuki_wire::v1::activity_record::Event as Activity;
+use tasuki_wire::v1::behavior_record::Event as Behavior;
+use tasuki_wire::{Head, PartitionCount, Topic, v1};
+use uuid::Uuid;
+
+pub(crate) const DAY: i64 = 86_400_000;
+
+/// What a lead did.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Did {
+    pub id: u128,
+    pub occurred_at: i64,
+    pub received_at: i64,
+    pub event: Behavior,
+    pub path: String,
+    pub campaign: String,
+}
+
+impl Did {
+    pub fn record(&self) -> v1::BehaviorRecord {
+        let head = Head {
+            event_id: EventId::new(Uuid::from_u128(self.id)),
+            occurred_at: Timestamp::from_millis(self.occurred_at),
+            received_at: Timestamp::from_millis(self.received_at),
+            cause: None,
+            lead: None,
+            version: Version::new(0),
+        };
+        v1::BehaviorRecord {
+            meta: Some(head.to_meta()),
+            origin: Some(v1::Origin { source: "website".into(), protocol: "segment".into(), ..v1::Origin::default() }),
+            circumstances: Some(v1::Circumstances {
+                path: self.path.clone(),
+                campaign_name: self.campaign.clone(),
+                ..v1::Circumstances::default()
+            }),
+            event: Some(self.event.clone()),
+            ..v1::BehaviorRecord::default()
+        }
+    }
+
+    pub fn attributed(&self) -> Activity {
+        Activity::Attributed(v1::BehaviorAttributed { behavior: Some(self.record()), via: "email".into() })
+    }
+
+    pub fn retracted(&self) -> Activity {
+        let behavior_id = Uuid::from_u128(self.id).as_bytes().to_vec();
+        Activity::Retracted(v1::BehaviorRetracted { behavior_id })
+    }
+}
+
+pub(crate) fn profile(email: &str, attributes: &[(&str, &str)]) -> v1::Profile {
+    let value = |value: &str| v1::AttributeValue { value: value.into(), source: "website".into(), occurred_at_ms: 7 };
+    let attributes = attributes.iter().map(|(name, said)| ((*name).to_owned(), value(said)));
+    let account_id = email.rsplit_once('@').map_or("", |(_, domain)| domain).to_owned();
+    v1::Profile { email: email.into(), account_id, attributes: attributes.collect::<BTreeMap<_, _>>() }
+}
+
+/// One lead, scored on a log in memory.
+pub(crate) struct OneLead {
+    pub lead: LeadId,
+    pub pipeline: Pipeline,
+    versions: u64,
+}
+
+impl OneLead {
+    pub fn new(playbook: &Arc<Playbook>, now: i64) -> Self {
+        let partitions = PartitionCount::new(1).unwrap();
+        let pipeline = Pipeline::new(partitions, Timestamp::from_millis(now)).with(Scoring::new(Arc::clone(playbook)));
+        Self { lead: LeadId::new(Uuid::from_u128(77)), pipeline, versions: 0 }
+    }
+
+    /// Writes the next activity record of the lead.
+    pub fn activity(&mut self, event: Activity, received_at: i64) {
+        self.versions += 1;
+        self.repeat(event, received_at, self.versions);
+    }
+
+    /// Writes an activity record under this version.
+    pub fn repeat(&mut self, event: Activity, received_at: i64, version: u64) {
+        let head = Head {
+            event_id: EventId::new(Uuid::from_u128(1 << 100 | u128::from(version))),
+            occurred_at: Timestamp::from_millis(received_at),
+            received_at: Timestamp::from_millis(received_at),
+            cause: None,
+            lead: Some(self.lead),
+            version: Version::new(version),
+        };
+        let record = v1::ActivityRecord { meta: Some(head.to_meta()), event: Some(event) };
+        let (key, payload) = (self.lead.to_string(), record.encode_to_vec());
+        self.pipeline.publish(Emitted { topic: Topic::Activity, key, payload });
+        self.pipeline.run();
+    }
+
+    /// Every score written, with its head.
+    pub fn scores(&self) -> Vec<(Head, v1::LeadScored)> {
+        assert_eq!(self.pipeline.refused(), []);
+        let records = self.pipeline.messages::<v1::ScoreRecord>(Topic::Scores);
+        let read = |record: v1::ScoreRecord| {
+            let (head, lead) = Head::read_with_lead(record.meta.as_ref()).unwrap();
+            assert_eq!(lead, self.lead);
+            let Some(v1::score_record::Event::Scored(scored)) = record.event else { panic!("a score") };
+            (head, scored)
+        };
+        records.into_iter().map(read).collect()
+    }
+
+    pub fn state(&self) -> Vec<u8> {
+        self.pipeline.states("scoring").remove(&self.lead.to_string()).unwrap_or_default()
+    }
+}
+
+/// Per axis, the contributions add up to what is shown.
+pub(crate) fn assert_ledger(scored: &v1::LeadScored) {
+    for (axis, shown) in [(v1::Axis::Engagement, scored.engagement_mp), (v1::Axis::Fit, scored.fit_mp)] {
+        let own = scored.contributions.iter().filter(|contribution| contribution.axis() == axis);
+        assert_eq!(own.map(|contribution| contribution.points_mp).sum::<i64>(), shown, "{axis:?} of {scored:#?}");
+        assert!((0..=100_000).contains(&shown));
+    }
+}
