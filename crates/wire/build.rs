@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use prost::Message;
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = Path::new("../../proto");
     println!("cargo::rerun-if-changed={}", root.display());
@@ -11,6 +13,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     files.sort();
     let descriptors = protox::compile(&files, [root])?;
+    // The tests compare golden files with the messages as they are described, not as they are generated.
+    std::fs::write(Path::new(&std::env::var("OUT_DIR")?).join("descriptors.bin"), descriptors.encode_to_vec())?;
     prost_build::Config::new()
         // Sorted, so that the same message always has the same bytes.
         .btree_map(["."])

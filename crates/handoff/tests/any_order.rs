@@ -1,5 +1,7 @@
 //! Qualifications, decisions and feedback stand on three topics: whatever way they interleave, the outcome is the same.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
+
 mod given;
 
 use std::collections::{BTreeMap, BTreeSet};

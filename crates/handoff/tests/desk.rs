@@ -1,5 +1,7 @@
 //! The rules of the processor `desk`, one by one, and that turns are fair.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
+
 mod given;
 
 use std::collections::BTreeMap;

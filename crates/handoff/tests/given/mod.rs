@@ -1,6 +1,7 @@
 //! What the tests of this crate write and read.
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
 use tasuki_domain::{Cycle, EventId, HandoffId, LeadId, Millis, Timestamp, Version};
 use tasuki_handoff::{AcceptWithin, HandoffPolicy};
