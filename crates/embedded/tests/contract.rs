@@ -1,0 +1,7 @@
+//! The contract of the runners, on a real Postgres.
+
+mod support;
+
+use support::Embedded;
+
+tasuki_testkit::contract_suite!(Embedded::fresh());
