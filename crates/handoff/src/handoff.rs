@@ -18,7 +18,7 @@ const SERVICE: &str = "handoff";
 const MOST_WAITING: usize = 8;
 
 /// The processor `handoff`: asks the desk, assigns, watches the deadline, takes the verdict of sales.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Handoff {
     policy: HandoffPolicy,
 }
@@ -155,7 +155,7 @@ impl Handoff {
         let seen = qualified.seen.as_ref().expect("checked before the qualification was kept");
         let qualification = Head::read(record.meta.as_ref()).expect("read before it was kept");
         let decided = Head::read(decision.meta.as_ref()).expect("read before it was kept");
-        let accept_within = self.policy.accept_within.of(&qualified.urgency).unwrap_or_else(|| {
+        let accept_within = self.policy.limit(&qualified.route, &qualified.urgency).unwrap_or_else(|| {
             work.count(metrics::UNKNOWN_URGENCY);
             self.policy.accept_within.normal
         });
@@ -273,8 +273,13 @@ fn contradiction(verdict: &Verdict, command: &Command) -> Option<String> {
     if same || verdict.command_id == command.id.as_bytes() {
         return None;
     }
-    let done = if accepted { "accepted".to_owned() } else { format!("rejected ({})", was.as_str_name()) };
+    let done = if accepted { "accepted".to_owned() } else { format!("rejected ({})", in_words(was)) };
     Some(format!("the lead was already {done} by {}", verdict.by))
+}
+
+/// As the playbook writes it: `not-a-fit`.
+fn in_words(reason: v1::RejectReason) -> String {
+    reason.as_str_name().trim_start_matches("REJECT_REASON_").to_ascii_lowercase().replace('_', "-")
 }
 
 fn refuse(work: &mut Work<'_, '_>, cycle: u32, command: &Command, reason: &str) {

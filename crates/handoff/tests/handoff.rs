@@ -250,8 +250,8 @@ fn what_contradicts_the_verdict_is_refused_once_and_kept_visible() {
     let (reject, other) = (Say::Reject(RejectReason::Timing), Say::Reject(RejectReason::NoNeed));
     for (first, then, why) in [
         (Say::Accept, reject, "the lead was already accepted by sato"),
-        (reject, Say::Accept, "the lead was already rejected (REJECT_REASON_TIMING) by sato"),
-        (reject, other, "the lead was already rejected (REJECT_REASON_TIMING) by sato"),
+        (reject, Say::Accept, "the lead was already rejected (timing) by sato"),
+        (reject, other, "the lead was already rejected (timing) by sato"),
     ] {
         let pipeline = assigned_then(&[
             (1, "sato", first, "09:20:00"),
@@ -357,7 +357,7 @@ fn settled_handoffs_are_kept_for_sixteen_cycles_and_known_after_that() {
     let events = handoff_events(&after(records), lead(1));
     let refusals = [
         refused(event("feedback", lead(1), 98), "sato", "this handoff was settled many cycles ago"),
-        refused(event("feedback", lead(1), 99), "sato", "the lead was already rejected (REJECT_REASON_TIMING) by sato"),
+        refused(event("feedback", lead(1), 99), "sato", "the lead was already rejected (timing) by sato"),
     ];
     assert_eq!(events[40..], refusals);
 }

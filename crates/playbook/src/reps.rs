@@ -4,12 +4,14 @@
 //! marketing and sales. `reps.example.toml` shows every key.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::ops::Range;
+use std::ops::RangeInclusive;
 
 use serde::Deserialize;
 use tasuki_domain::EmailAddress;
 use toml::Spanned;
+
+use crate::Faults;
+use crate::fault::Reading;
 
 /// Every pool of the file, by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,33 +45,8 @@ pub struct Rep {
     pub absent: bool,
 }
 
-/// The text is no reps file. Names every fault that could be found.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}", .faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("\n"))]
-pub struct InvalidReps {
-    /// In the order of the file; at least one.
-    pub faults: Vec<Fault>,
-}
-
-/// One thing wrong with a reps file.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Fault {
-    /// Counted from 1.
-    pub line: usize,
-    /// In characters, counted from 1.
-    pub column: usize,
-    /// What was found and what is allowed.
-    pub problem: String,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}, column {}: {}", self.line, self.column, self.problem)
-    }
-}
-
-const WEIGHTS: std::ops::RangeInclusive<u32> = 1..=100;
-const CAPACITIES: std::ops::RangeInclusive<u32> = 1..=10_000;
+const WEIGHTS: RangeInclusive<u32> = 1..=100;
+const CAPACITIES: RangeInclusive<u32> = 1..=10_000;
 
 impl Reps {
     /// A file to begin with: one pool, `inside-sales`, and three people who do not exist.
@@ -84,23 +61,12 @@ impl Reps {
     ///
     /// # Errors
     ///
-    /// [`InvalidReps`] with the place of each fault, what was found there and what is allowed. Where the text is not
-    /// TOML of this form, the first fault only: what follows it cannot be told apart.
-    pub fn parse(text: &str) -> Result<Self, InvalidReps> {
-        let file: RawFile = toml::from_str(text).map_err(|error| {
-            let fault = fault(text, &error.span().unwrap_or(0..0), error.message());
-            InvalidReps { faults: vec![fault] }
-        })?;
-        let mut reading = Reading { text, faults: Vec::new(), people: BTreeMap::new() };
-        if file.pools.is_empty() {
-            reading.fault(&(0..0), "there is no pool; write at least one [[pools.NAME.reps]] with id, name and email");
-        }
-        let pools = file.pools.into_iter().map(|(name, pool)| reading.pool(&name, pool)).collect();
-        if reading.faults.is_empty() {
-            return Ok(Self { pools });
-        }
-        reading.faults.sort();
-        Err(InvalidReps { faults: reading.faults })
+    /// [`Faults`]: the place of each fault, what was found there and what is allowed. Where the text is not TOML of this
+    /// form, the first one only: what follows it cannot be told apart.
+    pub fn parse(text: &str) -> Result<Self, Faults> {
+        let mut file = Reader { faults: Reading::new(text), people: BTreeMap::new() };
+        let pools = file.read();
+        if file.faults.is_clean() { Ok(Self { pools }) } else { Err(file.faults.into_faults()) }
     }
 
     /// The pool of this name.
@@ -140,29 +106,40 @@ struct RawRep {
     absent: bool,
 }
 
-struct Reading<'t> {
-    text: &'t str,
-    faults: Vec<Fault>,
+struct Reader<'t> {
+    faults: Reading<'t>,
     /// Who has an id: in every pool it must be the same person.
     people: BTreeMap<String, (String, EmailAddress)>,
 }
 
-impl Reading<'_> {
-    fn fault(&mut self, at: &Range<usize>, problem: impl AsRef<str>) {
-        self.faults.push(fault(self.text, at, problem.as_ref()));
+impl Reader<'_> {
+    fn read(&mut self) -> BTreeMap<String, Pool> {
+        let file: RawFile = match toml::from_str(self.faults.text) {
+            Ok(file) => file,
+            Err(error) => {
+                self.faults.toml(&error);
+                return BTreeMap::new();
+            }
+        };
+        if file.pools.is_empty() {
+            let problem = "there is no pool; write at least one [[pools.NAME.reps]] with id, name and email";
+            self.faults.fault(&(0..0), problem);
+        }
+        file.pools.into_iter().map(|(name, pool)| self.pool(&name, pool)).collect()
     }
 
     fn pool(&mut self, name: &Spanned<String>, raw: RawPool) -> (String, Pool) {
         self.word(name, "the name of a pool");
         if raw.reps.get_ref().is_empty() {
-            self.fault(&raw.reps.span(), "the pool has no reps; it needs at least one with id, name and email");
+            self.faults.fault(&raw.reps.span(), "the pool has no reps; it needs at least one with id, name and email");
         }
         let mut reps: Vec<Rep> = Vec::new();
         for raw in raw.reps.into_inner() {
             let at = raw.id.span();
             if let Some(rep) = self.rep(raw) {
                 if reps.iter().any(|earlier| earlier.id == rep.id) {
-                    self.fault(&at, format!("the id \"{}\" stands twice in this pool; each rep has its own", rep.id));
+                    self.faults
+                        .fault(&at, format!("the id \"{}\" stands twice in this pool; each rep has its own", rep.id));
                 }
                 reps.push(rep);
             }
@@ -175,7 +152,7 @@ impl Reading<'_> {
         self.word(&raw.id, "the id of a rep");
         let name = raw.name.get_ref().trim().to_owned();
         if name.is_empty() || name.chars().any(char::is_control) {
-            self.fault(&raw.name.span(), "the name is empty or has control characters; write the person's name");
+            self.faults.fault(&raw.name.span(), "the name is empty or has control characters; write the person's name");
         }
         let weight = raw.weight.map_or(Some(1), |weight| self.number(&weight, "weight", &WEIGHTS));
         let capacity = match raw.capacity {
@@ -185,7 +162,7 @@ impl Reading<'_> {
         let email = match raw.email.get_ref().parse::<EmailAddress>() {
             Ok(email) => email,
             Err(error) => {
-                self.fault(&raw.email.span(), error.to_string());
+                self.faults.fault(&raw.email.span(), error.to_string());
                 return None;
             }
         };
@@ -193,7 +170,7 @@ impl Reading<'_> {
         let person = (name.clone(), email.clone());
         if self.people.entry(id.clone()).or_insert_with(|| person.clone()) != &person {
             let problem = format!("the id \"{id}\" is another person's in another place; one id is one person");
-            self.fault(&raw.id.span(), problem);
+            self.faults.fault(&raw.id.span(), problem);
         }
         Some(Rep { id, name, email, weight: weight?, capacity: capacity?, absent: raw.absent })
     }
@@ -204,28 +181,18 @@ impl Reading<'_> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if text.is_empty() || text.len() > 64 || !text.chars().all(allowed) {
             let problem = format!("{text:?} is not {what}; allowed are 1 to 64 of a-z, A-Z, 0-9, \"-\", \"_\", \".\"");
-            self.fault(&found.span(), problem);
+            self.faults.fault(&found.span(), problem);
         }
     }
 
-    fn number(&mut self, found: &Spanned<i64>, what: &str, allowed: &std::ops::RangeInclusive<u32>) -> Option<u32> {
+    fn number(&mut self, found: &Spanned<i64>, what: &str, allowed: &RangeInclusive<u32>) -> Option<u32> {
         let number = u32::try_from(*found.get_ref()).ok().filter(|number| allowed.contains(number));
         if number.is_none() {
             let (from, to) = (allowed.start(), allowed.end());
             let problem = format!("{what} is {}; allowed are whole numbers from {from} to {to}", found.get_ref());
-            self.fault(&found.span(), problem);
+            self.faults.fault(&found.span(), problem);
         }
         number
-    }
-}
-
-fn fault(text: &str, at: &Range<usize>, problem: &str) -> Fault {
-    let before = text.get(..at.start).unwrap_or(text);
-    let line_start = before.rfind('\n').map_or(0, |end| end + 1);
-    Fault {
-        line: before.matches('\n').count() + 1,
-        column: before[line_start..].chars().count() + 1,
-        problem: problem.trim_end().replace('\n', "; "),
     }
 }
 
@@ -234,7 +201,7 @@ mod tests {
     use super::*;
 
     fn faults(text: &str) -> Vec<String> {
-        Reps::parse(text).unwrap_err().faults.iter().map(Fault::to_string).collect()
+        Reps::parse(text).unwrap_err().iter().map(ToString::to_string).collect()
     }
 
     #[test]

@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
+use std::collections::BTreeMap;
+
 use tasuki_domain::{Cycle, EventId, HandoffId, LeadId, Millis, Timestamp, Version};
 use tasuki_handoff::{AcceptWithin, HandoffPolicy};
 use tasuki_playbook::reps::Reps;
@@ -24,7 +26,7 @@ pub(crate) fn at(text: &str) -> Timestamp {
 pub(crate) fn policy() -> HandoffPolicy {
     let accept_within =
         AcceptWithin { urgent: Millis::from_hours(1), high: Millis::from_hours(4), normal: Millis::from_days(1) };
-    HandoffPolicy { accept_within }
+    HandoffPolicy { accept_within, routes: BTreeMap::new() }
 }
 
 pub(crate) fn lead(n: u128) -> LeadId {
