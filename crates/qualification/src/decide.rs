@@ -1,0 +1,84 @@
+//! The decisions themselves: pure functions of a score, a state and the playbook.
+
+use tasuki_domain::{Millipoints, Timestamp};
+use tasuki_playbook::{Consequence, Playbook, RejectReason, Route};
+use tasuki_wire::v1;
+
+/// What a score leads to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Verdict<'p> {
+    /// No route is open.
+    None,
+    /// By this route, to sales.
+    Qualified(&'p Route),
+    /// A route is open, but this exclusion of the playbook applies.
+    Excluded(&'p str),
+}
+
+/// Decides on a score. A lead that sales refused at `rejected_at` needs something new for a route to be open.
+pub(crate) fn decide<'p>(
+    playbook: &'p Playbook,
+    scored: &v1::LeadScored,
+    rejected_at: Option<Timestamp>,
+) -> Verdict<'p> {
+    let (engagement, fit) = (Millipoints::new(scored.engagement_mp), Millipoints::new(scored.fit_mp));
+    let facts = facts(playbook, scored);
+    let open = playbook.routes().iter().find(|route| {
+        let known = route.asks_for().iter().all(|&fact| facts[fact].is_some());
+        let values: Vec<i64> = facts.iter().map(|fact| fact.unwrap_or(0)).collect();
+        known
+            && route.holds(engagement, fit, &values)
+            && rejected_at.is_none_or(|rejected_at| something_new(playbook, route, scored, rejected_at))
+    });
+    let Some(route) = open else { return Verdict::None };
+    let email = scored.profile.as_ref().map_or("", |profile| profile.email.as_str());
+    match playbook.exclusion(email) {
+        Some(exclusion) => Verdict::Excluded(&exclusion.name),
+        None => Verdict::Qualified(route),
+    }
+}
+
+/// What the score says to what the playbook asks. A score that was made by another playbook may not have all of it.
+fn facts(playbook: &Playbook, scored: &v1::LeadScored) -> Vec<Option<i64>> {
+    let answer = |name: &str| scored.facts.iter().find(|fact| fact.name == name).map(|fact| fact.value);
+    playbook.facts().iter().map(|fact| answer(&fact.name)).collect()
+}
+
+/// Whether the lead did something after sales refused it that speaks for this route: one of the signals that the route
+/// asks for; or, if it asks for none, any signal that gives points.
+fn something_new(playbook: &Playbook, route: &Route, scored: &v1::LeadScored, rejected_at: Timestamp) -> bool {
+    let asked: Vec<&str> =
+        route.asks_for().iter().map(|&fact| playbook.rules()[playbook.facts()[fact].rule].name.as_str()).collect();
+    scored.contributions.iter().any(|contribution| {
+        let speaks =
+            if asked.is_empty() { contribution.points_mp > 0 } else { asked.contains(&contribution.rule.as_str()) };
+        // The newest comes first.
+        let newest = contribution.evidence.first();
+        contribution.axis() == v1::Axis::Engagement
+            && speaks
+            && newest.is_some_and(|newest| newest.occurred_at_ms > rejected_at.as_millis())
+    })
+}
+
+/// Whether the behaviour shows any interest.
+pub(crate) fn shows_interest(scored: &v1::LeadScored) -> bool {
+    scored.engagement_mp > 0
+}
+
+/// What follows from a rejection, and what to call the reason.
+pub(crate) fn after_rejection(playbook: &Playbook, reason: v1::RejectReason) -> (Consequence, &'static str) {
+    let reason = match reason {
+        v1::RejectReason::Timing => RejectReason::Timing,
+        v1::RejectReason::NoBudget => RejectReason::NoBudget,
+        v1::RejectReason::NoAuthority => RejectReason::NoAuthority,
+        v1::RejectReason::NoNeed => RejectReason::NoNeed,
+        v1::RejectReason::Unreachable => RejectReason::Unreachable,
+        v1::RejectReason::BadData => RejectReason::BadData,
+        v1::RejectReason::Duplicate => RejectReason::Duplicate,
+        v1::RejectReason::Competitor => RejectReason::Competitor,
+        v1::RejectReason::NotAFit => RejectReason::NotAFit,
+        // A reason that this release does not know: as the mildest of those it knows.
+        v1::RejectReason::Unspecified => RejectReason::Timing,
+    };
+    (playbook.after_rejection(reason), reason.name())
+}

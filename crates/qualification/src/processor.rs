@@ -1,0 +1,249 @@
+//! Qualification as a processor: scores and the verdicts of sales in, marketing's decisions out.
+
+use std::sync::Arc;
+
+use tasuki_domain::{EventId, LeadId, Timestamp, Version};
+use tasuki_playbook::{Consequence, Playbook};
+use tasuki_stream::{Admission, Context, Due, Input, Poison, Processor, Topology, admit};
+use tasuki_wire::v1::handoff_record::Event as Handoff;
+use tasuki_wire::v1::qualification_record::Event as Decision;
+use tasuki_wire::{Head, Topic, v1};
+
+use crate::decide::{Verdict, after_rejection, decide, shows_interest};
+use crate::metrics;
+use crate::state::{LatestScore, Phase, QualificationState};
+
+const SERVICE: &str = "qualification";
+
+/// Decides, by a playbook, which leads are handed to sales.
+#[derive(Debug)]
+pub struct Qualification {
+    playbook: Arc<Playbook>,
+}
+
+type Deciding<'c, 't> = &'c mut Context<'t, QualificationState>;
+
+/// What a decision follows from.
+#[derive(Clone, Copy)]
+struct Cause<'k> {
+    key: &'k str,
+    lead: LeadId,
+    event: EventId,
+    /// When the decision holds from.
+    at: Timestamp,
+    received_at: Timestamp,
+}
+
+impl Qualification {
+    /// Qualification by this playbook.
+    pub fn new(playbook: Arc<Playbook>) -> Self {
+        Self { playbook }
+    }
+
+    fn scored(&self, context: Deciding<'_, '_>, cause: Cause<'_>, scored: v1::LeadScored) {
+        let state = context.state(cause.key);
+        if state.phase() == Phase::Subscriber && shows_interest(&scored) {
+            state.set_phase(Phase::Lead);
+            let (from, to) = (v1::Stage::Subscriber.into(), v1::Stage::Lead.into());
+            emit(context, cause, Decision::StageChanged(v1::StageChanged { from, to }));
+        }
+        let state = context.state(cause.key);
+        match state.phase() {
+            Phase::Subscriber | Phase::Lead => self.qualify(context, cause, &scored),
+            Phase::WithSales => state.latest = Some(latest(scored, cause)),
+            Phase::Cooling => {
+                // The score says how things stand after the wait, though the timer has not fired yet.
+                let waited = scored.as_of_ms >= state.not_before_ms;
+                state.latest = Some(latest(scored, cause));
+                if waited {
+                    state.set_phase(Phase::Recycled);
+                    self.reconsider(context, cause);
+                }
+            }
+            Phase::Recycled => {
+                state.latest = Some(latest(scored, cause));
+                self.reconsider(context, cause);
+            }
+            Phase::Disqualified => {}
+        }
+    }
+
+    /// Decides on the latest score of a lead that came back from sales and has waited.
+    fn reconsider(&self, context: Deciding<'_, '_>, cause: Cause<'_>) {
+        let Some(latest) = context.state(cause.key).latest.take() else { return };
+        self.qualify(context, cause, &latest.scored);
+        let state = context.state(cause.key);
+        if state.phase() == Phase::Recycled {
+            state.latest = Some(latest);
+        }
+    }
+
+    /// Decides on a score of a lead that sales does not have.
+    fn qualify(&self, context: Deciding<'_, '_>, cause: Cause<'_>, scored: &v1::LeadScored) {
+        let state = context.state(cause.key);
+        let rejected_at = (state.phase() == Phase::Recycled).then(|| Timestamp::from_millis(state.rejected_at_ms));
+        match decide(&self.playbook, scored, rejected_at) {
+            Verdict::None => {}
+            Verdict::Qualified(route) => {
+                state.cycle = state.cycle.saturating_add(1);
+                state.set_phase(Phase::WithSales);
+                state.latest = None;
+                let qualified = v1::LeadQualified {
+                    cycle: state.cycle,
+                    route: route.name.clone(),
+                    condition: route.condition.text().trim().to_owned(),
+                    playbook_version: self.playbook.version().get(),
+                    urgency: route.urgency.name().to_owned(),
+                    pool: route.pool.clone(),
+                    seen: Some(scored.clone()),
+                };
+                emit(context, cause, Decision::Qualified(qualified));
+            }
+            Verdict::Excluded(exclusion) => {
+                let (cycle, reason) = (state.cycle, format!("excluded: {exclusion}"));
+                state.set_phase(Phase::Disqualified);
+                state.latest = None;
+                emit(context, cause, Decision::Disqualified(v1::LeadDisqualified { cycle, reason }));
+                metrics::excluded(context);
+            }
+        }
+    }
+
+    fn rejected(&self, context: Deciding<'_, '_>, cause: Cause<'_>, cycle: u32, rejected: &v1::SalesRejected) {
+        let state = context.state(cause.key);
+        if state.phase() != Phase::WithSales || state.cycle != cycle {
+            return metrics::rejection_without_effect(context);
+        }
+        let (consequence, reason) = after_rejection(&self.playbook, rejected.reason());
+        let reason = reason.to_owned();
+        match consequence {
+            Consequence::Disqualify => {
+                state.set_phase(Phase::Disqualified);
+                state.latest = None;
+                emit(context, cause, Decision::Disqualified(v1::LeadDisqualified { cycle, reason }));
+            }
+            Consequence::RecycleAfter(wait) => {
+                let not_before = cause.at + wait;
+                state.set_phase(Phase::Cooling);
+                state.rejected_at_ms = cause.at.as_millis();
+                state.not_before_ms = not_before.as_millis();
+                let not_before_ms = not_before.as_millis();
+                emit(context, cause, Decision::Recycled(v1::LeadRecycled { cycle, reason, not_before_ms }));
+                // A score of after the wait may have come before the rejection.
+                let state = context.state(cause.key);
+                let ahead = state.latest.as_ref().filter(|latest| latest.scored.as_of_ms >= not_before_ms);
+                if let Some(latest) = ahead {
+                    let at = Timestamp::from_millis(latest.scored.as_of_ms);
+                    let received_at = cause.received_at.max(Timestamp::from_millis(latest.received_at_ms));
+                    state.set_phase(Phase::Recycled);
+                    self.reconsider(context, Cause { at, received_at, ..cause });
+                }
+            }
+        }
+    }
+}
+
+fn latest(scored: v1::LeadScored, cause: Cause<'_>) -> LatestScore {
+    LatestScore { scored, received_at_ms: cause.received_at.as_millis() }
+}
+
+fn emit(context: Deciding<'_, '_>, cause: Cause<'_>, event: Decision) {
+    let event_id = context.next_event_id();
+    let state = context.state(cause.key);
+    state.version += 1;
+    let head = Head {
+        event_id,
+        occurred_at: cause.at,
+        received_at: cause.received_at,
+        cause: Some(cause.event),
+        lead: Some(cause.lead),
+        version: Version::new(state.version),
+    };
+    let record = v1::QualificationRecord { meta: Some(head.to_meta()), event: Some(event) };
+    context.emit(Topic::Qualification, cause.key, &record);
+}
+
+/// Whether a record is to be applied, by its version.
+fn admitted(context: Deciding<'_, '_>, topic: Topic, admission: Admission) -> bool {
+    match admission {
+        Admission::New => true,
+        Admission::Repeated => {
+            metrics::repeated_record(context, topic);
+            false
+        }
+        Admission::Gap { expected: _ } => {
+            metrics::missing_version(context, topic);
+            true
+        }
+    }
+}
+
+impl Processor for Qualification {
+    type State = QualificationState;
+
+    fn topology(&self) -> Topology {
+        Topology {
+            service: SERVICE,
+            inputs: &[Topic::Scores, Topic::Handoff],
+            outputs: &[Topic::Qualification],
+            state: Topic::QualificationState,
+        }
+    }
+
+    fn apply(&self, context: &mut Context<'_, QualificationState>, input: &Input<'_>) -> Result<(), Poison> {
+        let key = input.key_str()?;
+        if input.topic == Topic::Scores {
+            let record: v1::ScoreRecord = input.decode()?;
+            let cause = cause(key, record.meta.as_ref())?;
+            let Some(v1::score_record::Event::Scored(scored)) = record.event else { return Err(missing_event()) };
+            context.caused_by(cause.event);
+            let admission = admit(&mut context.state(key).scores_seen, version(record.meta.as_ref()));
+            if admitted(context, input.topic, admission) {
+                self.scored(context, cause, scored);
+            }
+            return Ok(());
+        }
+        let record: v1::HandoffRecord = input.decode()?;
+        let cause = cause(key, record.meta.as_ref())?;
+        let event = record.event.ok_or_else(missing_event)?;
+        context.caused_by(cause.event);
+        let admission = admit(&mut context.state(key).handoff_seen, version(record.meta.as_ref()));
+        if admitted(context, input.topic, admission) {
+            match event {
+                Handoff::Rejected(rejected) => self.rejected(context, cause, record.cycle, &rejected),
+                // Sales goes on with it: nothing for marketing to decide.
+                Handoff::Assigned(_) | Handoff::Overdue(_) | Handoff::Accepted(_) | Handoff::Refused(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The wait after a rejection is over: decides on the latest score, if it still holds.
+    fn deadline(&self, context: &mut Context<'_, QualificationState>, due: &Due<'_>) {
+        let lead = due.key.parse().expect("states are kept by lead id: apply refuses other keys");
+        let cause = Cause { key: due.key, lead, event: due.event_id(SERVICE), at: due.due_at, received_at: due.due_at };
+        let state = context.state(due.key);
+        state.set_phase(Phase::Recycled);
+        let next_change = state.latest.as_ref().map_or(0, |latest| latest.scored.next_change_at_ms);
+        // If time has changed the score since, that score is on its way here, and is decided on when it comes.
+        if next_change == 0 || next_change > due.due_at.as_millis() {
+            self.reconsider(context, cause);
+        }
+    }
+}
+
+fn cause<'k>(key: &'k str, meta: Option<&v1::Meta>) -> Result<Cause<'k>, Poison> {
+    let (head, lead) = Head::read_with_lead(meta)?;
+    if key.parse() != Ok(lead) {
+        return Err(Poison::new("wrong-key", "the key of a record is the id of its lead"));
+    }
+    Ok(Cause { key, lead, event: head.event_id, at: head.occurred_at, received_at: head.received_at })
+}
+
+fn version(meta: Option<&v1::Meta>) -> Version {
+    Version::new(meta.map_or(0, |meta| meta.version))
+}
+
+fn missing_event() -> Poison {
+    Poison::new("missing-field", "event is not set, or by a release that this one does not know")
+}

@@ -1,0 +1,75 @@
+//! What qualification remembers about a lead.
+
+use prost::Message;
+use tasuki_domain::Timestamp;
+use tasuki_stream::{State, StateError};
+use tasuki_wire::v1;
+
+/// What qualification remembers about a lead.
+#[derive(Clone, PartialEq, Message)]
+pub struct QualificationState {
+    /// The latest version seen on `scores`.
+    #[prost(uint64, tag = "1")]
+    pub(crate) scores_seen: u64,
+    /// The latest version seen on `handoff`.
+    #[prost(uint64, tag = "2")]
+    pub(crate) handoff_seen: u64,
+    /// The latest version written to `qualification`.
+    #[prost(uint64, tag = "3")]
+    pub(crate) version: u64,
+    /// How often the lead has qualified.
+    #[prost(uint32, tag = "4")]
+    pub(crate) cycle: u32,
+    #[prost(enumeration = "Phase", tag = "5")]
+    pub(crate) phase: i32,
+    /// Recycled: not before this instant.
+    #[prost(sfixed64, tag = "6")]
+    pub(crate) not_before_ms: i64,
+    /// Recycled: when sales refused.
+    #[prost(sfixed64, tag = "7")]
+    pub(crate) rejected_at_ms: i64,
+    /// The latest score, in the phases that need it later: what happened while sales had the lead counts once it is back.
+    #[prost(message, optional, tag = "8")]
+    pub(crate) latest: Option<LatestScore>,
+}
+
+/// A score and when it was received.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct LatestScore {
+    #[prost(message, required, tag = "1")]
+    pub(crate) scored: v1::LeadScored,
+    #[prost(sfixed64, tag = "2")]
+    pub(crate) received_at_ms: i64,
+}
+
+/// Where a lead stands, as far as marketing decides it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, prost::Enumeration)]
+#[repr(i32)]
+pub(crate) enum Phase {
+    /// Has shown no interest yet.
+    Subscriber = 0,
+    /// Has shown interest.
+    Lead = 1,
+    /// Qualified; sales has it.
+    WithSales = 2,
+    /// Back from sales, and must wait.
+    Cooling = 3,
+    /// Back from sales, has waited, and needs something new.
+    Recycled = 4,
+    /// Not to be handed over again.
+    Disqualified = 5,
+}
+
+impl State for QualificationState {
+    fn decode(bytes: &[u8]) -> Result<Self, StateError> {
+        Ok(<Self as Message>::decode(bytes)?)
+    }
+
+    fn encode(&self, into: &mut Vec<u8>) {
+        self.encode_raw(into);
+    }
+
+    fn next_deadline(&self) -> Option<Timestamp> {
+        (self.phase() == Phase::Cooling).then(|| Timestamp::from_millis(self.not_before_ms))
+    }
+}
