@@ -1,0 +1,143 @@
+//! What all clients of librdkafka have in common: configuration, logs.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rdkafka::ClientConfig;
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
+use rdkafka::statistics::{Partition, Statistics};
+
+use crate::settings::Settings;
+
+/// A configuration for any client.
+pub(crate) fn base(settings: &Settings, name: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", &settings.bootstrap_servers)
+        .set("client.id", name)
+        .set("retry.backoff.ms", "100")
+        // A broker that comes back is noticed within a second.
+        .set("reconnect.backoff.ms", "100")
+        .set("reconnect.backoff.max.ms", "1000")
+        .set("socket.connection.setup.timeout.ms", "5000")
+        .set("log_level", "5");
+    for property in &settings.properties {
+        config.set(&property.key, &property.value);
+    }
+    config
+}
+
+/// A configuration for a consumer; it commits nothing by itself.
+pub(crate) fn consumer(settings: &Settings, name: &str, group: &str) -> ClientConfig {
+    let mut config = base(settings, name);
+    config
+        .set("group.id", group)
+        .set("isolation.level", "read_committed")
+        // R4: offsets move with transactions, and only with them.
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        // A missing offset may be a passing fault of the broker; taken for "from the start" it would do all work again.
+        .set("auto.offset.reset", "error")
+        .set("check.crcs", "true")
+        .set("queued.min.messages", "20000")
+        .set("queued.max.messages.kbytes", settings.read_ahead_kib.to_string())
+        .set("fetch.queue.backoff.ms", "10")
+        .set("fetch.wait.max.ms", "20");
+    config
+}
+
+/// A configuration for a producer that repeats nothing and reorders nothing.
+pub(crate) fn producer(settings: &Settings, name: &str) -> ClientConfig {
+    let mut config = base(settings, name);
+    config
+        .set("acks", "all")
+        .set("enable.idempotence", "true")
+        .set("compression.type", "lz4")
+        .set("batch.size", "524288")
+        .set("partitioner", "murmur2_random")
+        .set("queue.buffering.max.messages", "500000")
+        .set("queue.buffering.max.kbytes", settings.write_queue_kib.to_string());
+    config
+}
+
+/// Set by librdkafka's threads when a client can no longer be trusted.
+#[derive(Debug, Default)]
+pub(crate) struct Alarm(AtomicBool);
+
+impl Alarm {
+    pub(crate) fn is_raised(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// R5: what librdkafka only logs, but after which nothing more would come.
+    pub(crate) fn watch(&self, facility: &str) {
+        if matches!(facility, "MAXPOLL" | "FATAL") {
+            self.0.store(true, Ordering::Release);
+        }
+    }
+}
+
+/// A context that only writes logs.
+#[derive(Debug)]
+pub(crate) struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        log_error(&error, reason);
+    }
+}
+
+impl rdkafka::consumer::ConsumerContext for Quiet {}
+
+/// A line of librdkafka. Nothing there is for someone to act upon at once: what is, comes back as an error.
+pub(crate) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg
+        | RDKafkaLogLevel::Alert
+        | RDKafkaLogLevel::Critical
+        | RDKafkaLogLevel::Error
+        | RDKafkaLogLevel::Warning => tracing::warn!(target: "librdkafka", facility, "{message}"),
+        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => {
+            tracing::debug!(target: "librdkafka", facility, "{message}");
+        }
+    }
+}
+
+pub(crate) fn log_error(error: &KafkaError, reason: &str) {
+    tracing::debug!(target: "librdkafka", %error, reason, "global error");
+}
+
+/// How many records a consumer has not delivered yet, as far as its statistics know: those on the broker and those
+/// fetched but still queued. Control records count until they are fetched.
+pub(crate) fn undelivered(statistics: &Statistics, topic: &str) -> u64 {
+    let of = |partition: &Partition| {
+        let on_broker = match (partition.ls_offset, partition.next_offset) {
+            (end @ 0.., next @ 0..) => u64::try_from(end - next).unwrap_or(0),
+            _ => 0,
+        };
+        on_broker + u64::try_from(partition.fetchq_cnt).unwrap_or(0)
+    };
+    statistics.topics.get(topic).map_or(0, |topic| {
+        topic.partitions.values().filter(|partition| partition.fetch_state == "active").map(of).sum()
+    })
+}
+
+/// The first error of the chain, whole, on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let part = error.to_string();
+        // rdkafka repeats its sources.
+        if !text.contains(&part) {
+            text = format!("{text}: {part}");
+        }
+        source = error.source();
+    }
+    text
+}

@@ -1,0 +1,140 @@
+//! The metrics of everything on Kafka, as an operator reads them. Label `service` is a name of the topology; `topic` one of
+//! the catalogue; everything else is listed where it is counted.
+
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use std::time::Duration;
+
+const RECORDS: &str = "tasuki_kafka_records_total";
+const TRANSACTIONS: &str = "tasuki_kafka_transactions_total";
+const COMMIT: &str = "tasuki_kafka_commit_seconds";
+const REBUILDS: &str = "tasuki_kafka_producer_rebuilds_total";
+const POISON: &str = "tasuki_kafka_dead_letters_total";
+const FIRED: &str = "tasuki_kafka_deadlines_fired_total";
+const LAG: &str = "tasuki_kafka_lag_records";
+const RESTORED: &str = "tasuki_kafka_restored_records_total";
+const RESTORING: &str = "tasuki_kafka_restore_partitions";
+const PARTITIONS: &str = "tasuki_kafka_partitions";
+const KEYS: &str = "tasuki_kafka_state_keys";
+const STATE: &str = "tasuki_kafka_state_bytes";
+const SESSIONS: &str = "tasuki_kafka_sessions_total";
+const PUBLISHED: &str = "tasuki_kafka_published_records_total";
+
+/// Says of every metric what it is. To be called once a recorder is installed.
+pub fn describe() {
+    describe_counter!(RECORDS, "Records applied, by service, once committed. Stands still while there is lag: stuck.");
+    describe_counter!(
+        TRANSACTIONS,
+        "Transactions by service and end: committed, aborted (done again), unknown (read back)."
+    );
+    describe_histogram!(
+        COMMIT,
+        Unit::Seconds,
+        "From the first wait for deliveries to the end of the commit, by service."
+    );
+    describe_counter!(
+        REBUILDS,
+        "Producers replaced, by service and reason: slow (a commit of 50 ms or more may have been repeated unseen), \
+         failed. Many slow ones: the broker is overloaded."
+    );
+    describe_counter!(POISON, "Records sent to dead-letters, by service and code. Anything but zero wants a look.");
+    describe_counter!(FIRED, "Deadlines fired, by service.");
+    describe_gauge!(
+        LAG,
+        "Records not yet read, by service and topic; every 5 s. Grows: too few workers, or one is stuck."
+    );
+    describe_counter!(RESTORED, "Records of state topics read at starts and takeovers, by service.");
+    describe_gauge!(RESTORING, "Partitions whose state is being read back, by service. 0 when done.");
+    describe_gauge!(
+        PARTITIONS,
+        "Partitions a worker has, by service and worker. All workers of a service: all partitions."
+    );
+    describe_gauge!(KEYS, "States kept in memory, by service and worker.");
+    describe_gauge!(STATE, Unit::Bytes, "Their size without overhead, by service and worker.");
+    describe_counter!(
+        SESSIONS,
+        "Times a worker began anew, by service. More than one per start: see the log for the reason."
+    );
+    describe_counter!(PUBLISHED, "Records written by ingest and console, by result: durable, failed, overloaded.");
+}
+
+/// How a transaction ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum End {
+    Committed,
+    Aborted,
+    Unknown,
+}
+
+/// Why a producer was replaced.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Rebuild {
+    Slow,
+    Failed,
+}
+
+pub(crate) fn committed(service: &'static str, records: u64, fired: u64, took: Duration) {
+    counter!(RECORDS, "service" => service).increment(records);
+    counter!(FIRED, "service" => service).increment(fired);
+    histogram!(COMMIT, "service" => service).record(took.as_secs_f64());
+    ended(service, End::Committed);
+}
+
+pub(crate) fn ended(service: &'static str, end: End) {
+    let end = match end {
+        End::Committed => "committed",
+        End::Aborted => "aborted",
+        End::Unknown => "unknown",
+    };
+    counter!(TRANSACTIONS, "service" => service, "end" => end).increment(1);
+}
+
+pub(crate) fn rebuilt(service: &'static str, reason: Rebuild) {
+    let reason = match reason {
+        Rebuild::Slow => "slow",
+        Rebuild::Failed => "failed",
+    };
+    counter!(REBUILDS, "service" => service, "reason" => reason).increment(1);
+}
+
+pub(crate) fn dead_letter(service: &'static str, code: &'static str) {
+    counter!(POISON, "service" => service, "code" => code).increment(1);
+}
+
+pub(crate) fn lag(service: &'static str, topic: &'static str, records: u64) {
+    gauge!(LAG, "service" => service, "topic" => topic).set(float(records));
+}
+
+pub(crate) fn restored(service: &'static str, records: u64) {
+    counter!(RESTORED, "service" => service).increment(records);
+}
+
+pub(crate) fn restoring(service: &'static str, partitions: usize) {
+    gauge!(RESTORING, "service" => service).set(float(u64::try_from(partitions).unwrap_or(u64::MAX)));
+}
+
+/// What a worker keeps at present.
+pub(crate) fn kept(service: &'static str, worker: u16, partitions: usize, keys: usize, bytes: usize) {
+    for (name, value) in [(PARTITIONS, partitions), (KEYS, keys), (STATE, bytes)] {
+        gauge!(name, "service" => service, "worker" => worker.to_string())
+            .set(float(u64::try_from(value).unwrap_or(u64::MAX)));
+    }
+}
+
+pub(crate) fn session(service: &'static str) {
+    counter!(SESSIONS, "service" => service).increment(1);
+}
+
+/// A count of a processor's own: `tasuki_<service>_<what>_total`.
+pub(crate) fn counted(service: &'static str, count: tasuki_stream::Count) {
+    counter!(format!("tasuki_{service}_{}_total", count.what.replace('-', "_")), "reason" => count.reason).increment(1);
+}
+
+pub(crate) fn published(result: &'static str, records: usize) {
+    counter!(PUBLISHED, "result" => result).increment(u64::try_from(records).unwrap_or(u64::MAX));
+}
+
+/// Gauges are floats: exact up to 2^53.
+#[allow(clippy::cast_precision_loss, reason = "a gauge; 2^53 records are far away")]
+fn float(number: u64) -> f64 {
+    number as f64
+}
