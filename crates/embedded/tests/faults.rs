@@ -1,0 +1,157 @@
+//! Faults of the database in the middle of work: nothing is lost, nothing is done twice.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use prost::Message;
+use support::Embedded;
+use support::proxy::{Cut, Proxy};
+use tasuki_embedded::{PrivatePostgres, PrivateSettings};
+use tasuki_service::Health;
+use tasuki_stream::Emitted;
+use tasuki_stream::log::PublishError;
+use tasuki_testkit::contract::{Harness, Order, STEPS, Step, What};
+use tasuki_testkit::eventually::eventually;
+use tasuki_testkit::postgres::{fresh_database, reachable_folder};
+
+/// So many orders, each of which is forwarded once; and the steps that must come of them, in order by key.
+fn work(count: u64) -> (Vec<Emitted>, BTreeMap<String, Vec<u64>>) {
+    let mut orders = Vec::new();
+    let mut expected = BTreeMap::<String, Vec<u64>>::new();
+    for number in 1..=count {
+        let (from, to) = (format!("from-{}", number % 11), format!("to-{}", number % 11));
+        orders.push(Order::record(number, &from, What::Forward(to.clone())));
+        expected.entry(from).or_default().push(number);
+        expected.entry(to).or_default().push(number);
+    }
+    (orders, expected)
+}
+
+/// The numbers applied, in order by key; versions and totals must fit.
+fn steps(harness: &mut impl Harness) -> BTreeMap<String, Vec<u64>> {
+    let mut steps = BTreeMap::<String, Vec<u64>>::new();
+    for record in harness.records(STEPS) {
+        let step = Step::decode(record.payload.as_slice()).unwrap();
+        let of_key = steps.entry(step.key).or_default();
+        of_key.push(step.number);
+        assert_eq!(step.version, u64::try_from(of_key.len()).unwrap());
+        assert_eq!(step.total, of_key.iter().sum::<u64>());
+    }
+    steps
+}
+
+fn count(steps: &BTreeMap<String, Vec<u64>>) -> usize {
+    steps.values().map(Vec::len).sum()
+}
+
+/// Waits until all is done, and then for a marker behind it.
+fn finish(harness: &mut impl Harness, mut expected: BTreeMap<String, Vec<u64>>) {
+    eventually("all steps", || {
+        let steps = steps(harness);
+        if count(&steps) >= count(&expected) {
+            Ok(())
+        } else {
+            Err(format!("{} of {}", count(&steps), count(&expected)))
+        }
+    });
+    for key in expected.keys().cloned().collect::<Vec<_>>() {
+        harness.publish(vec![Order::add(1_000_000, &key)]);
+        expected.get_mut(&key).unwrap().push(1_000_000);
+    }
+    let steps = eventually("the markers", || {
+        let steps = steps(harness);
+        if count(&steps) >= count(&expected) {
+            Ok(steps)
+        } else {
+            Err(format!("{} of {}", count(&steps), count(&expected)))
+        }
+    });
+    assert_eq!(steps, expected);
+}
+
+#[test]
+fn commits_cut_before_they_are_heard_or_before_they_are_answered_are_done_once() {
+    // Every third is cut, by turns before and after; so are those that repeat it.
+    let cut = |commit: u32| match commit % 6 {
+        3 => Cut::Before,
+        0 => Cut::After,
+        _ => Cut::Not,
+    };
+    let database = fresh_database();
+    let proxy = Proxy::start(&database, cut);
+    let mut harness = Embedded::on(proxy.url.clone());
+    let (orders, expected) = work(600);
+    harness.start();
+    for batch in orders.chunks(20) {
+        harness.publish(batch.to_vec());
+    }
+    finish(&mut harness, expected);
+    assert!(proxy.cuts() >= 10, "invalid: only {} commits were cut", proxy.cuts());
+    harness.stop();
+}
+
+#[test]
+fn a_database_that_goes_away_is_waited_for_and_publishers_are_told() {
+    let proxy = Proxy::start(&fresh_database(), |_| Cut::Not);
+    let mut harness = Embedded::on(proxy.url.clone());
+    let (orders, expected) = work(4_000);
+    harness.start();
+    harness.publish(orders);
+    eventually("work to have begun", || if count(&steps(&mut harness)) > 0 { Ok(()) } else { Err("no step") });
+    let bring_back = proxy.take_away();
+    let done = count(&steps(&mut harness));
+    assert!(done < count(&expected), "invalid: all was done before the database went away");
+    let health = harness.health.clone();
+    eventually("the log to say so", || if health.is_ready() { Err("ready") } else { Ok(()) });
+    let refused = eventually("publishers to be refused", || match harness.try_publish(vec![aside()]) {
+        Err(error) => Ok(error),
+        Ok(()) => Err("taken"),
+    });
+    assert!(matches!(refused, PublishError::Unavailable(_)), "{refused:?}");
+    bring_back();
+    eventually("the log to be ready again", || {
+        if health.is_ready() { Ok(()) } else { Err(format!("{:?}", health.conditions())) }
+    });
+    finish(&mut harness, expected);
+    harness.stop();
+}
+
+#[test]
+fn a_server_killed_in_the_middle_of_work_loses_and_doubles_nothing() {
+    let folder = reachable_folder();
+    let settings =
+        PrivateSettings { folder: folder.path().join("postgres"), programs: None, server_settings: Vec::new() };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let started = PrivatePostgres::start(&settings, Health::default().component("postgres"));
+    let server = runtime.block_on(started).unwrap();
+    let mut harness = Embedded::on(server.url().to_owned());
+    let (orders, expected) = work(6_000);
+    harness.start();
+    let (mut landed, mut published) = (0, 0);
+    for batch in orders.chunks(2_000) {
+        let before = count(&steps(&mut harness));
+        harness.publish(batch.to_vec());
+        published += 2 * batch.len();
+        eventually("new steps", || if count(&steps(&mut harness)) > before { Ok(()) } else { Err("none") });
+        let pid = eventually("the server to run", || server.pid().ok_or("it does not"));
+        assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
+        eventually("another server", || if server.pid().is_some_and(|now| now != pid) { Ok(()) } else { Err("none") });
+        landed += usize::from(count(&steps(&mut harness)) < published);
+        let health = harness.health.clone();
+        eventually("the log to take records", || match harness.try_publish(vec![aside()]) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(format!("{error:?}, {:?}", health.conditions())),
+        });
+    }
+    assert!(landed > 0, "invalid: all work was done before the server was killed");
+    finish(&mut harness, expected);
+    harness.stop();
+    runtime.block_on(server.stop());
+}
+
+/// A record that concerns no processor.
+fn aside() -> Emitted {
+    Emitted { topic: tasuki_wire::Topic::Activity, key: String::new(), payload: Vec::new() }
+}
