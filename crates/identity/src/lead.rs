@@ -9,6 +9,9 @@ use crate::IdentitySettings;
 use crate::account::FreeMail;
 use crate::history::Order;
 
+/// The attribute by which a lead without an address is found. It stays, however many others there are.
+const USER_ID: &str = "user_id";
+
 /// The state of a lead.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Lead {
@@ -204,7 +207,8 @@ impl Lead {
         }
         let names = self.statements.chunk_by(|a, b| a.attribute == b.attribute);
         let kept = names.take(settings.attributes_per_lead).map(<[Statement]>::len).sum();
-        self.statements.truncate(kept);
+        let beyond = self.statements.split_off(kept);
+        self.statements.extend(beyond.into_iter().filter(|said| said.attribute == USER_ID));
     }
 
     /// Drops what an attribute's values can spare: first from the inside of a run of equal values, whose ends say as
@@ -223,7 +227,7 @@ impl Lead {
     }
 }
 
-/// What an event says about the person: its attributes, and identifiers that are no keys.
+/// What an event says about the person: its attributes, and the identifiers by which people look somebody up.
 fn statements(order: Order<'_>, behavior: &v1::BehaviorRecord, bytes_per_value: usize) -> Vec<Statement> {
     let mut values: BTreeMap<&str, &str> = BTreeMap::new();
     if let Some(identifiers) = &behavior.identifiers {
@@ -232,6 +236,10 @@ fn statements(order: Order<'_>, behavior: &v1::BehaviorRecord, bytes_per_value: 
     }
     if let Some(v1::behavior_record::Event::LeadIdentified(identified)) = &behavior.event {
         values.extend(identified.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    }
+    // Last: the id that decided whose the event is counts for more than what somebody filed under the same name.
+    if let Some(identifiers) = behavior.identifiers.as_ref().filter(|them| !them.user_id.is_empty()) {
+        values.insert(USER_ID, &identifiers.user_id);
     }
     let source = behavior.origin.as_ref().map_or("", |origin| origin.source.as_str());
     values
@@ -331,5 +339,17 @@ mod tests {
                 attributes: [("company".to_owned(), value("東")), ("phone".to_owned(), value("+81 "))].into(),
             }
         );
+    }
+
+    #[test]
+    fn the_user_id_stays_beyond_the_bound_and_before_an_attribute_of_its_name() {
+        let mut lead = Lead::default();
+        let settings = IdentitySettings { attributes_per_lead: 1, ..IdentitySettings::default() };
+        let mut behavior = said(&[("company", "Acme"), ("title", "CTO"), ("user_id", "0"), ("zone", "jp")]);
+        behavior.identifiers.get_or_insert_default().user_id = "4711".to_owned();
+        lead.claim((1, [7; 16].as_slice()), "v:1", "u:4711", &behavior, &settings);
+        let attributes = lead.profile(&FreeMail::built_in()).attributes;
+        let values: Vec<_> = attributes.iter().map(|(name, it)| (name.as_str(), it.value.as_str())).collect();
+        assert_eq!(values, [("company", "Acme"), ("user_id", "4711")]);
     }
 }

@@ -26,7 +26,7 @@ pub struct IdentitySettings {
     /// Events of a lead that are remembered as attributed, the most recent ones; an event older than all of them is not
     /// attributed any more. Not less than what scoring keeps. Default 500.
     pub events_per_lead: usize,
-    /// Attributes of a profile; the first by name stay. Default 100.
+    /// Attributes of a profile; the first by name stay, and `user_id` in any case. Default 100.
     pub attributes_per_lead: usize,
     /// Values remembered for each attribute, so that a retraction brings the one before back. Default 8.
     pub values_per_attribute: usize,

@@ -5,7 +5,7 @@ use tasuki_identity::IdentitySettings;
 use tasuki_stream::Emitted;
 use tasuki_wire::Topic;
 
-use crate::support::{Behavior, START, World, attributed, event, lead, minute};
+use crate::support::{Behavior, START, World, attributed, event, lead, minute, profile};
 
 const ANA: &str = "ana@acme.example";
 const BEN: &str = "ben@gmail.com";
@@ -79,7 +79,11 @@ fn of_a_device_that_too_many_share_what_was_before_those_remembered_goes_to_nobo
 fn visitors_beyond_the_limit_of_a_user_id_are_told_once() {
     let mut world = World::new(IdentitySettings { visitors_per_user: 1, ..IdentitySettings::default() });
     world.arrive([event(1, 1).visitor("tablet").user("4711"), event(2, 2).visitor("laptop").user("4711")]);
-    assert_eq!(world.trail("u:4711"), [attributed(2, 2, "user")], "the second visitor does not wait");
+    assert_eq!(
+        world.trail("u:4711"),
+        [attributed(2, 2, "user"), profile("", "", &[("user_id", "4711", 2)])],
+        "the second visitor does not wait"
+    );
     world.arrive([event(3, 3).user("4711").email(ANA)]);
     let outcome = world.outcome();
     assert_eq!(outcome[&lead(ANA_KEY)].0, [1, 3].into());

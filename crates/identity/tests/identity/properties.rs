@@ -105,8 +105,9 @@ mod model {
         events.sort_by_key(|it| order(it));
         let mut current: BTreeMap<&str, (&str, i64)> = BTreeMap::new();
         for event in events {
-            for (name, value) in &event.says {
-                if current.get(name).is_none_or(|(before, _)| before != value) {
+            let identified = (!event.user.is_empty()).then_some(("user_id", event.user));
+            for (name, value) in event.says.iter().copied().chain(identified) {
+                if current.get(name).is_none_or(|(before, _)| *before != value) {
                     current.insert(name, (value, event.minute));
                 }
             }

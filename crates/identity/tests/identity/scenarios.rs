@@ -72,7 +72,10 @@ fn a_user_id_on_another_partition_goes_to_the_lead_of_its_address_without_a_corr
         let mut world = world();
         world.arrive(batch);
         world.advance_to(minute(60));
-        assert_eq!(world.trail(ANA_KEY), [attributed(1, 1, "user"), ana_is(&[]), attributed(2, 2, "user")]);
+        assert_eq!(
+            world.trail(ANA_KEY),
+            [attributed(1, 1, "user"), ana_is(&[("user_id", "4711", 1)]), attributed(2, 2, "user")]
+        );
         assert_eq!(world.trails().len(), 1, "no lead but the one of the address");
     }
 }
@@ -85,7 +88,8 @@ fn a_user_id_without_an_address_becomes_a_lead_of_its_own_after_the_wait() {
     world.advance_to(received + Millis::new(2_999));
     assert!(world.trails().is_empty(), "it still waits");
     world.advance_to(received + Millis::from_seconds(3));
-    assert_eq!(world.trail("u:4711"), [attributed(1, 1, "user"), profile("", "", &[("title", "CTO", 1)])]);
+    let findable = profile("", "", &[("title", "CTO", 1), ("user_id", "4711", 1)]);
+    assert_eq!(world.trail("u:4711"), [attributed(1, 1, "user"), findable]);
     world.arrive([event(2, 2).user("4711")]);
     assert_eq!(world.trail("u:4711").last(), Some(&attributed(2, 2, "user")), "later events do not wait");
 }
@@ -97,10 +101,13 @@ fn an_address_that_comes_after_the_wait_moves_the_history_to_its_lead() {
     world.advance_to(minute(10));
     world.arrive([event(3, 11).user("4711").email(ANA)]);
     let mut settled = world.trail("u:4711");
-    assert_eq!(settled.split_off(settled.len() - 3), [Seen::Retracted(1), profile("", "", &[]), Seen::Retracted(2)]);
+    assert_eq!(
+        settled.split_off(settled.len() - 4),
+        [Seen::Retracted(1), profile("", "", &[("user_id", "4711", 2)]), Seen::Retracted(2), profile("", "", &[])]
+    );
     let (events, profile) = world.outcome().remove(&lead(ANA_KEY)).unwrap();
     assert_eq!(events, [1, 2, 3].into());
-    assert_eq!(Seen::Profile(profile), ana_is(&[("title", "CTO", 1)]));
+    assert_eq!(Seen::Profile(profile), ana_is(&[("title", "CTO", 1), ("user_id", "4711", 1)]));
     assert_eq!(world.outcome().len(), 1, "the lead of the user id has nothing left");
 }
 
@@ -115,7 +122,11 @@ fn after_a_stop_a_user_id_waits_anew_for_the_link_that_was_under_way() {
     assert_eq!(world.trails().len(), 1, "no lead but the one of the address");
     world.arrive([event(3, 1).user("4712")]);
     world.advance_to(minute(121));
-    assert_eq!(world.trail("u:4712"), [attributed(3, 1, "user")], "it waits anew once, not for ever");
+    assert_eq!(
+        world.trail("u:4712"),
+        [attributed(3, 1, "user"), profile("", "", &[("user_id", "4712", 1)])],
+        "it waits anew once, not for ever"
+    );
 }
 
 #[test]
@@ -133,9 +144,10 @@ fn a_user_id_belongs_to_the_address_of_its_earliest_link() {
         world.trail(BEN_KEY),
         [
             attributed(5, 5, "user"),
-            profile(BEN, "", &[]),
+            profile(BEN, "", &[("user_id", "4711", 5)]),
             attributed(6, 6, "anonymous"),
             Seen::Retracted(5),
+            profile(BEN, "", &[]),
             Seen::Retracted(6),
             profile("", "", &[]),
         ]
@@ -181,10 +193,10 @@ fn a_retraction_takes_its_values_away() {
         event(1, 1).visitor("tablet").user("4711").email(ANA).says("title", "VP Sales"),
         event(2, 2).user("4712").email(ANA).says("title", "Intern"),
     ]);
-    assert_eq!(world.trail(ANA_KEY).last(), Some(&ana_is(&[("title", "Intern", 2)])));
+    assert_eq!(world.trail(ANA_KEY).last(), Some(&ana_is(&[("title", "Intern", 2), ("user_id", "4712", 2)])));
     // User 4712 turns out to be somebody else.
     world.arrive([event(3, 0).user("4712").email(BEN)]);
-    assert_eq!(world.trail(ANA_KEY).last(), Some(&ana_is(&[("title", "VP Sales", 1)])));
+    assert_eq!(world.trail(ANA_KEY).last(), Some(&ana_is(&[("title", "VP Sales", 1), ("user_id", "4711", 1)])));
 }
 
 #[test]
