@@ -1,5 +1,7 @@
 //! What a playbook file may say, and what is said about one that is wrong.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use tasuki_domain::{Millipoints, Millis};
 use tasuki_playbook::{Consequence, EventKind, Playbook, RejectReason, SignalFields, Urgency};
 

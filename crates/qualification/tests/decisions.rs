@@ -1,5 +1,7 @@
 //! When a lead is handed over, and when it is not.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -155,6 +155,7 @@ impl Processor for Scoring {
 }
 
 /// What an activity record changes.
+#[allow(clippy::large_enum_variant, reason = "one at a time, on the stack; a box would be an allocation per event")]
 enum Change {
     Attributed(v1::BehaviorRecord, Head),
     Retracted(EventId),

@@ -1,19 +1,25 @@
 //! What holds for every playbook and every history.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::wildcard_enum_match_arm,
+    reason = "the obvious way, with numbers that are small"
+)]
+
 mod common;
 
 use std::sync::Arc;
 
 use common::obvious::{self, milliseconds, shown};
-use common::{DAY, Did, OneLead, assert_ledger, profile};
+use common::{DAY, Did, OneLead, assert_ledger, profile, signals_of};
 use proptest::prelude::*;
-use tasuki_domain::{EventId, Millipoints, Timestamp};
-use tasuki_playbook::{EventKind, Playbook, SignalFields};
-use tasuki_scoring::{NewSignal, Score, Signals, score};
+use tasuki_domain::{Millipoints, Timestamp};
+use tasuki_playbook::Playbook;
+use tasuki_scoring::{Score, score};
 use tasuki_wire::v1;
 use tasuki_wire::v1::activity_record::Event as Activity;
 use tasuki_wire::v1::behavior_record::Event as Behavior;
-use uuid::Uuid;
 
 const NOW: i64 = 1_800_000_000_000;
 
@@ -124,22 +130,6 @@ fn playbook() -> impl Strategy<Value = String> {
     })
 }
 
-fn signals(history: &[Did]) -> Signals {
-    let mut signals = Signals::default();
-    for did in history {
-        let (kind, about) = match &did.event {
-            Behavior::PageViewed(_) => (EventKind::PageViewed, ""),
-            Behavior::FormSubmitted(form) => (EventKind::FormSubmitted, form.form.as_str()),
-            _ => (EventKind::CustomBehavior, "used"),
-        };
-        let fields = SignalFields { kind, about, path: &did.path, source: "website", campaign: "" };
-        let (occurred_at, received_at) =
-            (Timestamp::from_millis(did.occurred_at), Timestamp::from_millis(did.received_at));
-        signals.insert(&NewSignal { id: EventId::new(Uuid::from_u128(did.id)), occurred_at, received_at, fields });
-    }
-    signals
-}
-
 fn points_of(score: &Score, axis: v1::Axis) -> Vec<(String, i64)> {
     let own = score.contributions.iter().filter(|contribution| contribution.axis() == axis);
     own.map(|contribution| (contribution.rule.clone(), contribution.points_mp)).collect()
@@ -162,7 +152,7 @@ proptest! {
         let playbook = Playbook::parse(&text).expect("a playbook");
         let profile = if known { boss() } else { v1::Profile::default() };
         let as_of = NOW + later;
-        let score = score(&signals(&history), &profile, &playbook, Timestamp::from_millis(as_of));
+        let score = score(&signals_of(&history), &profile, &playbook, Timestamp::from_millis(as_of));
         let expected = obvious::score(&text, &history, &profile, as_of);
         prop_assert_eq!(points_of(&score, v1::Axis::Engagement), &expected.engagement[..]);
         prop_assert_eq!(points_of(&score, v1::Axis::Fit), &expected.fit[..]);
@@ -179,7 +169,7 @@ proptest! {
         text in playbook(), history in history(25), looks in proptest::collection::vec(0.0..1.0, 12),
     ) {
         let playbook = Playbook::parse(&text).expect("a playbook");
-        let signals = signals(&history);
+        let signals = signals_of(&history);
         let at = |instant: i64| score(&signals, &v1::Profile::default(), &playbook, Timestamp::from_millis(instant));
         let now = at(NOW);
         let here = what_matters(&playbook, &now);

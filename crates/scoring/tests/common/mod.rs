@@ -1,5 +1,6 @@
 //! What the tests of scoring share: activity records, a pipeline, a playbook to try things with.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 pub(crate) mod obvious;
@@ -9,8 +10,8 @@ use std::sync::Arc;
 
 use prost::Message;
 use tasuki_domain::{EventId, LeadId, Timestamp, Version};
-use tasuki_playbook::Playbook;
-use tasuki_scoring::Scoring;
+use tasuki_playbook::{EventKind, Playbook, SignalFields};
+use tasuki_scoring::{NewSignal, Scoring, Signals};
 use tasuki_stream::Emitted;
 use tasuki_stream::memory::Pipeline;
 use tasuki_wire::v1::activity_record::Event as Activity;
@@ -23,16 +24,16 @@ pub(crate) const DAY: i64 = 86_400_000;
 /// What a lead did.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Did {
-    pub id: u128,
-    pub occurred_at: i64,
-    pub received_at: i64,
-    pub event: Behavior,
-    pub path: String,
-    pub campaign: String,
+    pub(crate) id: u128,
+    pub(crate) occurred_at: i64,
+    pub(crate) received_at: i64,
+    pub(crate) event: Behavior,
+    pub(crate) path: String,
+    pub(crate) campaign: String,
 }
 
 impl Did {
-    pub fn record(&self) -> v1::BehaviorRecord {
+    pub(crate) fn record(&self) -> v1::BehaviorRecord {
         let head = Head {
             event_id: EventId::new(Uuid::from_u128(self.id)),
             occurred_at: Timestamp::from_millis(self.occurred_at),
@@ -54,11 +55,11 @@ impl Did {
         }
     }
 
-    pub fn attributed(&self) -> Activity {
+    pub(crate) fn attributed(&self) -> Activity {
         Activity::Attributed(v1::BehaviorAttributed { behavior: Some(self.record()), via: "email".into() })
     }
 
-    pub fn retracted(&self) -> Activity {
+    pub(crate) fn retracted(&self) -> Activity {
         let behavior_id = Uuid::from_u128(self.id).as_bytes().to_vec();
         Activity::Retracted(v1::BehaviorRetracted { behavior_id })
     }
@@ -73,26 +74,26 @@ pub(crate) fn profile(email: &str, attributes: &[(&str, &str)]) -> v1::Profile {
 
 /// One lead, scored on a log in memory.
 pub(crate) struct OneLead {
-    pub lead: LeadId,
-    pub pipeline: Pipeline,
+    pub(crate) lead: LeadId,
+    pub(crate) pipeline: Pipeline,
     versions: u64,
 }
 
 impl OneLead {
-    pub fn new(playbook: &Arc<Playbook>, now: i64) -> Self {
+    pub(crate) fn new(playbook: &Arc<Playbook>, now: i64) -> Self {
         let partitions = PartitionCount::new(1).unwrap();
         let pipeline = Pipeline::new(partitions, Timestamp::from_millis(now)).with(Scoring::new(Arc::clone(playbook)));
         Self { lead: LeadId::new(Uuid::from_u128(77)), pipeline, versions: 0 }
     }
 
     /// Writes the next activity record of the lead.
-    pub fn activity(&mut self, event: Activity, received_at: i64) {
+    pub(crate) fn activity(&mut self, event: Activity, received_at: i64) {
         self.versions += 1;
         self.repeat(event, received_at, self.versions);
     }
 
     /// Writes an activity record under this version.
-    pub fn repeat(&mut self, event: Activity, received_at: i64, version: u64) {
+    pub(crate) fn repeat(&mut self, event: Activity, received_at: i64, version: u64) {
         let head = Head {
             event_id: EventId::new(Uuid::from_u128(1 << 100 | u128::from(version))),
             occurred_at: Timestamp::from_millis(received_at),
@@ -108,7 +109,7 @@ impl OneLead {
     }
 
     /// Every score written, with its head.
-    pub fn scores(&self) -> Vec<(Head, v1::LeadScored)> {
+    pub(crate) fn scores(&self) -> Vec<(Head, v1::LeadScored)> {
         assert_eq!(self.pipeline.refused(), []);
         let records = self.pipeline.messages::<v1::ScoreRecord>(Topic::Scores);
         let read = |record: v1::ScoreRecord| {
@@ -120,7 +121,7 @@ impl OneLead {
         records.into_iter().map(read).collect()
     }
 
-    pub fn state(&self) -> Vec<u8> {
+    pub(crate) fn state(&self) -> Vec<u8> {
         self.pipeline.states("scoring").remove(&self.lead.to_string()).unwrap_or_default()
     }
 }
@@ -132,4 +133,67 @@ pub(crate) fn assert_ledger(scored: &v1::LeadScored) {
         assert_eq!(own.map(|contribution| contribution.points_mp).sum::<i64>(), shown, "{axis:?} of {scored:#?}");
         assert!((0..=100_000).contains(&shown));
     }
+}
+
+/// When the typical lead begins.
+pub(crate) const START: i64 = 1_790_000_000_000;
+
+/// The n-th thing a typical lead does: sessions of five events, two days apart, on a site with a dozen pages.
+pub(crate) fn typical_visit(number: usize) -> Did {
+    let n = i64::try_from(number).expect("a small number");
+    let pages = ["/", "/product/overview", "/pricing", "/blog/lead-scoring-basics", "/docs/getting-started"];
+    let (event, path) = match number % 10 {
+        3 => (Behavior::ContentDownloaded(v1::ContentDownloaded { content: "buyers-guide.pdf".into() }), "/resources"),
+        7 => {
+            let email_name = "spring-newsletter".to_owned();
+            (Behavior::EmailClicked(v1::EmailClicked { email_name, ..v1::EmailClicked::default() }), "/")
+        }
+        9 if number == 9 => (Behavior::FormSubmitted(v1::FormSubmitted { form: "demo-request".into() }), "/demo"),
+        _ => (Behavior::PageViewed(v1::PageViewed::default()), pages[number % pages.len()]),
+    };
+    let occurred_at = START + n / 5 * 2 * DAY + n % 5 * 47_123;
+    Did {
+        // As good as random, as the ids of trackers are.
+        id: u128::from(0x9e37_79b9_7f4a_7c15_u64).wrapping_pow(2 * u32::try_from(number).unwrap_or(0) + 3),
+        occurred_at,
+        received_at: occurred_at + 350 + n % 7 * 31,
+        event,
+        path: path.to_owned(),
+        campaign: String::new(),
+    }
+}
+
+/// A lead with so many signals and a usual profile.
+pub(crate) fn typical_lead(playbook: &Arc<Playbook>, signals: usize) -> OneLead {
+    let mut lead = OneLead::new(playbook, START);
+    let attributes = [
+        ("name", "Hanako Yamada"),
+        ("title", "VP Sales"),
+        ("company", "Acme Corporation"),
+        ("industry", "Computer Software"),
+        ("employees", "250"),
+        ("country", "JP"),
+    ];
+    let profile = Some(profile("hanako.yamada@acme.example", &attributes));
+    lead.activity(Activity::ProfileChanged(v1::ProfileChanged { profile }), START);
+    for did in (0..signals).map(typical_visit) {
+        lead.activity(did.attributed(), did.received_at);
+    }
+    lead
+}
+
+/// The signals of a history, without the processor.
+pub(crate) fn signals_of(history: &[Did]) -> Signals {
+    let mut signals = Signals::default();
+    for did in history {
+        let event = &did.event;
+        let kind =
+            EventKind::ALL.iter().copied().find(|kind| kind.name() == event.kind()).expect("every kind has a name");
+        let fields =
+            SignalFields { kind, about: event.about(), path: &did.path, source: "website", campaign: &did.campaign };
+        let (occurred_at, received_at) =
+            (Timestamp::from_millis(did.occurred_at), Timestamp::from_millis(did.received_at));
+        signals.insert(&NewSignal { id: EventId::new(Uuid::from_u128(did.id)), occurred_at, received_at, fields });
+    }
+    signals
 }

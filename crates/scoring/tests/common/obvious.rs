@@ -1,5 +1,12 @@
 //! The semantics of scoring once more, slow and obvious, from the text of the playbook: knows nothing of the crate's code.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::wildcard_enum_match_arm,
+    reason = "the obvious way, with numbers that are small"
+)]
+
 use tasuki_wire::v1;
 use tasuki_wire::v1::behavior_record::Event as Behavior;
 use toml::{Table, Value};
@@ -9,9 +16,9 @@ use super::{DAY, Did};
 #[derive(Debug, PartialEq)]
 pub(crate) struct Obvious {
     /// Rule and points of each, in the order of the playbook; then "cap".
-    pub engagement: Vec<(String, i64)>,
-    pub fit: Vec<(String, i64)>,
-    pub grade: String,
+    pub(crate) engagement: Vec<(String, i64)>,
+    pub(crate) fit: Vec<(String, i64)>,
+    pub(crate) grade: String,
 }
 
 pub(crate) fn shown(contributions: &[(String, i64)]) -> i64 {

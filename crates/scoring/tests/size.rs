@@ -1,0 +1,32 @@
+//! How much is kept of a lead.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::sync::Arc;
+
+use common::typical_lead;
+use tasuki_playbook::Playbook;
+use tasuki_scoring::ScoringState;
+use tasuki_stream::State;
+
+#[test]
+fn a_typical_lead_of_twenty_signals_takes_few_bytes_and_reads_back() {
+    let lead = typical_lead(&Arc::new(Playbook::built_in()), 20);
+    let state = lead.state();
+    println!("20 signals and a profile of 6 attributes: {} bytes", state.len());
+    assert!(state.len() <= 760, "{} bytes", state.len());
+    let mut again = Vec::new();
+    ScoringState::decode(&state).unwrap().encode(&mut again);
+    assert_eq!(again, state);
+}
+
+#[test]
+fn a_state_that_is_cut_off_or_goes_on_is_refused() {
+    let state = typical_lead(&Arc::new(Playbook::built_in()), 3).state();
+    for length in 0..state.len() {
+        assert!(ScoringState::decode(&state[..length]).is_err(), "cut off at {length}");
+    }
+    assert!(ScoringState::decode(&[state.as_slice(), &[0]].concat()).is_err());
+}
