@@ -42,7 +42,9 @@ impl ApiToken {
 
     /// Whether this is the token, in a time that does not tell how much of it was right.
     pub(crate) fn is(&self, presented: &str) -> bool {
-        self.mac("token", presented.as_bytes()).verify_slice(&self.mac("token", self.0.as_bytes()).finalize().into_bytes()).is_ok()
+        self.mac("token", presented.as_bytes())
+            .verify_slice(&self.mac("token", self.0.as_bytes()).finalize().into_bytes())
+            .is_ok()
     }
 
     /// Whether the request carries the token as bearer.
@@ -76,7 +78,8 @@ impl ApiToken {
     }
 
     fn mac(&self, purpose: &str, message: &[u8]) -> Hmac<Sha256> {
-        let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(self.0.as_bytes()).expect("HMAC takes a key of any length");
+        let mut mac =
+            <Hmac<Sha256> as KeyInit>::new_from_slice(self.0.as_bytes()).expect("HMAC takes a key of any length");
         mac.update(b"tasuki console ");
         mac.update(purpose.as_bytes());
         mac.update(&[0]);
@@ -152,7 +155,10 @@ mod tests {
     }
 
     fn with(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (header::HeaderName::from_static(name), value.parse::<HeaderValue>().unwrap())).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| (header::HeaderName::from_static(name), value.parse::<HeaderValue>().unwrap()))
+            .collect()
     }
 
     fn session_cookie(token: &ApiToken, person: &str) -> String {

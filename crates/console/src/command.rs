@@ -90,7 +90,11 @@ impl Command {
 }
 
 /// Puts a command on the log; returns once it is durable.
-pub(crate) async fn send(publisher: &dyn Publisher, command: &Command, now: Timestamp) -> Result<CommandId, PublishError> {
+pub(crate) async fn send(
+    publisher: &dyn Publisher,
+    command: &Command,
+    now: Timestamp,
+) -> Result<CommandId, PublishError> {
     let sent = publisher.publish(vec![command.record(now)]).await;
     let outcome = match &sent {
         Ok(()) => CommandOutcome::Sent,
@@ -150,7 +154,7 @@ mod tests {
     #[test]
     fn ids_of_commands_never_change() {
         // Written down once; a change here would let a repeated click count twice across releases.
-        assert_eq!(command("mika", None, Verdict::Accept).id().to_string(), "");
+        assert_eq!(command("mika", None, Verdict::Accept).id().to_string(), "aa201d10-cb26-51ee-bc48-ca5def0e8132");
     }
 
     #[test]
@@ -177,7 +181,8 @@ mod tests {
     #[test]
     fn the_record_says_all_of_the_command_under_the_leads_key() {
         let now = Timestamp::from_millis(1_795_426_200_000);
-        let command = command("mika", None, Verdict::Reject { reason: RejectReason::BadData, note: "moved".to_owned() });
+        let command =
+            command("mika", None, Verdict::Reject { reason: RejectReason::BadData, note: "moved".to_owned() });
         let record = command.record(now);
         assert_eq!((record.topic, record.key.as_str()), (Topic::SalesFeedback, "00000000-0000-0000-0000-000000000002"));
         let expected = SalesFeedback {

@@ -8,7 +8,7 @@ use std::str::FromStr;
 #[derive(Clone, Debug, clap::Args)]
 pub struct ConsoleSettings {
     /// Address for pages and API.
-    #[arg(long, env = "TASUKI_CONSOLE_LISTEN", value_name = "IP:PORT", default_value = "127.0.0.1:8080")]
+    #[arg(long, env = "TASUKI_CONSOLE_LISTEN", value_name = "IP:PORT", default_value = "127.0.0.1:8471")]
     pub console_listen: SocketAddr,
 
     /// Zone in which pages show times, for example Asia/Tokyo. The API always answers in UTC.
@@ -25,7 +25,9 @@ pub struct Zone {
 
 /// The text names no time zone.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no such time zone: {0:?}; allowed are the names of the IANA database, for example UTC, Asia/Tokyo, Europe/Berlin")]
+#[error(
+    "no such time zone: {0:?}; allowed are the names of the IANA database, for example UTC, Asia/Tokyo, Europe/Berlin"
+)]
 pub struct UnknownZone(String);
 
 impl Zone {

@@ -70,7 +70,7 @@ texts! {
     engagement: "Engagement", "関心度";
     grade: "Grade", "グレード";
     owner: "Owner", "担当";
-    waits_for_sales: "Waits for sales", "営業の受諾";
+    handoff_column: "Handoff", "引き渡し";
     last_activity: "Last activity", "最終活動";
     next_page: "Next page", "次のページ";
     first_page: "First page", "最初のページ";
@@ -86,13 +86,15 @@ texts! {
     out_of_100: "of 100", "/ 100";
     why_this_score: "Why this score", "スコアの内訳";
     ledger_hint: "Every point is here: the rows of an axis add up to its score.",
-        "すべての点がここにあります。各軸の行の合計がスコアです。";
+        "内訳はこれがすべてです。各軸の行を足すとスコアになります。";
     rule: "Rule", "ルール";
     points: "Points", "点";
     evidence: "Evidence", "根拠";
     sum: "Sum", "合計";
     cap_rule: "cap of the axis", "軸の上限";
     no_contributions: "No rule applies yet.", "まだどのルールにも該当しません。";
+    does_not_add_up: "The rows do not add up to the score. This is a defect of ours; please report it.",
+        "内訳の合計がスコアと一致しません。当方の不具合です。ご連絡ください。";
     not_scored: "Not scored yet.", "まだスコアがありません。";
     decisions: "Decisions", "判定";
     no_decisions: "No decision yet.", "まだ判定はありません。";
@@ -125,7 +127,7 @@ texts! {
 
     inactive_lead: "None of the behavior reported for this lead is its own any more: it turned out to be somebody else's.",
         "このリードの行動はすべて別の人のものと判明しました。";
-    as_visitor: "before it was known who", "識別前の行動";
+    as_visitor: "while anonymous", "匿名時の行動";
     progress: "How far the lead has come", "現在の段階";
 
     // Dead letters.

@@ -13,8 +13,7 @@ use crate::store::{self, DeadLetterRow};
 /// `?limit=`: the latest dead letters, without the original bytes.
 pub(crate) async fn list(State(console): State<Shared>, uri: Uri) -> Result<Json<Value>, ApiError> {
     let limit = Parameters::read(&uri, &["limit"])?.limit()?;
-    let letters =
-        store::dead_letters(&console.pool, limit).await.map_err(|error| ApiError::store(&console, error))?;
+    let letters = store::dead_letters(&console.pool, limit).await.map_err(|error| ApiError::store(&console, error))?;
     Ok(Json(json!({ "items": letters.iter().map(letter).collect::<Vec<_>>() })))
 }
 

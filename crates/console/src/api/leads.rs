@@ -20,9 +20,8 @@ pub(crate) async fn list(State(console): State<Shared>, uri: Uri) -> Result<Json
         owner: parameters.text("owner").map(str::to_owned),
     };
     let (after, limit) = (parameters.parsed("after")?, parameters.limit()?);
-    let page = store::leads(&console.pool, &filter, after, limit)
-        .await
-        .map_err(|error| ApiError::store(&console, error))?;
+    let page =
+        store::leads(&console.pool, &filter, after, limit).await.map_err(|error| ApiError::store(&console, error))?;
     Ok(Json(json!({
         "items": page.items.iter().map(lead).collect::<Vec<_>>(),
         "next": page.next.map(|cursor| cursor.to_string()),

@@ -20,8 +20,10 @@ pub(crate) fn style_address() -> String {
 
 /// `GET /assets/console.css`
 pub(crate) async fn style() -> Response {
-    let headers =
-        [(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, "public, max-age=31536000, immutable")];
+    let headers = [
+        (header::CONTENT_TYPE, "text/css; charset=utf-8"),
+        (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
+    ];
     (headers, STYLE).into_response()
 }
 

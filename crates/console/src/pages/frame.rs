@@ -46,7 +46,7 @@ pub(super) fn refreshing_page(visit: &Visit, title: &str, content: &Markup, refr
                     }
                 }
                 main #content .wrap { (content) }
-                footer.wrap { p { "Tasuki 襷 · " (text.times_in(visit.zone.name())) } }
+                footer.wrap { p { "Tasuki " span lang="ja" { "襷" } " · " (text.times_in(visit.zone.name())) } }
             }
         }
     }

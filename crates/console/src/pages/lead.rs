@@ -106,7 +106,8 @@ fn head(lead: &LeadRow, visit: &Visit) -> Markup {
 fn handoffs(detail: &LeadDetail, pending: bool, visit: &Visit) -> Markup {
     let text = visit.language;
     html! {
-        section.card.handoff aria-labelledby="handoff" {
+        @let open = detail.handoffs.first().is_some_and(|handoff| handoff.state.is_open());
+        section.card.handoff.open[open] aria-labelledby="handoff" {
             h2 #handoff { (text.handoff()) }
             @if detail.handoffs.is_empty() { p.muted { (text.no_handoff()) } }
             @for (place, handoff) in detail.handoffs.iter().enumerate() {
@@ -201,7 +202,7 @@ fn profile(detail: &LeadDetail, text: Language) -> Markup {
             h2 #profile { (text.profile()) }
             dl.attributes {
                 @if !detail.lead.email.is_empty() {
-                    div { dt { (text.email()) } dd { (detail.lead.email) } }
+                    div { dt { (text.email()) } dd { (parts::address(&detail.lead.email)) } }
                 }
                 @for (name, attribute) in detail.attributes.iter().filter(|(name, _)| *name != "email") {
                     div {

@@ -38,7 +38,7 @@ const COLUMNS: [Column; 8] = [
     },
     Column { heading: Language::grade, class: "grade-cell", cell: |lead, _| parts::grade(&lead.grade) },
     Column { heading: Language::owner, class: "owner", cell: owner },
-    Column { heading: Language::waits_for_sales, class: "waits", cell: waits },
+    Column { heading: Language::handoff_column, class: "waits", cell: waits },
 ];
 
 /// What stands behind the `?`. What makes no sense there is as if it were missing: people edit addresses.
@@ -128,6 +128,7 @@ fn who(lead: &LeadRow, visit: &Visit) -> Markup {
     html! {
         a.lead-name href=(format!("/leads/{}", lead.id)) { (shown) }
         @if !lead.name.is_empty() && !lead.email.is_empty() { span.sub { (lead.email) } }
+        @if !lead.company.is_empty() { span.sub.narrow { (lead.company) } }
         @if let Some(at) = lead.last_activity_at {
             span.sub.muted { (visit.language.last_activity()) " " (parts::ago(at, visit)) }
         }
@@ -151,7 +152,7 @@ fn waits(lead: &LeadRow, visit: &Visit) -> Markup {
 }
 
 fn text(text: &str) -> Markup {
-    html! { @if text.is_empty() { span.muted aria-hidden="true" { "–" } } @else { (text) } }
+    html! { @if text.is_empty() { span.muted.none aria-hidden="true" { "–" } } @else { (text) } }
 }
 
 fn nothing(filter: &LeadFilter, text: Language) -> Markup {
@@ -172,9 +173,8 @@ fn nothing(filter: &LeadFilter, text: Language) -> Markup {
 
 fn pager(filter: &LeadFilter, inside: bool, page: &Page<LeadRow, Cursor>, text: Language) -> Markup {
     let stage = filter.stage.map(Stage::name).unwrap_or_default();
-    let address = |after: &str| {
-        link::with_query("/leads", &[("search", &filter.search), ("stage", stage), ("after", after)])
-    };
+    let address =
+        |after: &str| link::with_query("/leads", &[("search", &filter.search), ("stage", stage), ("after", after)]);
     html! {
         nav.pager aria-label=(text.pages()) {
             @if !page.items.is_empty() { p.muted { (text.results(page.items.len(), inside || page.next.is_some())) } }

@@ -38,6 +38,7 @@ fn axis(axis: AxisOf, name: &str, total: Millipoints, all: &[ContributionRow], v
     let text = visit.language;
     let mut rows: Vec<_> = all.iter().filter(|contribution| contribution.axis == axis).collect();
     rows.sort_by_key(|contribution| std::cmp::Reverse(contribution.points()));
+    let sum: Millipoints = rows.iter().map(|row| row.points()).sum();
     let decimals = rows.iter().map(|row| decimals(row.points())).max().unwrap_or(0).max(decimals(total));
     html! {
         div.axis {
@@ -63,10 +64,11 @@ fn axis(axis: AxisOf, name: &str, total: Millipoints, all: &[ContributionRow], v
                         }
                     }
                     tfoot {
-                        tr { th scope="row" { (text.sum()) } td.amount { (fixed(total, decimals)) } }
+                        tr { th scope="row" { (text.sum()) } td.amount { (fixed(sum, decimals)) } }
                     }
                 }
             }
+            @if sum != total { p.alert { (text.does_not_add_up()) } }
         }
     }
 }
@@ -158,7 +160,9 @@ mod tests {
 
     #[test]
     fn points_of_a_column_have_the_same_decimals() {
-        for (thousandths, wanted, shown) in [(12_000, 0, "12"), (12_000, 2, "12.00"), (-1_500, 3, "-1.500"), (125, 3, "0.125")] {
+        for (thousandths, wanted, shown) in
+            [(12_000, 0, "12"), (12_000, 2, "12.00"), (-1_500, 3, "-1.500"), (125, 3, "0.125")]
+        {
             assert_eq!(fixed(Millipoints::new(thousandths), wanted), shown);
         }
     }

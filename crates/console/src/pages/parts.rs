@@ -71,9 +71,19 @@ pub(super) fn rounded(points: Millipoints) -> i64 {
     (points.get().saturating_add(500)).div_euclid(1_000)
 }
 
+/// An e-mail address that breaks behind its @ where it must break.
+pub(super) fn address(address: &str) -> Markup {
+    html! {
+        @match address.split_once('@') {
+            Some((local, domain)) => { (local) "@" wbr; (domain) },
+            None => (address),
+        }
+    }
+}
+
 /// A grade, for example B2.
 pub(super) fn grade(grade: &str) -> Markup {
-    html! { @if grade.is_empty() { span.muted { "–" } } @else { span.grade { (grade) } } }
+    html! { @if grade.is_empty() { span.muted.none aria-hidden="true" { "–" } } @else { span.grade { (grade) } } }
 }
 
 #[cfg(test)]

@@ -54,10 +54,7 @@ impl HandoffState {
 
     pub(super) fn read(row: &PgRow, column: &'static str) -> Result<Self, StoreError> {
         let text: &str = row.try_get(column)?;
-        Self::ALL
-            .into_iter()
-            .find(|state| state.name() == text)
-            .ok_or(StoreError::Unreadable { column, source: None })
+        Self::ALL.into_iter().find(|state| state.name() == text).ok_or(StoreError::Unreadable { column, source: None })
     }
 }
 
@@ -171,10 +168,7 @@ impl FromStr for HandoffCursor {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (since, id) = text.split_once('.').ok_or(super::leads::InvalidCursor)?;
         let since = since.parse().map_err(|_| super::leads::InvalidCursor)?;
-        Ok(Self {
-            since: Timestamp::from_millis(since),
-            id: id.parse().map_err(|_| super::leads::InvalidCursor)?,
-        })
+        Ok(Self { since: Timestamp::from_millis(since), id: id.parse().map_err(|_| super::leads::InvalidCursor)? })
     }
 }
 
@@ -240,9 +234,7 @@ pub(super) async fn of_lead(connection: &mut PgConnection, lead: LeadId) -> Resu
 
 /// One handoff; `None` if it is not known.
 pub(crate) async fn handoff(pool: &PgPool, id: HandoffId) -> Result<Option<HandoffRow>, StoreError> {
-    let row = sqlx::query(concat!(handoff_columns!(), "where handoff_id = $1"))
-        .bind(id.uuid())
-        .fetch_optional(pool)
-        .await?;
+    let row =
+        sqlx::query(concat!(handoff_columns!(), "where handoff_id = $1")).bind(id.uuid()).fetch_optional(pool).await?;
     row.as_ref().map(HandoffRow::read).transpose()
 }

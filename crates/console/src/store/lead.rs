@@ -218,7 +218,7 @@ async fn decisions(connection: &mut PgConnection, id: LeadId) -> Result<Vec<Deci
         ", ",
         millis!("received_at"),
         " from tasuki.lead_decisions where lead_id = $1 \
-         order by lead_decisions.occurred_at desc, topic desc, version desc limit $2"
+         order by lead_decisions.occurred_at desc, topic, version desc limit $2"
     ))
     .bind(id.uuid())
     .bind(MOST_ENTRIES)

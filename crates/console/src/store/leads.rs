@@ -69,11 +69,8 @@ pub(crate) struct Owner {
 impl Owner {
     /// `None` while nobody has it.
     pub(super) fn read(row: &PgRow) -> Result<Option<Self>, sqlx::Error> {
-        let owner = Self {
-            id: row.try_get("owner_id")?,
-            name: row.try_get("owner_name")?,
-            email: row.try_get("owner_email")?,
-        };
+        let owner =
+            Self { id: row.try_get("owner_id")?, name: row.try_get("owner_name")?, email: row.try_get("owner_email")? };
         Ok((!owner.id.is_empty()).then_some(owner))
     }
 
@@ -289,7 +286,9 @@ async fn scored(
 /// One pattern per word, for `like all`: what means something to `like` is taken literally.
 fn patterns(search: &str) -> Vec<String> {
     // Postgres holds no NUL in text, and refuses to look for one.
-    let literal = |word: &str| word.to_lowercase().replace('\0', "").replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+    let literal = |word: &str| {
+        word.to_lowercase().replace('\0', "").replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
+    };
     search.split_whitespace().map(|word| format!("%{}%", literal(word))).collect()
 }
 

@@ -99,7 +99,8 @@ fn points(row: &PgRow, column: &'static str) -> Result<Millipoints, sqlx::Error>
 
 fn stage(row: &PgRow, column: &'static str) -> Result<Stage, StoreError> {
     let text: String = row.try_get(column)?;
-    text.parse().map_err(|error: tasuki_domain::UnknownStage| StoreError::Unreadable { column, source: Some(error.into()) })
+    text.parse()
+        .map_err(|error: tasuki_domain::UnknownStage| StoreError::Unreadable { column, source: Some(error.into()) })
 }
 
 /// As many rows as Postgres is to give: one more than shown, to know whether there are more.
