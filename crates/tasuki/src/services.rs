@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::ValueEnum;
 use tasuki_console::{ApiToken, ConsoleSettings, ConsoleState};
 use tasuki_domain::DeploymentSecret;
-use tasuki_handoff::{Desk, Handoff};
+use tasuki_handoff::{Desk, Handoff, HandoffPolicy};
 use tasuki_identity::{Identity, IdentitySettings};
 use tasuki_ingest::{Limits, Mapping, Sources};
 use tasuki_playbook::Playbook;
@@ -102,13 +102,15 @@ pub(crate) async fn start(
         match service {
             Service::Identity => {
                 let identity = Identity::new(parts.lead_secret.clone(), IdentitySettings::default());
-                parts.log.run(identity, &parts, running);
+                parts.log.run(identity, &parts, running)?;
             }
-            Service::Scoring => parts.log.run(Scoring::new(Arc::clone(&parts.playbook)), &parts, running),
-            Service::Qualification => parts.log.run(Qualification::new(Arc::clone(&parts.playbook)), &parts, running),
+            Service::Scoring => parts.log.run(Scoring::new(Arc::clone(&parts.playbook)), &parts, running)?,
+            Service::Qualification => {
+                parts.log.run(Qualification::new(Arc::clone(&parts.playbook)), &parts, running)?
+            }
             Service::Handoff => {
-                parts.log.run(Handoff::new(Arc::clone(&parts.playbook)), &parts, running);
-                parts.log.run(Desk::new(parts.reps.clone()), &parts, running);
+                parts.log.run(Handoff::new(HandoffPolicy::from(&*parts.playbook)), &parts, running)?;
+                parts.log.run(Desk::new(parts.reps.clone()), &parts, running)?;
             }
             Service::Projection => {
                 if let Some(projection) = tables.clone() {
@@ -150,7 +152,9 @@ fn ingest(door: Listener, parts: &Parts, running: &mut Running) -> anyhow::Resul
     };
     let limits = parts.limits;
     running.door("ingest", |shutdown: Shutdown| async move {
-        tasuki_ingest::serve(door.socket, tasuki_ingest::router(state), limits, shutdown).await.map_err(anyhow::Error::from)
+        tasuki_ingest::serve(door.socket, tasuki_ingest::router(state), limits, shutdown)
+            .await
+            .map_err(anyhow::Error::from)
     });
     Ok(())
 }

@@ -37,7 +37,13 @@ pub(crate) struct Common {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Logging {
     /// What is logged, in the syntax of RUST_LOG.
-    #[arg(long, env = "RUST_LOG", default_value = "info,sqlx=warn,rdkafka=off,librdkafka=off", global = true, value_name = "FILTER")]
+    #[arg(
+        long,
+        env = "RUST_LOG",
+        default_value = "info,sqlx=warn,rdkafka=off,librdkafka=off",
+        global = true,
+        value_name = "FILTER"
+    )]
     pub(crate) log: String,
     /// For people or for programs.
     #[arg(long, env = "TASUKI_LOG_FORMAT", default_value = "text", global = true, value_name = "FORMAT")]
@@ -118,7 +124,7 @@ pub(crate) fn playbook(path: Option<&Path>) -> Result<Playbook, Failure> {
 /// The reps of this file, or the built-in example.
 pub(crate) fn reps(path: Option<&Path>) -> Result<Reps, Failure> {
     let Some(path) = path else {
-        return Reps::parse(tasuki_playbook::reps::EXAMPLE).map_err(|faults| {
+        return Reps::parse(Reps::EXAMPLE).map_err(|faults| {
             Failure::new(Exit::Software, format!("the built-in reps: {faults}"), "report this as a defect")
         });
     };

@@ -14,7 +14,7 @@ use tasuki_embedded::{PrivatePostgres, PrivateSettings};
 use tasuki_ingest::{IngestArgs, Mapping, Source, Sources, WriteKeyHash};
 use tasuki_playbook::Playbook;
 use tasuki_playbook::reps::Reps;
-use tasuki_service::{Exit, Failure, Health, Shutdown, SystemClock, admin, telemetry};
+use tasuki_service::{Clock, Exit, Failure, Health, Shutdown, SystemClock, admin, telemetry};
 
 use crate::listeners::Listener;
 use crate::log::Log;
@@ -97,9 +97,15 @@ fn check(options: &One) -> Result<Checked, Faults> {
     let mapping = faults.check(settings::mapping(options.ingest.mapping.as_deref()));
     let sources = faults.check(settings::sources(options.ingest.sources.as_deref()));
     match (data_dir, ingest_listen, metrics_listen, playbook, reps, mapping, sources) {
-        (Some(data_dir), Some(ingest_listen), Some(metrics_listen), Some(playbook), Some(reps), Some(mapping), Some(sources)) => {
-            Ok(Checked { data_dir, ingest_listen, metrics_listen, playbook, reps, mapping, sources })
-        }
+        (
+            Some(data_dir),
+            Some(ingest_listen),
+            Some(metrics_listen),
+            Some(playbook),
+            Some(reps),
+            Some(mapping),
+            Some(sources),
+        ) => Ok(Checked { data_dir, ingest_listen, metrics_listen, playbook, reps, mapping, sources }),
         _ => Err(faults),
     }
 }
@@ -141,9 +147,10 @@ async fn serve(options: &Options, checked: Checked, on_kafka: bool) -> anyhow::R
     } else {
         (None, None)
     };
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let outcome = async {
         let log = match &database_url {
-            Some(url) if !on_kafka => Log::embedded(url, &health).await?,
+            Some(url) if !on_kafka => Log::embedded(url, Arc::clone(&clock), &health).await?,
             _ => Log::kafka(options.one.kafka_settings.clone()).await?,
         };
         let tables = match &database_url {
@@ -152,7 +159,7 @@ async fn serve(options: &Options, checked: Checked, on_kafka: bool) -> anyhow::R
         };
         let described = told.describe(&log, database_url.as_deref());
         let parts = Parts {
-            log,
+            log: log.clone(),
             tables,
             playbook: Arc::new(checked.playbook),
             reps: checked.reps,
@@ -168,13 +175,15 @@ async fn serve(options: &Options, checked: Checked, on_kafka: bool) -> anyhow::R
             mapping: Arc::new(checked.mapping),
             limits: options.one.ingest.limits(),
             console: options.one.console.clone(),
-            clock: Arc::new(SystemClock),
+            clock,
             health: health.clone(),
         };
         services::start(&services, parts, Doors { ingest, console }, &mut running).await?;
         let announce = ready::announce(health.clone(), described, told, options.json, started, stop.clone());
         running.task("ready", |_| announce);
-        running.until(&stop).await
+        let outcome = running.until(&stop).await;
+        log.close().await;
+        outcome
     }
     .await;
     if let Some(server) = private {
