@@ -1,9 +1,11 @@
 //! Connections: accepted up to a limit, held as long as they behave, ended without losing a request.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::task::Poll;
 
 use axum::Router;
 use axum::body::Body;
@@ -75,6 +77,12 @@ async fn connection(stream: TcpStream, peer: Peer, router: Router, limits: &Limi
             request.extensions_mut().insert(peer);
             let answer = router.oneshot(request).await;
             drop(working);
+            // hyper reads again only when something wakes it; the read is what sets the timer for idleness.
+            poll_fn(|context| {
+                context.waker().wake_by_ref();
+                Poll::Ready(())
+            })
+            .await;
             answer
         }
     });
