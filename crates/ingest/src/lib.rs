@@ -1,7 +1,7 @@
 //! The collector: trackers send over HTTP, behavior events go to the log, and the answer follows once they are durable.
 //!
-//! A request passes the same stations whatever its protocol: [`edge`] admits it (limits, decompression, CORS, write
-//! key), its [`adapter`] turns it into behavior records and bad records by pure functions, [`publish`] writes all of
+//! A request passes the same stations whatever its protocol: `edge` admits it (limits, decompression, CORS, write
+//! key), its [`adapter`] turns it into behavior records and bad records by pure functions, `publish` writes all of
 //! them in one call, and the edge answers in the words its client understands.
 //!
 //! To add a tracker protocol, add `src/adapter/<name>.rs` and one line in `adapter/mod.rs`. What a track name, form or

@@ -91,14 +91,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = into.filled().len();
-        match Pin::new(&mut this.stream).poll_read(context, into) {
-            Poll::Pending if this.expired(context) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
-            Poll::Ready(Ok(())) if into.filled().len() > before => {
-                this.came();
-                Poll::Ready(Ok(()))
-            }
-            other => other,
+        let read = Pin::new(&mut this.stream).poll_read(context, into);
+        if read.is_pending() && this.expired(context) {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
+        if into.filled().len() > before {
+            this.came();
+        }
+        read
     }
 }
 

@@ -1,11 +1,14 @@
 //! The settings of ingest.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use tasuki_service::{Exit, Failure};
 
+use crate::mapping::Mapping;
 use crate::request::IpMode;
+use crate::source::Sources;
 
 /// Command line and environment of ingest. The address it listens on and the sources are the program's.
 #[derive(Clone, Debug, Args)]
@@ -87,6 +90,28 @@ pub struct Limits {
 }
 
 impl IngestArgs {
+    /// The mapping of the settings: of the file they name, else the built-in one.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read or is wrong.
+    pub fn mapping(&self) -> Result<Mapping, Failure> {
+        match &self.mapping {
+            None => Ok(Mapping::default()),
+            Some(path) => Mapping::from_toml(&read(path, "--ingest-mapping")?).map_err(|error| wrong(path, &error)),
+        }
+    }
+
+    /// The sources of the file the settings name; `None` if they name none.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read or is wrong.
+    pub fn sources(&self) -> Result<Option<Sources>, Failure> {
+        let Some(path) = &self.sources else { return Ok(None) };
+        Sources::from_toml(&read(path, "--ingest-sources")?).map(Some).map_err(|error| wrong(path, &error))
+    }
+
     /// The limits among the settings.
     pub fn limits(&self) -> Limits {
         Limits {
@@ -104,6 +129,23 @@ impl IngestArgs {
             ip_mode: self.ip_mode,
         }
     }
+}
+
+fn read(path: &Path, setting: &str) -> Result<String, Failure> {
+    std::fs::read_to_string(path).map_err(|error| {
+        let what = format!("{} cannot be read: {error}", path.display());
+        Failure::new(Exit::NoInput, what, format!("give {setting} a file that can be read, or leave it out"))
+    })
+}
+
+fn wrong(path: &Path, error: &dyn std::error::Error) -> Failure {
+    let mut what = format!("{}: {error}", path.display());
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        what = format!("{what}: {error}");
+        cause = error.source();
+    }
+    Failure::new(Exit::Config, what, "correct the file; the documentation of tasuki-ingest says how it is written")
 }
 
 impl Limits {
@@ -144,5 +186,14 @@ mod tests {
     #[test]
     fn saying_nothing_gives_the_defaults() {
         assert_eq!(Only::parse_from(["ingest"]).ingest.limits(), Limits::DEFAULT);
+    }
+
+    #[test]
+    fn a_missing_file_is_said_with_the_setting_that_names_it() {
+        let args = Only::parse_from(["ingest", "--ingest-mapping", "/nowhere/mapping.toml"]).ingest;
+        let failure = args.mapping().unwrap_err();
+        assert_eq!(failure.exit, Exit::NoInput);
+        assert!(failure.to_string().contains("/nowhere/mapping.toml") && failure.mend.contains("--ingest-mapping"));
+        assert!(args.sources().unwrap().is_none());
     }
 }

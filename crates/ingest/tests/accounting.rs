@@ -1,4 +1,5 @@
 //! For every source and protocol, exactly: received = accepted + bad + deduplicated + refused.
+#![allow(clippy::unwrap_used, reason = "test code")]
 
 mod support;
 

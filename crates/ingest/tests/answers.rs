@@ -1,4 +1,5 @@
 //! Every route answers in the words its clients understand, with CORS by mirroring, and only once the log has it.
+#![allow(clippy::unwrap_used, reason = "test code")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Requests of real packages, captured as sent, give the events written down in `snapshots/`.
+#![allow(clippy::unwrap_used, reason = "test code")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! What broken and hostile clients send: the bad event is kept as a dead letter, the rest goes on.
+#![allow(clippy::unwrap_used, reason = "test code")]
 
 mod support;
 
@@ -22,9 +23,9 @@ async fn batch(body: &str) -> (u16, Vec<String>, Vec<(String, String)>) {
     let names = collector
         .behaviors()
         .into_iter()
-        .map(|record| match record.event.unwrap() {
-            Event::CustomBehavior(event) => event.name,
-            other => other.kind().to_owned(),
+        .map(|record| {
+            let event = record.event.unwrap();
+            if let Event::CustomBehavior(event) = event { event.name } else { event.kind().to_owned() }
         })
         .collect();
     (answer.status.as_u16(), names, collector.faults())

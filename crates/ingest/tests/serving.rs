@@ -1,4 +1,5 @@
 //! Connections as they are on a real socket: byte for byte, slow ones, idle ones, and the end of the service.
+#![allow(clippy::unwrap_used, reason = "test code")]
 
 mod support;
 

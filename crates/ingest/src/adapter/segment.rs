@@ -234,7 +234,7 @@ impl<'a> Envelope<'a> {
         let object: Object<'_> = serde_json::from_str(&text).map_err(|_| {
             found(BadRecord::new(DeadLetterKind::Format, "not-an-object", "the event is no JSON object"))
         })?;
-        let item = Item { object, context: self.context_of(&text), request: self.request };
+        let item = Item { context: self.context_of(&object), object, request: self.request };
         let mut observed = item.observe().map_err(found)?;
         observed.times.sent =
             item.text("sentAt").or_else(|| self.sent.clone()).and_then(|text| Reported::read(Some(&text)).instant());
@@ -244,10 +244,8 @@ impl<'a> Envelope<'a> {
     }
 
     /// The context of the batch, overlaid with the event's own.
-    fn context_of(&self, item: &str) -> Value {
-        let own = serde_json::from_str::<Object<'_>>(item)
-            .ok()
-            .and_then(|object| object.get("context").map(|raw| value_of(raw)));
+    fn context_of(&self, item: &Object<'_>) -> Value {
+        let own = item.get("context").map(|raw| value_of(raw));
         match (self.context.clone(), own) {
             (Some(Value::Object(mut common)), Some(Value::Object(own))) => {
                 common.extend(own);
@@ -353,10 +351,10 @@ impl Item<'_> {
             }
         };
         let mut observed = Observed::new(event);
-        if let (Some(raw), "page" | "screen" | "track") = (self.object.get("properties"), kind) {
-            if raw.get().starts_with('{') && properties.as_object().is_some_and(|object| !object.is_empty()) {
-                raw.get().clone_into(&mut observed.properties_json);
-            }
+        if let (Some(raw), "page" | "screen" | "track") = (self.object.get("properties"), kind)
+            && properties.as_object().is_some_and(|object| !object.is_empty())
+        {
+            raw.get().clone_into(&mut observed.properties_json);
         }
         if let (Some(raw), "merge") = (self.object.get("mergeProperties"), kind) {
             observed.properties_json = format!("{{\"mergeProperties\":{}}}", raw.get());
@@ -366,10 +364,10 @@ impl Item<'_> {
 
     fn identified(&self, attributes: Vec<(String, String)>) -> Event {
         let mut attributes: BTreeMap<String, String> = attributes.into_iter().collect();
-        if let Some(email) = attributes.remove("email") {
-            if let Ok(address) = email.parse::<EmailAddress>() {
-                attributes.insert("email".to_owned(), address.as_str().to_owned());
-            }
+        if let Some(email) = attributes.remove("email")
+            && let Ok(address) = email.parse::<EmailAddress>()
+        {
+            attributes.insert("email".to_owned(), address.as_str().to_owned());
         }
         Event::LeadIdentified(v1::LeadIdentified { attributes: attributes.into_iter().collect() })
     }

@@ -1,4 +1,7 @@
 //! Snowplow tracker protocol 2: flat strings, self-describing events, by POST or as one event in a query.
+//!
+//! Page pings (`pp`, one every ten seconds of reading) become a `CustomBehavior` named `page_ping`: no rule of the
+//! default playbook gives points for it, but what was answered 200 must be found on the log.
 
 use std::collections::BTreeMap;
 
@@ -231,7 +234,9 @@ impl Item<'_> {
                 let event = self.request.mapping.event(called, &json::flatten(&described.data));
                 let properties = match described.data {
                     Value::Object(data) => data,
-                    other => Map::from_iter([("data".to_owned(), other)]),
+                    other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
+                        Map::from_iter([("data".to_owned(), other)])
+                    }
                 };
                 Ok((event, properties))
             }
@@ -299,9 +304,11 @@ impl Item<'_> {
     fn times(&self) -> Times {
         let read = |name: &str| Reported::read(self.text(name).as_deref());
         let sent = read("stm").instant();
-        match read("ttm") {
-            Reported::Absent => Times { happened: read("dtm"), sent, vouched: false },
-            true_time => Times { happened: true_time, sent, vouched: true },
+        let true_time = read("ttm");
+        if true_time == Reported::Absent {
+            Times { happened: read("dtm"), sent, vouched: false }
+        } else {
+            Times { happened: true_time, sent, vouched: true }
         }
     }
 }

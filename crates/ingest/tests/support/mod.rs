@@ -1,5 +1,13 @@
 //! A log in memory, a clock that stands, requests from captures, and records as JSON that a person can check.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    missing_debug_implementations,
+    missing_docs,
+    reason = "test code"
+)]
 
 use std::sync::{Arc, Mutex};
 
