@@ -10,7 +10,7 @@
 //! - R5: calls that block run under a watchdog.
 
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
@@ -20,9 +20,10 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 use rdkafka::util::Timeout;
-use tasuki_wire::Partition;
+use tasuki_stream::Topology;
+use tasuki_wire::{Partition, Topic};
 
-use crate::client::{self, Alarm};
+use crate::client;
 use crate::group::{Group, Offsets};
 use crate::metrics::{self, Rebuild};
 use crate::open::KafkaLog;
@@ -49,8 +50,9 @@ pub(crate) enum Failed {
 pub(crate) struct Transactions {
     log: KafkaLog,
     service: &'static str,
+    /// Any topic that we may describe.
+    state: Topic,
     member: String,
-    alarm: Arc<Alarm>,
     /// `None` only while it is being replaced.
     producer: Option<ThreadedProducer<Deliveries>>,
     begun: bool,
@@ -71,13 +73,11 @@ struct Deliveries {
     failure: Mutex<Option<KafkaError>>,
     /// Per partition: the offset after the last change written to the state topic by this producer, 0 for none.
     state_ends: Vec<AtomicI64>,
-    alarm: Arc<Alarm>,
 }
 
 impl ClientContext for Deliveries {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        // FATAL of a producer also reaches the worker as the error of its next call.
-        self.alarm.watch(facility);
+        // What is fatal reaches the worker as the error of its next call, and then this producer is replaced anyhow.
         client::log(level, facility, message);
     }
 
@@ -109,9 +109,24 @@ impl ProducerContext for Deliveries {
 
 impl Transactions {
     /// For this worker; [`Transactions::rebuild`] must succeed before the first transaction.
-    pub(crate) fn new(log: &KafkaLog, service: &'static str, worker: u16, alarm: Arc<Alarm>) -> Self {
-        let member = log.settings().member(service, worker);
-        Self { log: log.clone(), service, member, alarm, producer: None, begun: false }
+    pub(crate) fn new(log: &KafkaLog, topology: &Topology, worker: u16) -> Self {
+        let member = log.settings().member(topology.service, worker);
+        let Topology { service, state, .. } = *topology;
+        Self { log: log.clone(), service, state, member, producer: None, begun: false }
+    }
+
+    /// Ends the transaction that we give up ourselves while nothing is wrong with the producer. It would end anyhow when
+    /// the next producer is initialised, but that costs half a second: librdkafka asks again only then.
+    pub(crate) fn give_up(&mut self, watchdog: &Watchdog) {
+        let Some(producer) = self.producer.as_ref().filter(|_| self.begun) else { return };
+        // Records under way would be purged, and the broker could hear of their partitions after the end.
+        if self.drain().is_err() {
+            return;
+        }
+        let ended = watchdog.during("giving a transaction up", || producer.abort_transaction(Duration::from_secs(5)));
+        if let Err(error) = ended {
+            tracing::debug!(service = self.service, %error, "left to the next producer");
+        }
     }
 
     /// Drops the producer, makes a new one and initialises it: from then on nothing that an earlier producer of this
@@ -133,9 +148,10 @@ impl Transactions {
             under_way: AtomicUsize::new(0),
             failure: Mutex::new(None),
             state_ends: self.log.partitions().all().map(|_| AtomicI64::new(0)).collect(),
-            alarm: Arc::clone(&self.alarm),
         };
         let producer = ThreadedProducer::from_config_and_context(&config, deliveries)?;
+        // Without a connection, librdkafka looks for the coordinator once in vain and then waits for 500 ms.
+        producer.client().fetch_metadata(Some(&settings.topic_name(self.state)), at_most)?;
         watchdog.during("initialising transactions", || producer.init_transactions(at_most))?;
         self.producer = Some(producer);
         Ok(())

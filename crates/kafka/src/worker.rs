@@ -28,6 +28,7 @@ use crate::open::KafkaLog;
 use crate::partitions::Partitions;
 use crate::poison::{FloodGuard, Refusals};
 use crate::producer::{Failed, Kind, Transactions};
+use crate::restore::Observer;
 use crate::watchdog::Watchdog;
 
 mod adopt;
@@ -58,6 +59,7 @@ pub(crate) struct Worker<'a, P: Processor> {
     shutdown: &'a Shutdown,
     watchdog: &'a Watchdog,
     alarm: Arc<Alarm>,
+    observer: Observer,
     transactions: Transactions,
     partitions: Partitions<P>,
     /// The transaction under way; none while there is nothing to do, because it would hold up all who read committed.
@@ -111,7 +113,8 @@ pub(crate) fn run<P: Processor>(
             component,
             shutdown,
             watchdog: &watchdog,
-            transactions: Transactions::new(log, topology.service, number, Arc::clone(&alarm)),
+            observer: Observer::new(log, &member).map_err(WorkerError::Client)?,
+            transactions: Transactions::new(log, &topology, number),
             alarm,
             partitions: Partitions::none(),
             load: None,
@@ -175,7 +178,7 @@ impl<P: Processor> Worker<'_, P> {
             return Err(Trouble::Interrupted);
         }
         if self.alarm.is_raised() {
-            return Err(Trouble::Anew("librdkafka gave up the consumer or the producer".to_owned()));
+            return Err(Trouble::Anew("librdkafka gave up the consumer".to_owned()));
         }
         if let Some(decision) = group.next_decision() {
             return self.follow(group, decision);
@@ -326,6 +329,7 @@ impl<P: Processor> Worker<'_, P> {
         self.stale = Some(Rebuild::Failed);
         match failed {
             Failed::Dropped => {
+                self.transactions.give_up(self.watchdog);
                 metrics::ended(service, End::Aborted);
                 self.partitions.abort();
             }
@@ -424,7 +428,7 @@ impl<P: Processor> Worker<'_, P> {
             self.complain(group, &error)?;
         }
         if self.alarm.is_raised() {
-            return Err(Trouble::Anew("librdkafka gave up the consumer or the producer".to_owned()));
+            return Err(Trouble::Anew("librdkafka gave up the consumer".to_owned()));
         }
         if self.shutdown.is_cancelled() || group.has_decided() {
             return Err(Trouble::Interrupted);

@@ -23,7 +23,7 @@ struct Kafka {
 impl Kafka {
     fn fresh() -> Self {
         let settings = common::settings("contract");
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().expect("a folder for the clock");
         let clock = TestClock::default();
         let shown = ClockFile::new(folder.path(), &clock);
         Self { log: common::open(&settings), settings, clock, shown, process: None, _folder: folder }

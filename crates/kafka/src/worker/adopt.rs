@@ -12,7 +12,7 @@ use crate::client::chain;
 use crate::group::{Group, Offsets};
 use crate::metrics::{self, Rebuild};
 use crate::partitions::Kept;
-use crate::restore::{Observer, Restoring, restore};
+use crate::restore::{Restoring, restore};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -26,13 +26,12 @@ impl<P: Processor> Worker<'_, P> {
     pub(super) fn adopt(&mut self, group: &Group, pending: &Pending) -> Result<(), Trouble> {
         let partitions = &pending.partitions;
         let begun = Instant::now();
-        let observer = Observer::new(self.log, &self.member).map_err(WorkerError::Client)?;
         let mut offsets = self.committed(group, partitions)?;
         let mut kept = BTreeMap::new();
         let mut restoring = BTreeMap::new();
         let state = self.log.settings().topic_name(self.topology.state);
         for &partition in partitions {
-            let (_, end) = self.patiently(group, "the end of state", || observer.bounds(&state, partition))?;
+            let (_, end) = self.patiently(group, "the end of state", || self.observer.bounds(&state, partition))?;
             match self.partitions.unpark(partition) {
                 Some(parked) if self.is_still_true(pending.again, &parked, partition, end, &offsets) => {
                     kept.insert(partition, parked);
@@ -43,7 +42,7 @@ impl<P: Processor> Worker<'_, P> {
             }
         }
         let ends: BTreeMap<_, _> = restoring.iter().map(|(&partition, restoring)| (partition, restoring.end)).collect();
-        let beginning = self.beginnings(group, &observer, partitions, &offsets, &ends)?;
+        let beginning = self.beginnings(group, partitions, &offsets, &ends)?;
         offsets.extend(&beginning);
         let taken_over = kept.len();
         let (service, member) = (self.topology.service, self.member.clone());
@@ -106,7 +105,6 @@ impl<P: Processor> Worker<'_, P> {
     fn beginnings(
         &mut self,
         group: &Group,
-        observer: &Observer,
         partitions: &BTreeSet<Partition>,
         offsets: &Offsets,
         ends: &BTreeMap<Partition, i64>,
@@ -131,7 +129,8 @@ impl<P: Processor> Worker<'_, P> {
             }
             for topic in missing {
                 let name = self.log.settings().topic_name(topic);
-                let (first, _) = self.patiently(group, "the first record", || observer.bounds(&name, partition))?;
+                let (first, _) =
+                    self.patiently(group, "the first record", || self.observer.bounds(&name, partition))?;
                 beginnings.insert((topic, partition), first);
             }
         }

@@ -153,7 +153,7 @@ impl WorkerProcess {
         let settings = Settings {
             partitions: Some(PARTITIONS.get()),
             // Small, so that work takes many transactions and a kill finds it in the middle.
-            transaction_records: 10,
+            transaction_records: 20,
             ..Settings::new(servers, get(PREFIX))
         };
         if let Ok(filter) = std::env::var("RUST_LOG") {
