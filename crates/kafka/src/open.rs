@@ -18,7 +18,7 @@ use crate::settings::{InvalidSettings, Settings};
 use crate::topics::{self, Difference};
 use crate::worker::{self, WorkerError};
 
-/// How long the first broker may take to answer.
+/// How long a broker may take to describe itself.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The oldest Kafka with fencing by consumer group generation (KIP-447), on which the exactly-once of a worker rests.
@@ -111,17 +111,9 @@ impl KafkaLog {
         settings.check()?;
         let config = client::base(&settings, &settings.member("open", 0));
         let admin = AdminClient::from_config_and_context(&config, Quiet).map_err(OpenError::Client)?;
-        let servers = settings.bootstrap_servers.clone();
-        let unreachable = |source| OpenError::Unreachable { servers, source };
-        let (admin, metadata) = tokio::task::spawn_blocking(move || {
-            let metadata = admin.inner().fetch_metadata(None, PATIENCE);
-            (admin, metadata)
-        })
-        .await
-        .map_err(|_| OpenError::Client(KafkaError::Canceled))?;
-        let metadata = metadata.map_err(unreachable)?;
-        refuse_old_broker(&admin, &metadata).await?;
-        let partitions = topics::ensure(&admin, &settings, &metadata).await?;
+        let admin = Arc::new(admin);
+        refuse_old_broker(&admin, &topics::metadata(&admin, &settings).await?).await?;
+        let partitions = topics::ensure(&admin, &settings).await?;
         Ok(Self { settings: Arc::new(settings), partitions })
     }
 

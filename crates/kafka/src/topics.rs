@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rdkafka::admin::{
     AdminClient, AdminOptions, ConfigResource, NewTopic, OwnedResourceSpecifier, ResourceSpecifier, TopicReplication,
@@ -18,8 +19,11 @@ use crate::settings::Settings;
 
 const DAY_MS: u64 = 86_400_000;
 
-/// How long the controller may take to make all topics.
+/// How long the first broker may take to answer.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How long the controller may take to make all topics, and the brokers to know them.
 const PATIENCE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// A topic that exists and is not as it must be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,28 +80,52 @@ fn configs(topic: Topic) -> Vec<Config> {
 }
 
 /// Makes the topics that are missing, compares those that are there, and says how many partitions all of them have.
-pub(crate) async fn ensure(
-    admin: &AdminClient<Quiet>,
-    settings: &Settings,
-    metadata: &Metadata,
-) -> Result<PartitionCount, OpenError> {
-    let found: BTreeMap<String, usize> = metadata
-        .topics()
-        .iter()
-        .filter(|topic| topic.error().is_none())
-        .map(|topic| (topic.name().to_owned(), topic.partitions().len()))
-        .collect();
-    let there: Vec<_> =
-        Topic::ALL.iter().copied().filter(|&topic| found.contains_key(&settings.topic_name(topic))).collect();
-    let expected = partitions(settings, &there, &found);
-    let mut differences = compare_partitions(settings, &there, &found, expected);
-    differences.extend(compare_configs(settings, &there, &describe(admin, settings, &there).await?));
-    if !differences.is_empty() {
-        return Err(OpenError::Different(differences));
+///
+/// What was just made, by us or by another process at the same time, is compared as well: brokers learn of a topic a
+/// moment after it is made.
+pub(crate) async fn ensure(admin: &Arc<AdminClient<Quiet>>, settings: &Settings) -> Result<PartitionCount, OpenError> {
+    let begun = Instant::now();
+    let mut expected = None;
+    loop {
+        let found = found(admin, settings).await?;
+        let there: Vec<_> =
+            Topic::ALL.iter().copied().filter(|&topic| found.contains_key(&settings.topic_name(topic))).collect();
+        let partitions = *expected.get_or_insert_with(|| partitions(settings, &there, &found));
+        let described = describe(admin, settings, &there).await?;
+        let settled = described.iter().all(|resource| !resource.entries.is_empty());
+        if settled {
+            let mut differences = compare_partitions(settings, &there, &found, partitions);
+            differences.extend(compare_configs(settings, &there, &described));
+            if !differences.is_empty() {
+                return Err(OpenError::Different(differences));
+            }
+            let missing: Vec<_> = Topic::ALL.iter().copied().filter(|topic| !there.contains(topic)).collect();
+            if missing.is_empty() {
+                return Ok(partitions);
+            }
+            create(admin, settings, &missing, partitions).await?;
+        }
+        if begun.elapsed() > PATIENCE {
+            return Err(OpenError::Admin(KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut)));
+        }
+        tokio::time::sleep(PAUSE).await;
     }
-    let missing: Vec<_> = Topic::ALL.iter().copied().filter(|topic| !there.contains(topic)).collect();
-    create(admin, settings, &missing, expected).await?;
-    Ok(expected)
+}
+
+/// The topics that the broker knows, with their partition counts.
+async fn found(admin: &Arc<AdminClient<Quiet>>, settings: &Settings) -> Result<BTreeMap<String, usize>, OpenError> {
+    let metadata = metadata(admin, settings).await?;
+    let known = metadata.topics().iter().filter(|topic| topic.error().is_none());
+    Ok(known.map(|topic| (topic.name().to_owned(), topic.partitions().len())).collect())
+}
+
+/// What the broker says of itself and its topics.
+pub(crate) async fn metadata(admin: &Arc<AdminClient<Quiet>>, settings: &Settings) -> Result<Metadata, OpenError> {
+    let admin = Arc::clone(admin);
+    let fetched = tokio::task::spawn_blocking(move || admin.inner().fetch_metadata(None, CONNECT)).await;
+    fetched
+        .map_err(|_| OpenError::Client(KafkaError::Canceled))?
+        .map_err(|source| OpenError::Unreachable { servers: settings.bootstrap_servers.clone(), source })
 }
 
 /// What the settings say, else what the topics found have, else the default.
@@ -192,9 +220,9 @@ async fn create(
     for result in admin.create_topics(&new, &options).await.map_err(OpenError::Admin)? {
         match result {
             Ok(topic) => tracing::info!(kafka.topic = topic, partitions = partitions.get(), "topic made"),
-            // Another process of ours was faster; it set it up the same way or would have failed.
+            // By another process at the same time; it is compared next.
             Err((topic, RDKafkaErrorCode::TopicAlreadyExists)) => {
-                tracing::info!(kafka.topic = topic, "topic was made by another process at the same time");
+                tracing::debug!(kafka.topic = topic, "topic was made")
             }
             Err((topic, reason)) => return Err(OpenError::NotMade { topic, reason }),
         }
