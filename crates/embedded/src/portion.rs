@@ -10,7 +10,7 @@ use tasuki_wire::{Partition, Topic};
 use crate::tail::Stored;
 
 /// How many deadlines of a partition fire in one transaction; its inputs wait until none is due any more.
-const DEADLINES: usize = 500;
+const DEADLINES: usize = 250;
 /// After so many records others on the same thread get their turn.
 const STRETCH: usize = 64;
 

@@ -84,8 +84,9 @@ async fn a_server_that_is_not_there_is_said() {
     let failure = Failure::from(error);
     assert_eq!(failure.exit, Exit::Unavailable);
     assert!(failure.what.starts_with("the database cannot be reached: "), "{failure}");
-    let failure = Failure::from(open("mysql://x", &TestClock::default()).await.unwrap_err());
-    assert!(failure.what.contains("address") || failure.exit == Exit::Unavailable, "{failure}");
+    let failure = Failure::from(open("no address", &TestClock::default()).await.unwrap_err());
+    assert_eq!(failure.exit, Exit::Config);
+    assert!(failure.what.starts_with("the address of the database cannot be read: "), "{failure}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

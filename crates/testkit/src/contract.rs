@@ -94,6 +94,7 @@ macro_rules! contract_suite {
             a_panic_is_a_refusal
             a_deadline_fires_once_and_not_before_its_time
             a_deadline_passed_while_stopped_fires_before_later_inputs
+            many_deadlines_passed_while_stopped_all_fire_before_later_inputs
         }
     };
     (@each $fresh:expr; $($name:ident)*) => {

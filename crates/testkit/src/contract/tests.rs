@@ -237,6 +237,28 @@ pub fn a_deadline_passed_while_stopped_fires_before_later_inputs(harness: &mut i
     restart_adds_nothing(harness, 3, 0);
 }
 
+/// So do as many as no single transaction should hold.
+pub fn many_deadlines_passed_while_stopped_all_fire_before_later_inputs(harness: &mut impl Harness) {
+    const KEYS: u64 = 1_500;
+    let due = START + Millis::from_hours(1);
+    let keys: Vec<_> = (1..=KEYS).map(|n| (n, format!("key-{n}"))).collect();
+    harness.start();
+    harness.publish(keys.iter().map(|(n, key)| Order::record(*n, key, What::WakeAt(due.as_millis()))).collect());
+    wait_for_steps(harness, keys.len());
+    harness.stop();
+    harness.clock().advance(Millis::from_hours(2));
+    harness.publish(keys.iter().map(|(n, key)| Order::add(*n, key)).collect());
+    harness.start();
+    let orders: Vec<_> = keys.iter().flat_map(|(n, key)| [(key.as_str(), *n), (key, 0), (key, *n)]).collect();
+    let mut expected = counted(&orders);
+    for steps in expected.values_mut() {
+        steps[1].due_at = Some(due.as_millis());
+        steps[1].fired_at = Some((START + Millis::from_hours(2)).as_millis());
+    }
+    assert!(wait_for_steps(harness, 3 * keys.len()) == expected, "some key has not: order, deadline, order");
+    harness.stop();
+}
+
 type Steps = BTreeMap<String, Vec<Step>>;
 
 /// The steps that must come of these orders, given as key and number.
