@@ -1,12 +1,13 @@
 //! A log in memory, and readers that take its topics in any order.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tasuki_stream::Emitted;
 use tasuki_stream::log::{BoxFuture, LogRecord, Position, ReadError, Reader};
+use tasuki_testkit::eventually::PATIENCE;
 use tasuki_wire::{Partition, Topic};
 use tokio::sync::watch;
 
@@ -18,6 +19,7 @@ type Place = (Topic, Partition);
 pub(super) struct Log {
     records: Arc<Mutex<BTreeMap<Place, Vec<Emitted>>>>,
     away: Arc<AtomicBool>,
+    seeks: Arc<AtomicUsize>,
 }
 
 /// In what order, and how much at a time.
@@ -41,8 +43,8 @@ pub(super) struct Drained(watch::Receiver<usize>);
 impl Drained {
     /// Until this many records have been read and whatever came of them is done.
     pub(super) async fn wait(mut self, records: usize) {
-        let waiting = tokio::time::timeout(Duration::from_secs(60), self.0.wait_for(|drained| *drained >= records));
-        waiting.await.expect("reads to the end in a minute").unwrap();
+        let waiting = tokio::time::timeout(PATIENCE, self.0.wait_for(|drained| *drained >= records));
+        waiting.await.expect("reads to the end in time").unwrap();
     }
 
     /// How many have been.
@@ -73,6 +75,11 @@ impl Log {
     /// From now on no reader reaches the log, or every reader does again.
     pub(super) fn away(&self, away: bool) {
         self.away.store(away, Ordering::SeqCst);
+    }
+
+    /// How often any reader was sent to a position.
+    pub(super) fn seeks(&self) -> usize {
+        self.seeks.load(Ordering::SeqCst)
     }
 
     pub(super) fn reader(&self, reading: Reading) -> MemoryReader {
@@ -133,6 +140,7 @@ impl MemoryReader {
 
 impl Reader for MemoryReader {
     fn seek(&mut self, positions: &[Position]) -> BoxFuture<'_, Result<(), ReadError>> {
+        self.log.seeks.fetch_add(1, Ordering::SeqCst);
         self.next = positions.iter().map(|at| ((at.topic, at.partition), at.offset)).collect();
         Box::pin(async { self.available() })
     }

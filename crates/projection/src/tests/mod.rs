@@ -1,6 +1,5 @@
 //! Tests on a real Postgres, with a log in memory.
 
-mod cluster;
 mod faults;
 mod log;
 mod order;
@@ -10,6 +9,7 @@ mod story;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tasuki_service::{Health, Shutdown};
 use tasuki_wire::PartitionCount;
 
@@ -19,6 +19,17 @@ use log::{Log, Reading};
 /// As many as it takes for leads to share some and not others.
 fn partitions() -> PartitionCount {
     PartitionCount::new(3).unwrap()
+}
+
+/// An empty database.
+fn database() -> PgPool {
+    pool(&tasuki_testkit::postgres::fresh_database())
+}
+
+fn pool(url: &str) -> PgPool {
+    // The tests read instants as text.
+    let options = url.parse::<PgConnectOptions>().unwrap().options([("timezone", "UTC")]);
+    PgPoolOptions::new().connect_lazy_with(options)
 }
 
 /// Empty tables in a schema of their own.

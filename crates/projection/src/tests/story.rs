@@ -8,10 +8,9 @@ use tasuki_stream::Emitted;
 use tasuki_wire::Topic;
 use tasuki_wire::v1::{self, behavior_record, dead_letter, handoff_record, qualification_record};
 
-use super::cluster::Cluster;
 use super::log::{Log, Reading};
 use super::records::{Lead, START_MS, assigned, page_view, profile, qualified, score};
-use super::{catch_up, fresh};
+use super::{catch_up, database, fresh};
 use crate::Schema;
 
 const MINUTE: i64 = 60_000;
@@ -64,10 +63,10 @@ async fn a_lead_is_shown_from_its_first_page_view_to_the_verdict_of_sales() {
         ana.handed(START_MS + 3 * MINUTE, 1, assigned(START_MS + 63 * MINUTE)),
         ana.handed(START_MS + 20 * MINUTE, 1, accepted),
     ]);
-    let cluster = Cluster::start().await;
-    let (projection, schema) = fresh(&cluster.pool).await;
+    let pool = database();
+    let (projection, schema) = fresh(&pool).await;
     catch_up(&projection, &log, READING).await;
-    insta::assert_snapshot!(tables(&cluster.pool, &schema).await);
+    insta::assert_snapshot!(tables(&pool, &schema).await);
 }
 
 #[tokio::test]
@@ -85,8 +84,8 @@ async fn rejection_then_recycling_then_the_next_cycle() {
     let recycled = v1::LeadRecycled { cycle: 1, reason: "timing".into(), not_before_ms: START_MS + 90 * MINUTE };
     let nobody = v1::LeadAssigned { pool: "field".into(), reason: "nobody is at work".into(), ..Default::default() };
     let log = Log::default();
-    let cluster = Cluster::start().await;
-    let (projection, schema) = fresh(&cluster.pool).await;
+    let pool = database();
+    let (projection, schema) = fresh(&pool).await;
     let steps = [
         (lead.did(1, START_MS, page_view()), "Subscriber 0"),
         (lead.judged(START_MS, qualified(1, score(1, 1))), "MQL 1 qualified inside-sales 00:00:00"),
@@ -108,17 +107,17 @@ async fn rejection_then_recycling_then_the_next_cycle() {
         catch_up(&projection, &log, READING).await;
         let shown = "stage, cycle, nullif(handoff_state, ''), nullif(pool, ''), qualified_at::time, \
              nullif(owner_id, ''), accept_by::time";
-        assert_eq!(text(&cluster.pool, &schema, lead.id, shown).await, expected);
+        assert_eq!(text(&pool, &schema, lead.id, shown).await, expected);
     }
-    insta::assert_snapshot!(tables(&cluster.pool, &schema).await);
+    insta::assert_snapshot!(tables(&pool, &schema).await);
 }
 
 #[tokio::test]
 async fn a_lead_whose_events_were_all_retracted_is_not_active() {
     let mut lead = Lead::number(3);
     let log = Log::default();
-    let cluster = Cluster::start().await;
-    let (projection, schema) = fresh(&cluster.pool).await;
+    let pool = database();
+    let (projection, schema) = fresh(&pool).await;
     for (record, expected) in [
         (lead.did(1, START_MS + MINUTE, page_view()), "t 1 00:01:00 00:01:00"),
         (lead.did(2, START_MS, page_view()), "t 2 00:00:00 00:01:00"),
@@ -134,7 +133,7 @@ async fn a_lead_whose_events_were_all_retracted_is_not_active() {
         log.append([record]);
         catch_up(&projection, &log, READING).await;
         let shown = "active, activities, first_activity_at::time, last_activity_at::time";
-        assert_eq!(text(&cluster.pool, &schema, lead.id, shown).await, expected);
+        assert_eq!(text(&pool, &schema, lead.id, shown).await, expected);
     }
 }
 
@@ -167,14 +166,14 @@ async fn what_cannot_be_read_is_kept_and_the_partition_goes_on() {
         lead.did(2, i64::MIN, page_view()),
         lead.scored(i64::MAX, score(i64::MAX, i64::MAX)),
     ]);
-    let cluster = Cluster::start().await;
-    let (projection, schema) = fresh(&cluster.pool).await;
+    let pool = database();
+    let (projection, schema) = fresh(&pool).await;
     catch_up(&projection, &log, READING).await;
     let letters: Vec<String> = sqlx::query_scalar(AssertSqlSafe(format!(
         "select concat_ws(' ', service, kind, code, log_topic, log_offset, length(original)) \
          from {schema}.dead_letters order by service, log_topic, log_offset"
     )))
-    .fetch_all(&cluster.pool)
+    .fetch_all(&pool)
     .await
     .unwrap();
     assert_eq!(
@@ -189,7 +188,7 @@ async fn what_cannot_be_read_is_kept_and_the_partition_goes_on() {
     );
     let shown = "activities, score_band, length(company), handoff_version, first_activity_at, last_activity_at";
     assert_eq!(
-        text(&cluster.pool, &schema, lead.id, shown).await,
+        text(&pool, &schema, lead.id, shown).await,
         "2 20 200 1 0001-01-01 00:00:00+00 9999-12-31 23:59:59.999+00"
     );
 }
@@ -203,9 +202,9 @@ async fn missing_versions_are_counted_on_the_lead() {
     log.push(lead.did(2, START_MS, page_view()));
     lead.lose(Topic::Scores);
     log.push(lead.scored(START_MS, score(1, 1)));
-    let cluster = Cluster::start().await;
-    let (projection, schema) = fresh(&cluster.pool).await;
+    let pool = database();
+    let (projection, schema) = fresh(&pool).await;
     catch_up(&projection, &Log::of(log), READING).await;
     let shown = "missing_versions, activities, activity_version, scores_version";
-    assert_eq!(text(&cluster.pool, &schema, lead.id, shown).await, "3 2 4 2");
+    assert_eq!(text(&pool, &schema, lead.id, shown).await, "3 2 4 2");
 }
