@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The state of all parts of a process. Cheap to clone; all clones are the same.
 #[derive(Clone, Debug, Default)]
 pub struct Health {
     parts: Arc<Mutex<BTreeMap<String, Condition>>>,
+    ending: Arc<AtomicBool>,
 }
 
 /// What one part says of itself.
@@ -34,14 +36,23 @@ impl Health {
         component
     }
 
-    /// Whether every part is ready.
+    /// The process is coming to its end in good order: it is not ready from now on, and that parts stop is no news.
+    pub fn ending(&self) {
+        self.ending.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether every part is ready, and the process is not coming to its end.
     pub fn is_ready(&self) -> bool {
         self.conditions().values().all(|condition| *condition == Condition::Ready)
     }
 
-    /// What every part says of itself.
+    /// What every part says of itself; when the process is coming to its end, that as well.
     pub fn conditions(&self) -> BTreeMap<String, Condition> {
-        self.parts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let mut conditions = self.parts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if self.ending.load(Ordering::Relaxed) {
+            conditions.insert("process".to_owned(), Condition::Waiting("coming to its end".to_owned()));
+        }
+        conditions
     }
 }
 
@@ -61,7 +72,7 @@ impl Component {
             let mut parts = self.health.parts.lock().unwrap_or_else(PoisonError::into_inner);
             parts.insert(self.name.clone(), condition.clone())
         };
-        if before.as_ref() == Some(&condition) {
+        if before.as_ref() == Some(&condition) || self.health.ending.load(Ordering::Relaxed) {
             return;
         }
         match (before, condition) {
@@ -99,5 +110,8 @@ mod tests {
         log.waiting("no broker answers");
         assert!(!health.is_ready());
         assert_eq!(health.conditions()["log"], Condition::Waiting("no broker answers".to_owned()));
+        log.ready();
+        health.ending();
+        assert!(!health.is_ready());
     }
 }

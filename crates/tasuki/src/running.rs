@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use anyhow::Context;
-use tasuki_service::Shutdown;
+use tasuki_service::{Health, Shutdown};
 use tokio::task::JoinSet;
 
 /// Everything that runs. Ends as a whole: when one part fails, or when it is told to.
@@ -56,12 +56,13 @@ impl Running {
 
     /// Waits until `stop` is told or something ends by itself, then ends everything in order. The first error is the
     /// outcome.
-    pub(crate) async fn until(mut self, stop: &Shutdown) -> anyhow::Result<()> {
+    pub(crate) async fn until(mut self, stop: &Shutdown, health: &Health) -> anyhow::Result<()> {
         let first = tokio::select! {
             () = stop.cancelled() => Ok(()),
             Some(ended) = self.doors.join_next() => ended_early(ended),
             Some(ended) = self.tasks.join_next() => ended_early(ended),
         };
+        health.ending();
         self.close_doors.cancel();
         let doors = rest(&mut self.doors).await;
         self.stop_tasks.cancel();
@@ -107,7 +108,7 @@ mod tests {
         });
         let stop = Shutdown::new();
         stop.cancel();
-        running.until(&stop).await.unwrap();
+        running.until(&stop, &Health::default()).await.unwrap();
         assert_eq!(*order.lock().unwrap(), ["door", "task"]);
     }
 
@@ -119,7 +120,7 @@ mod tests {
             shutdown.cancelled().await;
             Ok(())
         });
-        let error = running.until(&Shutdown::new()).await.unwrap_err();
+        let error = running.until(&Shutdown::new(), &Health::default()).await.unwrap_err();
         assert_eq!(format!("{error:#}"), "broken: no disk");
     }
 }

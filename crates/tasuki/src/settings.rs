@@ -5,7 +5,6 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use tasuki_ingest::{Mapping, Sources};
 use tasuki_playbook::Playbook;
 use tasuki_playbook::reps::Reps;
 use tasuki_service::{Exit, Failure};
@@ -110,11 +109,7 @@ pub(crate) fn address(option: &str, text: &str) -> Result<SocketAddr, Failure> {
 
 /// The playbook of this file, or the built-in one.
 pub(crate) fn playbook(path: Option<&Path>) -> Result<Playbook, Failure> {
-    let Some(path) = path else {
-        return Playbook::parse(Playbook::DEFAULT).map_err(|faults| {
-            Failure::new(Exit::Software, format!("the built-in playbook: {faults}"), "report this as a defect")
-        });
-    };
+    let Some(path) = path else { return Ok(Playbook::built_in()) };
     let text = read("--playbook", path)?;
     Playbook::parse(&text).map_err(|faults| {
         Failure::new(Exit::Config, format!("{}: {faults}", path.display()), "correct the file at the places named")
@@ -123,30 +118,10 @@ pub(crate) fn playbook(path: Option<&Path>) -> Result<Playbook, Failure> {
 
 /// The reps of this file, or the built-in example.
 pub(crate) fn reps(path: Option<&Path>) -> Result<Reps, Failure> {
-    let Some(path) = path else {
-        return Reps::parse(Reps::EXAMPLE).map_err(|faults| {
-            Failure::new(Exit::Software, format!("the built-in reps: {faults}"), "report this as a defect")
-        });
-    };
+    let Some(path) = path else { return Ok(Reps::example()) };
     let text = read("--reps", path)?;
     Reps::parse(&text).map_err(|faults| {
         Failure::new(Exit::Config, format!("{}: {faults}", path.display()), "correct the file at the places named")
-    })
-}
-
-/// The mapping of this file, or the built-in one.
-pub(crate) fn mapping(path: Option<&Path>) -> Result<Mapping, Failure> {
-    let Some(path) = path else { return Ok(Mapping::default()) };
-    Mapping::from_toml(&read("--ingest-mapping", path)?).map_err(|error| {
-        Failure::new(Exit::Config, format!("{}: {error}", path.display()), "correct the file at the place named")
-    })
-}
-
-/// The sources of this file, if one is given.
-pub(crate) fn sources(path: Option<&Path>) -> Result<Option<Sources>, Failure> {
-    let Some(path) = path else { return Ok(None) };
-    Sources::from_toml(&read("--ingest-sources", path)?).map(Some).map_err(|error| {
-        Failure::new(Exit::Config, format!("{}: {error}", path.display()), "correct the file at the place named")
     })
 }
 

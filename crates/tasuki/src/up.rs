@@ -94,8 +94,8 @@ fn check(options: &One) -> Result<Checked, Faults> {
     let metrics_listen = faults.check(settings::address("--metrics-listen", &options.common.metrics_listen));
     let playbook = faults.check(settings::playbook(options.common.playbook.as_deref()));
     let reps = faults.check(settings::reps(options.common.reps.as_deref()));
-    let mapping = faults.check(settings::mapping(options.ingest.mapping.as_deref()));
-    let sources = faults.check(settings::sources(options.ingest.sources.as_deref()));
+    let mapping = faults.check(options.ingest.mapping());
+    let sources = faults.check(options.ingest.sources());
     match (data_dir, ingest_listen, metrics_listen, playbook, reps, mapping, sources) {
         (
             Some(data_dir),
@@ -181,7 +181,7 @@ async fn serve(options: &Options, checked: Checked, on_kafka: bool) -> anyhow::R
         services::start(&services, parts, Doors { ingest, console }, &mut running).await?;
         let announce = ready::announce(health.clone(), described, told, options.json, started, stop.clone());
         running.task("ready", |_| announce);
-        let outcome = running.until(&stop).await;
+        let outcome = running.until(&stop, &health).await;
         log.close().await;
         outcome
     }
