@@ -1,5 +1,7 @@
 //! Faults of the database in the middle of work: nothing is lost, nothing is done twice.
 
+#![allow(clippy::unwrap_used, reason = "how a test fails")]
+
 mod support;
 
 use std::collections::BTreeMap;

@@ -1,5 +1,7 @@
 //! The log by itself: who may open it, what readers see, what is removed when.
 
+#![allow(clippy::unwrap_used, reason = "how a test fails")]
+
 use std::sync::Arc;
 use std::time::Duration;
 

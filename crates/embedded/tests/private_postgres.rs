@@ -1,5 +1,7 @@
 //! The private server: starts twice on the same folder, survives its own death, ends with us, explains itself.
 
+#![allow(clippy::unwrap_used, reason = "how a test fails")]
+
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -1,6 +1,7 @@
 //! The contract's harness on the embedded log; shared by the tests of faults.
 
 #![allow(dead_code, reason = "each test target uses some of it")]
+#![allow(clippy::unwrap_used, reason = "how a test fails")]
 
 pub(crate) mod proxy;
 
