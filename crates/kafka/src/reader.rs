@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
@@ -29,6 +29,8 @@ const BATCH: usize = 2_000;
 /// Answers ready before they are asked for; with librdkafka's own queue this bounds the memory of a reader.
 const READY: usize = 2;
 const POLL: Duration = Duration::from_millis(100);
+/// How long a seek waits for brokers.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Reads committed records of the log, from positions of its own.
 ///
@@ -241,7 +243,7 @@ impl Work {
         let mut list = TopicPartitionList::with_capacity(positions.len());
         for &position in positions {
             let name = self.name_of(position.topic);
-            let (first, end) = match self.observer.bounds(&name, position.partition) {
+            let (first, end) = match self.bounds(&name, position.partition) {
                 Ok(bounds) => bounds,
                 Err(error) if is_unknown(&error) => return Err(ReadError::NoSuchPosition(position)),
                 Err(error) => return Err(unavailable(error)),
@@ -255,6 +257,20 @@ impl Work {
             list.add_partition_offset(&name, i32::from(position.partition.get()), offset).map_err(unavailable)?;
         }
         self.consumer.assign(&list).map_err(unavailable)
+    }
+
+    /// Asks again for a while: leaders change, and those of new topics are not known at once.
+    fn bounds(&self, name: &str, partition: Partition) -> KafkaResult<(i64, i64)> {
+        let begun = Instant::now();
+        loop {
+            match self.observer.bounds(name, partition) {
+                Ok(bounds) => return Ok(bounds),
+                Err(error) if is_unknown(&error) || begun.elapsed() > PATIENCE => return Err(error),
+                Err(error) if self.shared.over.load(Ordering::Acquire) => return Err(error),
+                Err(error) => tracing::debug!(%error, kafka.topic = name, "asking again for the bounds of a partition"),
+            }
+            thread::sleep(POLL);
+        }
     }
 
     fn explain(&self, error: KafkaError, positions: &BTreeMap<(Topic, Partition), i64>) -> ReadError {

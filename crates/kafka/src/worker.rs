@@ -14,16 +14,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use tasuki_service::{Clock, Component, Shutdown};
-use tasuki_stream::{Emitted, Input, Poison, Processor, Topology, dead_letter};
+use tasuki_stream::{Emitted, Input, Processor, Topology, dead_letter};
 use tasuki_wire::{Partition, Topic};
 
 use crate::client::{Alarm, chain};
 use crate::commit::{Load, Pace};
 use crate::group::{Decision, Group};
-use crate::metrics::{self, End, Rebuild};
+use crate::metrics::{self, Rebuild};
 use crate::open::KafkaLog;
 use crate::partitions::Partitions;
 use crate::poison::{FloodGuard, Refusals};
@@ -32,7 +31,9 @@ use crate::restore::Observer;
 use crate::watchdog::Watchdog;
 
 mod adopt;
+mod contact;
 mod error;
+mod failure;
 mod transaction;
 
 pub(crate) use error::Trouble;
@@ -40,9 +41,6 @@ pub use error::WorkerError;
 
 /// At most so many deadlines of a partition in one transaction: after a long stop there may be very many.
 const DEADLINES: usize = 1_000;
-/// A worker that has nothing to do asks so often whether a broker is there.
-const CONTACT: Duration = Duration::from_secs(5);
-const CONTACT_LOST: Duration = Duration::from_secs(1);
 /// Between two tries of anything that brokers have to answer.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -300,190 +298,6 @@ impl<P: Processor> Worker<'_, P> {
             self.transactions.send(Kind::Output, &name, partition, key.as_bytes(), Some(&payload))?;
         }
         Ok(())
-    }
-
-    /// A transaction failed. Nothing of it is kept; a new producer makes sure that nothing of it can happen any more
-    /// (R1), and then the partitions are taken up again as if they had just been assigned.
-    fn recover(&mut self, group: &Group, failed: Failed) -> Result<(), Trouble> {
-        let partitions = self.partitions.owned();
-        self.undo(&failed)?;
-        let again = match &failed {
-            Failed::Unknown(_) => false,
-            Failed::Aborted(_) | Failed::Content(_) | Failed::Dropped => true,
-        };
-        self.partitions.park();
-        self.pending = Some(Pending { partitions, again });
-        match failed {
-            Failed::Aborted(error) | Failed::Content(error) | Failed::Unknown(error) => {
-                self.look_for_a_fence(group, &error)
-            }
-            Failed::Dropped => Ok(()),
-        }
-    }
-
-    /// Takes back the transaction under way in memory, and has the producer replaced.
-    fn undo(&mut self, failed: &Failed) -> Result<(), Trouble> {
-        let (service, worker) = (self.topology.service, self.number);
-        let load = self.load.take();
-        self.refusals.aborted();
-        self.stale = Some(Rebuild::Failed);
-        match failed {
-            Failed::Dropped => {
-                self.transactions.give_up(self.watchdog);
-                metrics::ended(service, End::Aborted);
-                self.partitions.abort();
-            }
-            Failed::Aborted(error) => {
-                tracing::warn!(service, worker, error = chain(error), "a transaction failed and is done again");
-                metrics::ended(service, End::Aborted);
-                self.partitions.abort();
-            }
-            Failed::Content(error) => {
-                tracing::warn!(service, worker, error = chain(error), "the log refuses a record of a transaction");
-                metrics::ended(service, End::Aborted);
-                self.partitions.abort();
-                self.find_the_culprit(load.as_ref(), error)?;
-            }
-            Failed::Unknown(error) => {
-                tracing::warn!(service, worker, error = chain(error), "a commit may have happened; state is read back");
-                metrics::ended(service, End::Unknown);
-                self.partitions.forget();
-            }
-        }
-        Ok(())
-    }
-
-    /// The records of the transaction are done again one by one. One that is alone and still leads to what the log
-    /// refuses is poison.
-    fn find_the_culprit(&mut self, load: Option<&Load>, error: &KafkaError) -> Result<(), Trouble> {
-        let Some(load) = load else { return Ok(()) };
-        match load.last {
-            Some((topic, partition, offset))
-                if load.records == 1 && self.refusals.left_out(topic, partition, offset).is_none() =>
-            {
-                let message = format!("the log does not take what follows from it: {}", chain(error));
-                self.refusals.leave_out(topic, partition, offset, Poison::new("output-refused", message));
-                Ok(())
-            }
-            Some(_) if load.records > 1 => {
-                self.pace.suspect(load);
-                Ok(())
-            }
-            // A deadline, for which there is no dead letter.
-            Some(_) | None => Err(WorkerError::Output { service: self.topology.service, source: error.clone() }.into()),
-        }
-    }
-
-    /// Another process under our name has fenced the producer, or the broker has because we were away too long. If the
-    /// former, the group tells so with the next heartbeat; to go on would throw the other one out again.
-    fn look_for_a_fence(&self, group: &Group, error: &KafkaError) -> Result<(), Trouble> {
-        let fenced = matches!(
-            error.rdkafka_error_code(),
-            Some(
-                RDKafkaErrorCode::Fenced
-                    | RDKafkaErrorCode::ProducerFenced
-                    | RDKafkaErrorCode::InvalidProducerEpoch
-                    | RDKafkaErrorCode::FencedInstanceId
-            )
-        );
-        let begun = Instant::now();
-        while fenced && begun.elapsed() < Duration::from_secs(4) {
-            match self.pulse(group) {
-                Ok(()) => std::thread::sleep(Duration::from_millis(50)),
-                Err(Trouble::Interrupted) => break,
-                Err(trouble @ (Trouble::Failed(_) | Trouble::Anew(_) | Trouble::Fatal(_))) => return Err(trouble),
-            }
-        }
-        Ok(())
-    }
-
-    /// A new producer, as soon as brokers let us.
-    fn initialise(&mut self, group: Option<&Group>, mut why: Option<Rebuild>) -> Result<(), Trouble> {
-        loop {
-            let Err(error) = self.transactions.rebuild(why.take(), self.watchdog, Duration::from_secs(10)) else {
-                return Ok(());
-            };
-            match error.rdkafka_error_code() {
-                Some(
-                    RDKafkaErrorCode::TransactionalIdAuthorizationFailed
-                    | RDKafkaErrorCode::ClusterAuthorizationFailed
-                    | RDKafkaErrorCode::InvalidTransactionTimeout
-                    | RDKafkaErrorCode::UnsupportedFeature,
-                ) => return Err(WorkerError::Refused(error).into()),
-                Some(_) => self.component.waiting(format!("transactions: {}", chain(&error))),
-                None => return Err(WorkerError::Client(error).into()),
-            }
-            match group {
-                Some(group) => self.pulse(group)?,
-                None if self.shutdown.is_cancelled() => return Err(Trouble::Interrupted),
-                None => {}
-            }
-            std::thread::sleep(PAUSE);
-        }
-    }
-
-    /// Serves the consumer while something else takes long. What it reads is read again: positions are set after.
-    fn pulse(&self, group: &Group) -> Result<(), Trouble> {
-        if let Some(Err(error)) = group.poll(Duration::ZERO) {
-            self.complain(group, &error)?;
-        }
-        if self.alarm.is_raised() {
-            return Err(Trouble::Anew("librdkafka gave up the consumer".to_owned()));
-        }
-        if self.shutdown.is_cancelled() || group.has_decided() {
-            return Err(Trouble::Interrupted);
-        }
-        Ok(())
-    }
-
-    /// What the consumer reports instead of a record.
-    fn complain(&self, group: &Group, error: &KafkaError) -> Result<(), Trouble> {
-        let code = error.rdkafka_error_code();
-        if matches!(error, KafkaError::MessageConsumptionFatal(_)) || code == Some(RDKafkaErrorCode::FencedInstanceId) {
-            let reason = group.fatal().unwrap_or_else(|| chain(error));
-            return Err(WorkerError::Fenced { member: self.member.clone(), reason }.into());
-        }
-        match code {
-            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
-                Err(WorkerError::PositionGone { service: self.topology.service, reason: chain(error) }.into())
-            }
-            Some(RDKafkaErrorCode::PollExceeded) => {
-                Err(Trouble::Anew("was away longer than the group allows".to_owned()))
-            }
-            // Brokers are away, or something else that librdkafka tries again.
-            Some(_) | None => {
-                self.well.set(false);
-                self.component.waiting(chain(error));
-                Ok(())
-            }
-        }
-    }
-
-    /// A broker did something for us.
-    fn heard(&mut self) {
-        if !self.well.replace(true) {
-            self.component.ready();
-        }
-        self.contact = Instant::now();
-    }
-
-    /// Asks for a broker when none was heard of for a while, so that readiness tells the truth also where there is
-    /// nothing to do.
-    fn keep_in_touch(&mut self, group: &Group) {
-        let patience = if self.well.get() { CONTACT } else { CONTACT_LOST };
-        if self.load.is_some() || self.contact.elapsed() < patience || self.asked.elapsed() < patience {
-            return;
-        }
-        self.asked = Instant::now();
-        match group.ping(Duration::from_secs(3)) {
-            // What group and partitions wait for is told by those who wait.
-            Ok(()) if self.pending.is_none() && self.joined => self.heard(),
-            Ok(()) => self.contact = Instant::now(),
-            Err(error) => {
-                self.well.set(false);
-                self.component.waiting(format!("no broker answers: {}", chain(&error)));
-            }
-        }
     }
 }
 

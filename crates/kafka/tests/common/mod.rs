@@ -28,6 +28,13 @@ pub(crate) fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
+/// Logs to standard error if `RUST_LOG` says so, for whoever looks for a fault.
+fn start_logging() {
+    if let Ok(filter) = std::env::var("RUST_LOG") {
+        tasuki_service::telemetry::start_logging(tasuki_service::telemetry::LogFormat::Text, &filter).unwrap();
+    }
+}
+
 /// Settings for topics of its own on the shared broker.
 pub(crate) fn settings(name: &str) -> Settings {
     let settings = Settings::new(KafkaBroker::shared().bootstrap_servers(), unique_prefix(name));
@@ -94,6 +101,7 @@ impl Running {
         number: u16,
         clock: impl Clock + 'static,
     ) -> Self {
+        start_logging();
         let log = open(settings);
         let (health, shutdown) = (Health::default(), Shutdown::new());
         let (component, theirs) = (health.component("worker"), shutdown.clone());
@@ -156,9 +164,7 @@ impl WorkerProcess {
             transaction_records: 20,
             ..Settings::new(servers, get(PREFIX))
         };
-        if let Ok(filter) = std::env::var("RUST_LOG") {
-            tasuki_service::telemetry::start_logging(tasuki_service::telemetry::LogFormat::Text, &filter).unwrap();
-        }
+        start_logging();
         let clock = ClockFile(get(CLOCK).into());
         let (component, shutdown) = (Health::default().component("worker"), Shutdown::new());
         let theirs = shutdown.clone();

@@ -1,0 +1,108 @@
+//! Whether brokers are there, and what to do while they are not.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use tasuki_stream::Processor;
+
+use super::{PAUSE, Trouble, Worker, WorkerError};
+use crate::client::chain;
+use crate::group::Group;
+use crate::metrics::Rebuild;
+
+/// A worker that has nothing to do asks so often whether a broker is there.
+const CONTACT: Duration = Duration::from_secs(5);
+const CONTACT_LOST: Duration = Duration::from_secs(1);
+
+impl<P: Processor> Worker<'_, P> {
+    /// A new producer, as soon as brokers let us.
+    pub(super) fn initialise(&mut self, group: Option<&Group>, mut why: Option<Rebuild>) -> Result<(), Trouble> {
+        loop {
+            let Err(error) = self.transactions.rebuild(why.take(), self.watchdog, Duration::from_secs(10)) else {
+                return Ok(());
+            };
+            match error.rdkafka_error_code() {
+                Some(
+                    RDKafkaErrorCode::TransactionalIdAuthorizationFailed
+                    | RDKafkaErrorCode::ClusterAuthorizationFailed
+                    | RDKafkaErrorCode::InvalidTransactionTimeout
+                    | RDKafkaErrorCode::UnsupportedFeature,
+                ) => return Err(WorkerError::Refused(error).into()),
+                Some(_) => self.component.waiting(format!("transactions: {}", chain(&error))),
+                None => return Err(WorkerError::Client(error).into()),
+            }
+            match group {
+                Some(group) => self.pulse(group)?,
+                None if self.shutdown.is_cancelled() => return Err(Trouble::Interrupted),
+                None => {}
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// Serves the consumer while something else takes long. What it reads is read again: positions are set after.
+    pub(super) fn pulse(&self, group: &Group) -> Result<(), Trouble> {
+        if let Some(Err(error)) = group.poll(Duration::ZERO) {
+            self.complain(group, &error)?;
+        }
+        if self.alarm.is_raised() {
+            return Err(Trouble::Anew("librdkafka gave up the consumer".to_owned()));
+        }
+        if self.shutdown.is_cancelled() || group.has_decided() {
+            return Err(Trouble::Interrupted);
+        }
+        Ok(())
+    }
+
+    /// What the consumer reports instead of a record.
+    pub(super) fn complain(&self, group: &Group, error: &KafkaError) -> Result<(), Trouble> {
+        let code = error.rdkafka_error_code();
+        if matches!(error, KafkaError::MessageConsumptionFatal(_)) || code == Some(RDKafkaErrorCode::FencedInstanceId) {
+            let reason = group.fatal().unwrap_or_else(|| chain(error));
+            return Err(WorkerError::Fenced { member: self.member.clone(), reason }.into());
+        }
+        match code {
+            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
+                Err(WorkerError::PositionGone { service: self.topology.service, reason: chain(error) }.into())
+            }
+            Some(RDKafkaErrorCode::PollExceeded) => {
+                Err(Trouble::Anew("was away longer than the group allows".to_owned()))
+            }
+            // Brokers are away, or something else that librdkafka tries again.
+            Some(_) | None => {
+                // The first says it; what follows from it only repeats.
+                if self.well.replace(false) {
+                    self.component.waiting(chain(error));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// A broker did something for us.
+    pub(super) fn heard(&mut self) {
+        if !self.well.replace(true) {
+            self.component.ready();
+        }
+        self.contact = Instant::now();
+    }
+
+    /// Asks for a broker when none was heard of for a while, so that readiness tells the truth also where there is
+    /// nothing to do.
+    pub(super) fn keep_in_touch(&mut self, group: &Group) {
+        let patience = if self.well.get() { CONTACT } else { CONTACT_LOST };
+        if self.load.is_some() || self.contact.elapsed() < patience || self.asked.elapsed() < patience {
+            return;
+        }
+        self.asked = Instant::now();
+        match group.ping(Duration::from_secs(3)) {
+            // What group and partitions wait for is told by those who wait.
+            Ok(()) if self.pending.is_none() && self.joined => self.heard(),
+            Ok(()) => self.contact = Instant::now(),
+            Err(error) => {
+                self.well.set(false);
+                self.component.waiting(format!("no broker answers: {}", chain(&error)));
+            }
+        }
+    }
+}
