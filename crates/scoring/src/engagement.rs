@@ -10,6 +10,7 @@ use crate::signals::{Signals, age, index, is_kept};
 #[derive(Debug)]
 pub(crate) struct Engagement<'p> {
     pub(crate) playbook: &'p Playbook,
+    pub(crate) as_of: Timestamp,
     /// The rules that match something, in the order of the playbook.
     pub(crate) rules: Vec<Matched<'p>>,
 }
@@ -23,6 +24,8 @@ pub(crate) struct Matched<'p> {
     pub(crate) signals: Vec<u32>,
     /// When each happened, ascending.
     pub(crate) occurred: Vec<Timestamp>,
+    /// What each is worth as of the instant of the score, before the cap.
+    pub(crate) worth: Vec<Fine>,
 }
 
 impl<'p> Engagement<'p> {
@@ -36,7 +39,7 @@ impl<'p> Engagement<'p> {
                 let rule = &playbook.rules()[at];
                 if rule.matches(&fields) {
                     let place = rules.iter().position(|known| known.index == at).unwrap_or_else(|| {
-                        rules.push(Matched { index: at, rule, signals: Vec::new(), occurred: Vec::new() });
+                        rules.push(Matched::of(at, rule));
                         rules.len() - 1
                     });
                     matching.push(place);
@@ -51,16 +54,18 @@ impl<'p> Engagement<'p> {
             let shape = index(signal.shape);
             let start = shape.checked_sub(1).map_or(0, |before| ends[before]);
             for &place in &matching[start..ends[shape]] {
-                rules[place].signals.push(number);
-                rules[place].occurred.push(signal.occurred_at);
+                let matched = &mut rules[place];
+                matched.signals.push(number);
+                matched.occurred.push(signal.occurred_at);
+                matched.worth.push(matched.one_at(signal.occurred_at, as_of));
             }
         }
         rules.retain(|matched| !matched.signals.is_empty());
         rules.sort_unstable_by_key(|matched| matched.index);
-        Self { playbook, rules }
+        Self { playbook, as_of, rules }
     }
 
-    /// What is shown at an instant, not before the one it was made for.
+    /// What is shown at an instant, not before that of the score.
     pub(crate) fn shown_at(&self, instant: Timestamp) -> Millipoints {
         let raw: Millipoints = self.rules.iter().map(|matched| matched.points_at(instant)).sum();
         self.within_axis(raw)
@@ -72,9 +77,9 @@ impl<'p> Engagement<'p> {
     }
 
     /// The answers to what the playbook's routes ask for, in the order of [`Playbook::facts`].
-    pub(crate) fn facts_at(&self, instant: Timestamp) -> Vec<i64> {
+    pub(crate) fn facts(&self) -> Vec<i64> {
         let count = |rule: usize, window: Millis| {
-            let counted = self.occurred_under(rule).filter(|&at| age(at, instant) <= window).count();
+            let counted = self.occurred_under(rule).filter(|&at| age(at, self.as_of) <= window).count();
             i64::try_from(counted).expect("a lead has a few hundred signals")
         };
         self.playbook.facts().iter().map(|fact| count(fact.rule, fact.window)).collect()
@@ -86,7 +91,16 @@ impl<'p> Engagement<'p> {
     }
 }
 
-impl Matched<'_> {
+impl<'p> Matched<'p> {
+    fn of(index: usize, rule: &'p Rule) -> Self {
+        Self { index, rule, signals: Vec::new(), occurred: Vec::new(), worth: Vec::new() }
+    }
+
+    /// What all of its signals are worth as of the instant of the score, after the cap.
+    pub(crate) fn points(&self) -> Millipoints {
+        rounded(capped(self.worth.iter().sum(), self.rule.cap))
+    }
+
     /// What one of its signals is worth at an instant, before the cap.
     pub(crate) fn one_at(&self, occurred_at: Timestamp, instant: Timestamp) -> Fine {
         if is_kept(occurred_at, instant) {

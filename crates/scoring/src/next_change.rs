@@ -9,31 +9,35 @@
 use tasuki_domain::{Millipoints, Millis, Timestamp};
 use tasuki_playbook::KEPT_FOR;
 
-use crate::decay::{Fine, capped, from_f64, millis_f64, remaining, rounded};
+use crate::decay::{Fine, capped, from_f64, millis_f64, remaining, rounded, surely_rounded};
 use crate::engagement::{Engagement, Matched};
-use crate::signals::{age, is_kept};
+use crate::signals::age;
 
 /// Most halvings that are tried. Where that does not do (some dozens of signals of rules that
 /// never fade; rises and falls that cancel out for long), the answer is an instant up to which nothing changes, at
 /// least an hour on: the lead is looked at again then.
 const MOST_STEPS: usize = 2_000;
+/// How far the terms are from the score at most, with room to spare: half a unit for each of 500 signals, and the last
+/// bits of sums of 61 bits. A fifteen-thousandth of a thousandth of a point.
+const FUZZ: Fine = 1 << 16;
 /// What it costs to begin another stretch, in halvings.
 const STEPS_PER_STRETCH: usize = 30;
 const LOOK_AGAIN: Millis = Millis::from_hours(1);
 
 const MILLISECOND: Millis = Millis::new(1);
 
-/// The first instant after `as_of` at which time alone changes a fact or takes engagement across a boundary of the
-/// playbook; `None` if it never does.
-pub(crate) fn next_change(engagement: &Engagement<'_>, as_of: Timestamp) -> Option<Timestamp> {
-    let fact = next_fact_change(engagement, as_of);
+/// The first instant after that of the score at which time alone changes a fact or takes engagement, of which `shown` is
+/// shown now, across a boundary of the playbook; `None` if it never does.
+pub(crate) fn next_change(engagement: &Engagement<'_>, shown: Millipoints) -> Option<Timestamp> {
+    let fact = next_fact_change(engagement);
     // Crossings later than the change of a fact need not be found: the lead is looked at then in any case.
-    let crossing = Crossing { engagement, as_of, before: fact }.first();
+    let crossing = Crossing { engagement, as_of: engagement.as_of, before: fact }.first(shown);
     [fact, crossing].into_iter().flatten().min()
 }
 
 /// A signal leaves the window of a fact.
-fn next_fact_change(engagement: &Engagement<'_>, as_of: Timestamp) -> Option<Timestamp> {
+fn next_fact_change(engagement: &Engagement<'_>) -> Option<Timestamp> {
+    let as_of = engagement.as_of;
     let leaving = engagement.playbook.facts().iter().flat_map(|fact| {
         let counted = engagement.occurred_under(fact.rule).filter(|&at| age(at, as_of) <= fact.window);
         counted.map(|at| at + fact.window + MILLISECOND)
@@ -52,11 +56,13 @@ struct Crossing<'e, 'p> {
 struct Worth {
     gives: Millipoints,
     takes: Millipoints,
+    /// The score itself, computed signal by signal, says the same.
+    sure: bool,
 }
 
 impl Crossing<'_, '_> {
-    fn first(&self) -> Option<Timestamp> {
-        let here = self.side(self.engagement.shown_at(self.as_of));
+    fn first(&self, shown: Millipoints) -> Option<Timestamp> {
+        let here = self.side(shown);
         let nothing_takes = self.engagement.rules.iter().all(|matched| matched.rule.points >= Millipoints::ZERO);
         if here == 0 && nothing_takes {
             return None;
@@ -69,7 +75,7 @@ impl Crossing<'_, '_> {
             // Up to the last millisecond before the end, and then the end itself, where the terms change.
             let last = end - MILLISECOND;
             match self.within(&stretch, start, last, here, &mut steps) {
-                Found::At(instant) => return Some(self.exactly(instant, start, last, here)),
+                Found::At(instant) => return Some(self.exactly(&stretch, instant, last, here)),
                 Found::OutOfSteps(from) => return Some(from.max(self.as_of + LOOK_AGAIN)),
                 Found::Nothing => {}
             }
@@ -131,9 +137,13 @@ impl Crossing<'_, '_> {
         Found::Nothing
     }
 
-    /// The terms differ from the score by less than a millionth of a millipoint, which may be milliseconds where it
-    /// changes slowly: finds the neighbours between which the score itself crosses.
-    fn exactly(&self, near: Timestamp, from: Timestamp, to: Timestamp, here: usize) -> Timestamp {
+    /// The terms differ from the score by less than [`FUZZ`]. Where that may matter, finds the neighbours between which
+    /// the score itself crosses.
+    fn exactly(&self, stretch: &Stretch, near: Timestamp, to: Timestamp, here: usize) -> Timestamp {
+        if stretch.at(near - MILLISECOND).sure && stretch.at(near).sure {
+            return near;
+        }
+        let from = stretch.start;
         let crossed = |instant: Timestamp| self.side(self.engagement.shown_at(instant)) != here;
         let (mut inside, mut outside) = (near - MILLISECOND, near);
         let mut step = 1;
@@ -180,35 +190,41 @@ struct Term {
 
 impl Stretch {
     fn of(engagement: &Engagement<'_>, start: Timestamp) -> Self {
-        Self { start, terms: engagement.rules.iter().map(|matched| Term::of(matched, start)).collect() }
+        Self {
+            start,
+            terms: engagement.rules.iter().map(|matched| Term::of(matched, start, engagement.as_of)).collect(),
+        }
     }
 
     fn at(&self, instant: Timestamp) -> Worth {
         let passed = instant.since(self.start);
-        let mut worth = Worth { gives: Millipoints::ZERO, takes: Millipoints::ZERO };
+        let mut worth = Worth { gives: Millipoints::ZERO, takes: Millipoints::ZERO, sure: true };
         for term in &self.terms {
             let side = if term.takes { &mut worth.takes } else { &mut worth.gives };
-            *side += term.at(passed);
+            let amount = term.at(passed);
+            *side += rounded(amount);
+            worth.sure &= surely_rounded(amount, FUZZ);
         }
         worth
     }
 }
 
 impl Term {
-    fn of(matched: &Matched<'_>, start: Timestamp) -> Self {
+    fn of(matched: &Matched<'_>, start: Timestamp, as_of: Timestamp) -> Self {
         let half_life = matched.rule.half_life;
         let (mut constant, mut fading) = (0, 0);
-        for &at in matched.occurred.iter().filter(|&&at| is_kept(at, start)) {
+        for (&at, &worth) in matched.occurred.iter().zip(&matched.worth) {
+            let worth = if start == as_of { worth } else { matched.one_at(at, start) };
             // What lies ahead is worth its full points until the stretch ends.
             let fades = half_life.is_some() && at <= start;
-            *(if fades { &mut fading } else { &mut constant }) += matched.one_at(at, start);
+            *(if fades { &mut fading } else { &mut constant }) += worth;
         }
         let takes = matched.rule.points < Millipoints::ZERO;
         Self { constant, fading: millis_f64(fading), half_life, cap: matched.rule.cap, takes }
     }
 
-    fn at(&self, passed: Millis) -> Millipoints {
+    fn at(&self, passed: Millis) -> Fine {
         let faded = self.half_life.map_or(0, |half_life| from_f64(self.fading * remaining(half_life, passed)));
-        rounded(capped(self.constant.saturating_add(faded), self.cap))
+        capped(self.constant.saturating_add(faded), self.cap)
     }
 }

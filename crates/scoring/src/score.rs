@@ -42,7 +42,7 @@ pub struct Score {
 pub fn score(signals: &Signals, profile: &v1::Profile, playbook: &Playbook, as_of: Timestamp) -> Score {
     let matched = Engagement::of(signals, playbook, as_of);
     let mut contributions = Vec::with_capacity(matched.rules.len() + 6);
-    let rules = matched.rules.iter().map(|rule| behaviour(rule, signals, as_of));
+    let rules = matched.rules.iter().map(|rule| behaviour(rule, signals));
     let engagement = axis(&mut contributions, v1::Axis::Engagement, playbook.engagement_cap(), rules);
     let rules = playbook.fit_rules().iter().filter(|rule| fits(rule, profile)).map(attribute);
     let fit = axis(&mut contributions, v1::Axis::Fit, playbook.fit_cap(), rules);
@@ -52,8 +52,8 @@ pub fn score(signals: &Signals, profile: &v1::Profile, playbook: &Playbook, as_o
         fit,
         grade: playbook.grades().grade(engagement, fit),
         contributions,
-        facts: matched.facts_at(as_of),
-        next_change_at: next_change(&matched, as_of),
+        facts: matched.facts(),
+        next_change_at: next_change(&matched, engagement),
     }
 }
 
@@ -81,22 +81,22 @@ fn axis(
     shown
 }
 
-fn behaviour(matched: &Matched<'_>, signals: &Signals, as_of: Timestamp) -> v1::Contribution {
-    let newest = matched.signals.iter().rev().take(MOST_EVIDENCE);
-    let evidence = newest.map(|&number| {
+fn behaviour(matched: &Matched<'_>, signals: &Signals) -> v1::Contribution {
+    let newest = matched.signals.iter().zip(&matched.worth).rev().take(MOST_EVIDENCE);
+    let evidence = newest.map(|(&number, &worth)| {
         let signal = &signals.list[index(number)];
         v1::Evidence {
             behavior_id: signal.id.as_bytes().to_vec(),
             occurred_at_ms: signal.occurred_at.as_millis(),
             what: in_words(&signals.fields_of(&signals.shapes[index(signal.shape)])),
-            points_mp: rounded(matched.one_at(signal.occurred_at, as_of)).get(),
+            points_mp: rounded(worth).get(),
         }
     });
     let matches = i64::try_from(matched.signals.len()).expect("a lead has a few hundred signals");
     v1::Contribution {
         axis: v1::Axis::Engagement.into(),
         rule: matched.rule.name.clone(),
-        points_mp: matched.points_at(as_of).get(),
+        points_mp: matched.points().get(),
         raw_mp: matched.rule.points.get().saturating_mul(matches),
         matches: u32::try_from(matches).expect("a lead has a few hundred signals"),
         evidence: evidence.collect(),
