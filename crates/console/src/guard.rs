@@ -2,7 +2,8 @@
 //!
 //! Closed by default: what is not an asset or the sign-in page needs the bearer token (under `/api`) or a session.
 
-use std::time::Instant;
+use std::future::Future;
+use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -19,6 +20,9 @@ use crate::routes::Shared;
 
 /// The pages that need no session.
 const OPEN: [&str; 1] = ["/sign-in"];
+
+/// A request that takes longer is answered with 503: somebody is waiting, and the database may never answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// Nothing but our own style sheet and pictures, no script at all, in nobody's frame.
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; \
@@ -53,7 +57,20 @@ async fn api(console: &Shared, request: Request, next: Next) -> Response {
         metrics::unauthorized();
         return ApiError::unauthorized().into_response();
     }
-    next.run(request).await
+    let late = || ApiError::late().into_response();
+    in_time(ANSWER_WITHIN, next.run(request), late).await
+}
+
+/// What comes of the work, or in its stead once it takes too long. A command that is given up may still be on the log;
+/// giving it again is the same command.
+async fn in_time(limit: Duration, work: impl Future<Output = Response>, late: impl FnOnce() -> Response) -> Response {
+    match tokio::time::timeout(limit, work).await {
+        Ok(response) => response,
+        Err(_) => {
+            tracing::warn!(limit_ms = limit.as_millis(), "a request was given up");
+            late()
+        }
+    }
 }
 
 async fn page(console: &Shared, mut request: Request, next: Next) -> Response {
@@ -85,7 +102,7 @@ async fn page(console: &Shared, mut request: Request, next: Next) -> Response {
         return Redirect::to(&link::with_query("/sign-in", &[("next", next)])).into_response();
     }
     request.extensions_mut().insert(visit.clone());
-    let response = next.run(request).await;
+    let response = in_time(ANSWER_WITHIN, next.run(request), || Problem::Late.into_response()).await;
     match response.extensions().get::<Problem>() {
         Some(problem) => pages::problem(&visit, *problem),
         None => response,
@@ -140,5 +157,32 @@ pub(crate) async fn not_that_way(request: Request) -> Response {
         Surface::Api => ApiError::wrong_method(request.method()).into_response(),
         Surface::Page => Problem::NotFound.into_response(),
         Surface::Asset => StatusCode::METHOD_NOT_ALLOWED.into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn work_that_takes_too_long_is_given_up() {
+        let late = || ApiError::late().into_response();
+        let never = std::future::pending();
+        assert_eq!(in_time(Duration::from_millis(1), never, late).await.status(), StatusCode::SERVICE_UNAVAILABLE);
+        let done = async { StatusCode::OK.into_response() };
+        assert_eq!(in_time(Duration::from_secs(60), done, late).await.status(), StatusCode::OK);
+    }
+
+    #[test]
+    fn what_is_neither_api_nor_asset_is_a_page() {
+        for (path, expected) in [
+            ("/api", Surface::Api),
+            ("/api/v2/x", Surface::Api),
+            ("/apiary", Surface::Page),
+            ("/assets/x", Surface::Asset),
+            ("/leads", Surface::Page),
+        ] {
+            assert_eq!(surface(path), expected, "{path}");
+        }
     }
 }

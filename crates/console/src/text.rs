@@ -146,6 +146,8 @@ texts! {
         "データベースが応答しません。イベントの受信は続いており、失われるものはありません。少し後でもう一度お試しください。";
     log_down: "The verdict was not taken: the log does not answer. Try again in a moment.",
         "ログが応答しないため、判断を受け付けられませんでした。少し後でもう一度お試しください。";
+    too_late: "The answer took too long. Nothing counts twice if you try again.",
+        "応答に時間がかかりすぎました。もう一度操作しても二重にはなりません。";
     internal: "Something went wrong", "エラーが発生しました";
     internal_hint: "This is a defect of ours; it has been logged.", "当方の不具合です。記録しました。";
     foreign_form: "Not taken", "受け付けられません";

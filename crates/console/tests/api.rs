@@ -81,6 +81,7 @@ async fn pages_of_any_size_join_into_the_whole_list() {
         loop {
             let answer = app.api(&format!("/api/v1/leads?limit={limit}&after={after}")).await;
             joined.extend(emails(&answer));
+            assert!(joined.len() <= whole.len(), "limit {limit}: goes round in circles: {joined:?}");
             match answer.json()["next"].as_str() {
                 Some(next) => after = next.to_owned(),
                 None => break,

@@ -96,6 +96,15 @@ impl ApiError {
         }
     }
 
+    /// It took too long.
+    pub(crate) fn late() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "late",
+            "not answered in time; the same request may work in a moment, and a command will not count twice",
+        )
+    }
+
     fn defect() -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "defect", "a defect of ours; it has been logged")
     }

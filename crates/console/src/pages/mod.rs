@@ -69,6 +69,8 @@ pub(crate) enum Problem {
     BadForm,
     DatabaseDown,
     LogDown,
+    /// It took too long.
+    Late,
     Defect,
 }
 
@@ -83,7 +85,7 @@ impl Problem {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::ForeignForm => StatusCode::FORBIDDEN,
             Self::BadForm => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::DatabaseDown | Self::LogDown => StatusCode::SERVICE_UNAVAILABLE,
+            Self::DatabaseDown | Self::LogDown | Self::Late => StatusCode::SERVICE_UNAVAILABLE,
             Self::Defect => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -106,6 +108,7 @@ pub(crate) fn problem(visit: &Visit, problem: Problem) -> Response {
         Problem::BadForm => (text.bad_form(), text.bad_form_hint()),
         Problem::DatabaseDown => (text.unavailable(), text.database_down()),
         Problem::LogDown => (text.unavailable(), text.log_down()),
+        Problem::Late => (text.unavailable(), text.too_late()),
         Problem::Defect => (text.internal(), text.internal_hint()),
     };
     let again = problem == Problem::DatabaseDown;

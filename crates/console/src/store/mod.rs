@@ -40,20 +40,21 @@ pub(crate) enum StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        let passing = match &error {
-            sqlx::Error::Io(_)
-            | sqlx::Error::Tls(_)
-            | sqlx::Error::Protocol(_)
-            | sqlx::Error::PoolTimedOut
-            | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed => true,
-            // Classes 08 (connection), 53 (resources), 57 (operator) and 58 (system), read-only stand-bys, and tables
-            // that the projection is still to make.
-            sqlx::Error::Database(error) => error.code().is_some_and(|code| {
-                ["08", "53", "57", "58", "25006", "3F000", "42P01", "3D000"].iter().any(|class| code.starts_with(class))
-            }),
-            _ => false,
-        };
+        // Classes 08 (connection), 53 (resources), 57 (operator) and 58 (system), read-only stand-bys, and tables that
+        // the projection is still to make.
+        let passing_codes = ["08", "53", "57", "58", "25006", "3F000", "42P01", "3D000"];
+        let code = error.as_database_error().and_then(|error| error.code());
+        let passing = code.is_some_and(|code| passing_codes.iter().any(|class| code.starts_with(class)))
+            || matches!(
+                error,
+                sqlx::Error::Io(_)
+                    | sqlx::Error::Tls(_)
+                    | sqlx::Error::Protocol(_)
+                    | sqlx::Error::PoolTimedOut
+                    | sqlx::Error::PoolClosed
+                    | sqlx::Error::WorkerCrashed
+                    | sqlx::Error::BeginFailed
+            );
         if passing { Self::Unavailable(error) } else { Self::Refused(error) }
     }
 }

@@ -1,6 +1,7 @@
 //! A console on a database of its own, without a socket.
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "part of the tests, outside their functions")]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
