@@ -19,7 +19,7 @@ use tasuki_testkit::contract::{
 use tasuki_testkit::eventually::within;
 use tasuki_wire::{Partition, Topic, v1};
 
-use common::{Running, publish, records, runtime, settings};
+use common::{ClockFile, Running, WorkerProcess, publish, records, runtime, settings};
 
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -67,6 +67,36 @@ fn partitions_move_between_workers_and_back_without_loss_or_repetition() {
     publish(&log, orders(401..=600));
     assert_gapless(&steps(&settings, 600));
     first.stop().unwrap();
+}
+
+#[test]
+fn a_worker_that_slept_while_another_did_its_work_takes_nothing_for_granted() {
+    let settings = Settings { session_timeout_ms: 6_000, ..settings("sleeper") };
+    let log = common::open(&settings);
+    let folder = tempfile::tempdir().unwrap();
+    let sleeper = WorkerProcess::start(&settings, &ClockFile::new(folder.path(), &TestClock::default()));
+    publish(&log, orders(1..=200));
+    steps(&settings, 200);
+    // Work that it has in hand, or not: either way it may not be done twice.
+    publish(&log, orders(201..=400));
+    sleeper.signal("STOP");
+    let other = Running::start(&settings, Tally, 1, TestClock::default());
+    publish(&log, orders(401..=600));
+    assert_gapless(&steps(&settings, 600));
+    sleeper.signal("CONT");
+    publish(&log, orders(601..=800));
+    assert_gapless(&steps(&settings, 800));
+    // All of it goes back to the sleeper.
+    other.stop().unwrap();
+    publish(&log, orders(801..=1_000));
+    assert_gapless(&steps(&settings, 1_000));
+    sleeper.stop();
+}
+
+#[test]
+#[ignore = "no test, but the process that another one starts and lets sleep"]
+fn worker_process() {
+    WorkerProcess::be();
 }
 
 #[test]

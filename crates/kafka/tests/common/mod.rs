@@ -142,6 +142,12 @@ impl WorkerProcess {
         Self(child)
     }
 
+    /// Lets it sleep or wake: "STOP" or "CONT".
+    pub(crate) fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").arg(format!("-{signal}")).arg(self.0.id().to_string()).status().unwrap();
+        assert!(sent.success(), "{sent}");
+    }
+
     pub(crate) fn kill(mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
@@ -162,6 +168,7 @@ impl WorkerProcess {
             partitions: Some(PARTITIONS.get()),
             // Small, so that work takes many transactions and a kill finds it in the middle.
             transaction_records: 20,
+            session_timeout_ms: 6_000,
             ..Settings::new(servers, get(PREFIX))
         };
         start_logging();
