@@ -6,7 +6,9 @@ use rdkafka::ClientConfig;
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
+use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::statistics::{Partition, Statistics};
+use tasuki_wire::Topic;
 
 use crate::settings::Settings;
 
@@ -142,4 +144,13 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         source = error.source();
     }
     text
+}
+/// The headers of a record, where its topic has any.
+pub(crate) fn headers(topic: Topic, payload: &[u8]) -> Option<OwnedHeaders> {
+    let headers = tasuki_wire::headers::for_record(topic, payload);
+    if headers.is_empty() {
+        return None;
+    }
+    let owned = OwnedHeaders::new_with_capacity(headers.len());
+    Some(headers.iter().fold(owned, |owned, (key, value)| owned.insert(Header { key, value: Some(value) })))
 }

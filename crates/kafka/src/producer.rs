@@ -61,7 +61,8 @@ pub(crate) struct Transactions {
 /// What a record is, for the delivery report.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kind {
-    Output,
+    /// What a processor emitted to this topic of the catalogue.
+    Output(Topic),
     /// A change of the state of this partition.
     State(Partition),
 }
@@ -169,12 +170,15 @@ impl Transactions {
         self.begin()?;
         let producer = self.producer()?;
         let tag = match kind {
-            Kind::Output => 0,
+            Kind::Output(_) => 0,
             Kind::State(partition) => usize::from(partition.get()) + 1,
         };
         let mut record =
             BaseRecord::<[u8], [u8], usize>::with_opaque_to(topic, tag).partition(i32::from(partition.get())).key(key);
         record.payload = payload;
+        if let (Kind::Output(topic), Some(payload)) = (kind, payload) {
+            record.headers = client::headers(topic, payload);
+        }
         let deliveries = producer.context();
         let begun = Instant::now();
         loop {

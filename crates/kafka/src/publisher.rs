@@ -116,12 +116,12 @@ impl KafkaPublisher {
             let partition = self.log.partitions().of_key(record.key.as_bytes());
             let topic = self.log.settings().topic_name(record.topic);
             call.waiting.fetch_add(1, Ordering::AcqRel);
-            let sent = producer.send(
-                BaseRecord::with_opaque_to(&topic, Arc::clone(call))
-                    .partition(i32::from(partition.get()))
-                    .key(record.key.as_bytes())
-                    .payload(record.payload.as_slice()),
-            );
+            let mut message = BaseRecord::with_opaque_to(&topic, Arc::clone(call))
+                .partition(i32::from(partition.get()))
+                .key(record.key.as_bytes())
+                .payload(record.payload.as_slice());
+            message.headers = client::headers(record.topic, &record.payload);
+            let sent = producer.send(message);
             if let Err((error, _)) = sent {
                 call.one_less();
                 return Err(error);

@@ -56,7 +56,7 @@ struct Config {
 fn configs(topic: Topic) -> Vec<Config> {
     let promised = |name, value: &str| Config { name, value: value.to_owned(), promised: true };
     let advised = |name, value: &str| Config { name, value: value.to_owned(), promised: false };
-    match topic.keep() {
+    let mut configs = match topic.keep() {
         Keep::Forever => {
             vec![
                 promised("cleanup.policy", "delete"),
@@ -76,7 +76,12 @@ fn configs(topic: Topic) -> Vec<Config> {
             advised("min.cleanable.dirty.ratio", "0.2"),
             advised("max.compaction.lag.ms", "1800000"),
         ],
+    };
+    if topic == Topic::LeadsQualified {
+        // Read by clients we do not choose: gzip is what every one of them has without an extra library.
+        configs.push(promised("compression.type", "gzip"));
     }
+    configs
 }
 
 /// Makes the topics that are missing, compares those that are there, and says how many partitions all of them have.

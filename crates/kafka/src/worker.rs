@@ -295,7 +295,7 @@ impl<P: Processor> Worker<'_, P> {
             }
             let partition = self.log.partitions().of_key(key.as_bytes());
             let name = self.log.settings().topic_name(topic);
-            self.transactions.send(Kind::Output, &name, partition, key.as_bytes(), Some(&payload))?;
+            self.transactions.send(Kind::Output(topic), &name, partition, key.as_bytes(), Some(&payload))?;
         }
         Ok(())
     }

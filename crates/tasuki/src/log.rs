@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use tasuki_embedded::{EmbeddedLog, OpenError};
+use tasuki_embedded::EmbeddedLog;
 use tasuki_kafka::KafkaLog;
-use tasuki_service::{Clock, Exit, Failure, Health};
+use tasuki_service::{Clock, Failure, Health};
 use tasuki_stream::Processor;
 use tasuki_stream::log::{Publisher, Reader};
 use tasuki_wire::PartitionCount;
@@ -30,9 +30,10 @@ impl Log {
 
     /// Tables in this database.
     pub(crate) async fn embedded(database_url: &str, clock: Arc<dyn Clock>, health: &Health) -> Result<Self, Failure> {
+        tasuki_embedded::metrics::describe();
         let component = health.component("log");
         let opened = EmbeddedLog::open(database_url, PartitionCount::DEFAULT, clock, component).await;
-        opened.map(Self::Embedded).map_err(|error| not_opened(&error))
+        Ok(Self::Embedded(opened?))
     }
 
     /// Writes what was sent, and ends.
@@ -107,31 +108,4 @@ impl Log {
         }
         Ok(())
     }
-}
-
-/// Why the embedded log cannot be opened, for the person who started the process.
-fn not_opened(error: &OpenError) -> Failure {
-    let (exit, mend) = match error {
-        OpenError::Address(_) => (Exit::Config, "write it as postgres://user:password@host:port/database"),
-        OpenError::Unreachable(_) | OpenError::Silent => (
-            Exit::Unavailable,
-            "start it, or name another with DATABASE_URL; without it, `tasuki up` starts one of its own",
-        ),
-        OpenError::TooOld { .. } => (Exit::Unavailable, "use PostgreSQL 14 or later"),
-        OpenError::InUse => (
-            Exit::Unavailable,
-            "stop the other process, or give this one a database of its own; several processes need Kafka as the log",
-        ),
-        OpenError::Partitions { .. } => (Exit::Config, "the number of partitions never changes; use another database"),
-        OpenError::Schema(_) | OpenError::Query(_) => {
-            (Exit::Unavailable, "look at what Postgres says; the user needs the right to make a schema")
-        }
-    };
-    let mut what = format!("DATABASE_URL: {error}");
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        what = format!("{what}: {cause}");
-        source = cause.source();
-    }
-    Failure::new(exit, what, mend)
 }

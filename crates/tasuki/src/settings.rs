@@ -21,6 +21,9 @@ pub(crate) struct Common {
     /// Postgres to be used, instead of one that is started in the data folder.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub(crate) database_url: Option<String>,
+    /// Folder of the programs postgres, initdb and pg_ctl, for a Postgres of its own; the newest on this machine if not given.
+    #[arg(long, env = "TASUKI_POSTGRES_BIN", value_name = "FOLDER")]
+    pub(crate) postgres_bin: Option<PathBuf>,
     /// The playbook; the built-in one if not given.
     #[arg(long, env = "TASUKI_PLAYBOOK", value_name = "FILE")]
     pub(crate) playbook: Option<PathBuf>,
@@ -66,11 +69,6 @@ impl Faults {
     /// Keeps the fault, if it is one, and goes on.
     pub(crate) fn check<T>(&mut self, outcome: Result<T, Failure>) -> Option<T> {
         outcome.map_err(|fault| self.0.push(fault)).ok()
-    }
-
-    /// All of them as one error, if there are any.
-    pub(crate) fn into_result(self) -> Result<(), Self> {
-        if self.0.is_empty() { Ok(()) } else { Err(self) }
     }
 
     /// The exit code: that of the one fault, or of wrong settings.
@@ -156,7 +154,6 @@ mod tests {
         faults.check(address("--ingest-listen", "nowhere"));
         faults.check(playbook(Some(Path::new("/does/not/exist.toml"))));
         assert_eq!(faults.check(address("--console-listen", "127.0.0.1:0")), Some("127.0.0.1:0".parse().unwrap()));
-        let faults = faults.into_result().unwrap_err();
         let text = faults.to_string();
         assert!(text.contains("--ingest-listen: \"nowhere\" is no address to listen on"), "{text}");
         assert!(text.contains("--playbook: cannot read /does/not/exist.toml"), "{text}");

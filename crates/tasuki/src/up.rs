@@ -142,11 +142,8 @@ async fn serve(options: &Options, checked: Checked, on_kafka: bool) -> anyhow::R
     });
 
     let needs_database = !on_kafka || services.iter().any(|service| service.needs_tables());
-    let (private, database_url) = if needs_database {
-        database(options.one.common.database_url.as_deref(), &checked.data_dir, &health).await?
-    } else {
-        (None, None)
-    };
+    let (private, database_url) =
+        if needs_database { database(&options.one.common, &checked.data_dir, &health).await? } else { (None, None) };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let outcome = async {
         let log = match &database_url {
@@ -203,14 +200,18 @@ async fn listen(
 
 /// The database given, or a private one.
 async fn database(
-    given: Option<&str>,
+    common: &Common,
     data_dir: &Path,
     health: &Health,
 ) -> anyhow::Result<(Option<PrivatePostgres>, Option<String>)> {
-    if let Some(url) = given {
-        return Ok((None, Some(url.to_owned())));
+    if let Some(url) = &common.database_url {
+        return Ok((None, Some(url.clone())));
     }
-    let settings = PrivateSettings { folder: data_dir.join("postgres"), programs: None, server_settings: Vec::new() };
+    let settings = PrivateSettings {
+        folder: data_dir.join("postgres"),
+        programs: common.postgres_bin.clone(),
+        server_settings: Vec::new(),
+    };
     let server = PrivatePostgres::start(&settings, health.component("postgres")).await?;
     let url = server.url().to_owned();
     Ok((Some(server), Some(url)))
