@@ -317,6 +317,7 @@ impl Language {
             "country" => ("Country", "国"),
             "region" => ("Region", "地域"),
             "website" => ("Website", "ウェブサイト"),
+            "user_id" => ("User id", "ユーザーID"),
             other => return other,
         };
         match self {
