@@ -65,15 +65,9 @@ impl<'p> Engagement<'p> {
         Self { playbook, as_of, rules }
     }
 
-    /// What is shown at an instant, not before that of the score.
-    pub(crate) fn shown_at(&self, instant: Timestamp) -> Millipoints {
-        let raw: Millipoints = self.rules.iter().map(|matched| matched.points_at(instant)).sum();
-        self.within_axis(raw)
-    }
-
-    /// An axis shows nothing below 0 and nothing above its cap.
-    pub(crate) fn within_axis(&self, raw: Millipoints) -> Millipoints {
-        raw.clamp(Millipoints::ZERO, self.playbook.engagement_cap())
+    /// The sum of all rules at an instant, not before that of the score; the bounds of the axis are not applied.
+    pub(crate) fn raw_at(&self, instant: Timestamp) -> Millipoints {
+        self.rules.iter().map(|matched| matched.points_at(instant)).sum()
     }
 
     /// The answers to what the playbook's routes ask for, in the order of [`Playbook::facts`].

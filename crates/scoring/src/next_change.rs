@@ -79,7 +79,7 @@ impl Crossing<'_, '_> {
                 Found::OutOfSteps(from) => return Some(from.max(self.as_of + LOOK_AGAIN)),
                 Found::Nothing => {}
             }
-            if self.side(self.engagement.shown_at(end)) != here {
+            if self.side(self.engagement.raw_at(end)) != here {
                 return Some(end);
             }
             if self.before.is_some_and(|before| end >= before) {
@@ -102,9 +102,10 @@ impl Crossing<'_, '_> {
         ends.min()
     }
 
-    /// How many boundaries are reached.
-    fn side(&self, shown: Millipoints) -> usize {
-        self.engagement.playbook.boundaries().partition_point(|&boundary| boundary <= shown)
+    /// How many boundaries are reached. They lie above zero and not above the cap of the axis, whose bounds therefore
+    /// make no difference here.
+    fn side(&self, engagement: Millipoints) -> usize {
+        self.engagement.playbook.boundaries().partition_point(|&boundary| boundary <= engagement)
     }
 
     /// The first instant after `from`, up to `to`, on another side, by the terms of the stretch.
@@ -116,15 +117,15 @@ impl Crossing<'_, '_> {
             if *steps > MOST_STEPS {
                 return Found::OutOfSteps(from.0);
             }
-            let most = self.engagement.within_axis(from.1.gives + to.1.takes);
-            let least = self.engagement.within_axis(to.1.gives + from.1.takes);
+            let most = from.1.gives + to.1.takes;
+            let least = to.1.gives + from.1.takes;
             let width = to.0.since(from.0).get();
             let stays = self.side(most) == here && self.side(least) == here;
             if stays || width <= 0 {
                 from = to;
                 ahead.pop();
             } else if width == 1 {
-                if self.side(self.engagement.within_axis(to.1.gives + to.1.takes)) != here {
+                if self.side(to.1.gives + to.1.takes) != here {
                     return Found::At(to.0);
                 }
                 from = to;
@@ -144,7 +145,7 @@ impl Crossing<'_, '_> {
             return near;
         }
         let from = stretch.start;
-        let crossed = |instant: Timestamp| self.side(self.engagement.shown_at(instant)) != here;
+        let crossed = |instant: Timestamp| self.side(self.engagement.raw_at(instant)) != here;
         let (mut inside, mut outside) = (near - MILLISECOND, near);
         let mut step = 1;
         while crossed(inside) && inside > from {
