@@ -1,5 +1,8 @@
 //! What a decision of identity asks to be sent and counted, as values.
 
+use std::sync::Arc;
+
+use crate::history::{Id, Payload};
 use crate::metrics::Metric;
 
 /// When the behavior that something follows from happened and was received.
@@ -16,10 +19,10 @@ pub(crate) enum Message {
     Seen { user_id: String, anonymous_id: String, email: String },
     /// To a visitor: what is known about a user id.
     Resolved { anonymous_id: String, user_id: String, email: String, revision: u64 },
-    /// To the lead known by this key of an identifier: the event, as ingest wrote it, is yours.
-    Claimed { known_as: String, record: Vec<u8> },
+    /// To the lead known by this key of an identifier: the event is yours.
+    Claimed { known_as: Arc<str>, behavior_id: Id, payload: Payload },
     /// To the lead known by this key of an identifier: the event is not yours.
-    Released { known_as: String, behavior_id: Vec<u8> },
+    Released { known_as: Arc<str>, behavior_id: Id },
 }
 
 /// All that follows from one input, in order.
@@ -27,6 +30,10 @@ pub(crate) enum Message {
 pub(crate) struct Effects {
     pub(crate) messages: Vec<(Times, Message)>,
     pub(crate) counts: Vec<Metric>,
+    /// Events that left: their payloads are to leave their bundles, once the messages are sent.
+    pub(crate) unbundled: Vec<(u32, Id)>,
+    /// Payloads that moved out of the state of the home: they are to stand in the bundle, after those above have left.
+    pub(crate) bundled: Vec<(u32, Id, Vec<u8>)>,
 }
 
 impl Effects {

@@ -1,5 +1,7 @@
 //! The events of one identifier: kept in the order they happened, within bounds.
 
+use std::sync::Arc;
+
 use crate::IdentitySettings;
 use crate::effect::{Effects, Message, Times};
 use crate::metrics::Metric;
@@ -7,25 +9,58 @@ use crate::metrics::Metric;
 /// Where something stands in the order of what happened: instant, then event id.
 pub(crate) type Order<'a> = (i64, &'a [u8]);
 
+/// An event id, as bytes.
+pub(crate) type Id = [u8; 16];
+
 /// One behavior event in the state of its home.
-#[derive(Clone, PartialEq, prost::Message)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct KeptEvent {
-    #[prost(bytes = "vec", tag = "1")]
-    pub(crate) event_id: Vec<u8>,
-    #[prost(sint64, tag = "2")]
+    pub(crate) event_id: Id,
     pub(crate) occurred_at_ms: i64,
-    #[prost(sint64, tag = "3")]
     pub(crate) received_at_ms: i64,
-    #[prost(string, tag = "4")]
-    pub(crate) user_id: String,
-    #[prost(string, tag = "5")]
-    pub(crate) email: String,
+    pub(crate) user_id: Arc<str>,
+    pub(crate) email: Arc<str>,
     /// Key of the identifier of the lead that has it; empty while it is parked.
-    #[prost(string, tag = "6")]
-    pub(crate) claimed_for: String,
-    /// As ingest wrote it; empty where it will never move to another lead.
-    #[prost(bytes = "vec", tag = "7")]
-    pub(crate) record: Vec<u8>,
+    pub(crate) claimed_for: Arc<str>,
+    pub(crate) payload: Payload,
+}
+
+/// Where the event is, as ingest wrote it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Payload {
+    /// In the state of the home; empty where it will never move to another lead.
+    Here(Vec<u8>),
+    /// In a bundle of the home, counted from 1.
+    Bundled { bundle: u32, bytes: usize },
+}
+
+impl Default for Payload {
+    fn default() -> Self {
+        Self::Here(Vec::new())
+    }
+}
+
+impl Payload {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Here(record) => record.len(),
+            Self::Bundled { bytes, .. } => *bytes,
+        }
+    }
+
+    fn bytes_here(&self) -> usize {
+        match self {
+            Self::Here(record) => record.len(),
+            Self::Bundled { .. } => 0,
+        }
+    }
+
+    fn bundle(&self) -> Option<u32> {
+        match self {
+            Self::Here(_) => None,
+            Self::Bundled { bundle, .. } => Some(*bundle),
+        }
+    }
 }
 
 /// Whom an event names, by the strongest identifier it carries beside the visitor.
@@ -63,19 +98,21 @@ impl KeptEvent {
 }
 
 /// The events that an identifier is home to.
-#[derive(Clone, PartialEq, prost::Message)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct History {
     /// Sorted by [`KeptEvent::order`]; each event id once.
-    #[prost(message, repeated, tag = "1")]
     pub(crate) events: Vec<KeptEvent>,
-    #[prost(sint64, optional, tag = "2")]
     pub(crate) expire_at_ms: Option<i64>,
 }
 
 impl History {
+    pub(crate) fn find(&self, id: Id) -> Option<&KeptEvent> {
+        self.events.iter().find(|kept| kept.event_id == id)
+    }
+
     /// Takes an event in at its place; false if it is there already.
     pub(crate) fn insert(&mut self, event: KeptEvent) -> bool {
-        if self.events.iter().any(|kept| kept.event_id == event.event_id) {
+        if self.find(event.event_id).is_some() {
             return false;
         }
         let place = self.events.partition_point(|kept| kept.order() < event.order());
@@ -85,20 +122,20 @@ impl History {
 
     /// Gives each event to its person, in the order they happened, and takes it from whoever had it before. Where the
     /// person is not known (yet), the event stays as it is.
-    pub(crate) fn assign(&mut self, people: &[Option<String>], effects: &mut Effects) {
+    pub(crate) fn assign(&mut self, people: &[Option<Arc<str>>], effects: &mut Effects) {
         for (event, person) in self.events.iter_mut().zip(people) {
             let Some(person) = person else { continue };
             if event.claimed_for == *person {
                 continue;
             }
-            let times = event.times();
+            let (times, behavior_id) = (event.times(), event.event_id);
             if !event.claimed_for.is_empty() {
-                let behavior_id = event.event_id.clone();
-                effects.send(times, Message::Released { known_as: event.claimed_for.clone(), behavior_id });
+                effects.send(times, Message::Released { known_as: Arc::clone(&event.claimed_for), behavior_id });
                 effects.count(Metric::Released);
             }
-            event.claimed_for.clone_from(person);
-            effects.send(times, Message::Claimed { known_as: person.clone(), record: event.record.clone() });
+            event.claimed_for = Arc::clone(person);
+            let payload = event.payload.clone();
+            effects.send(times, Message::Claimed { known_as: Arc::clone(person), behavior_id, payload });
             effects.count(Metric::Claimed);
         }
     }
@@ -107,7 +144,7 @@ impl History {
     pub(crate) fn trim(&mut self, settings: &IdentitySettings, effects: &mut Effects) -> Vec<KeptEvent> {
         let mut bytes = 0;
         let kept = self.events.iter().rev().take(settings.events_per_identifier).take_while(|event| {
-            bytes += event.record.len();
+            bytes += event.payload.bytes();
             bytes <= settings.bytes_per_identifier
         });
         let dropped = self.events.len() - kept.count();
@@ -124,10 +161,32 @@ impl History {
         gone
     }
 
+    /// Moves the payloads out of the home's state once they are too many to be written with each event: into the bundle
+    /// after the last that still has some.
+    pub(crate) fn bundle(&mut self, settings: &IdentitySettings, effects: &mut Effects) {
+        let here: usize = self.events.iter().map(|event| event.payload.bytes_here()).sum();
+        if here <= settings.bytes_beside_decisions {
+            return;
+        }
+        let bundle = self.events.iter().filter_map(|event| event.payload.bundle()).max().unwrap_or(0) + 1;
+        for event in &mut self.events {
+            let bytes = event.payload.bytes_here();
+            if bytes > 0 {
+                let payload = std::mem::replace(&mut event.payload, Payload::Bundled { bundle, bytes });
+                if let Payload::Here(record) = payload {
+                    effects.bundled.push((bundle, event.event_id, record));
+                }
+            }
+        }
+    }
+
     fn note_gone(&mut self, gone: &[KeptEvent], why: Metric, settings: &IdentitySettings, effects: &mut Effects) {
         for event in gone {
             if event.claimed_for.is_empty() {
                 effects.count(why);
+            }
+            if let Some(bundle) = event.payload.bundle() {
+                effects.unbundled.push((bundle, event.event_id));
             }
         }
         self.expire_at_ms = self.events.iter().map(|event| expires_at_ms(event, settings)).min();
@@ -144,10 +203,10 @@ mod tests {
 
     fn event(n: u8, occurred_at_ms: i64, bytes: usize) -> KeptEvent {
         KeptEvent {
-            event_id: vec![n; 16],
+            event_id: [n; 16],
             occurred_at_ms,
             received_at_ms: 100,
-            record: vec![n; bytes],
+            payload: Payload::Here(vec![n; bytes]),
             ..KeptEvent::default()
         }
     }
@@ -186,13 +245,52 @@ mod tests {
         history.insert(event(1, 1, 1));
         let mut effects = Effects::default();
         history.assign(&[None], &mut effects);
-        history.assign(&[Some("u:1".to_owned())], &mut effects);
-        history.assign(&[Some("u:1".to_owned())], &mut effects);
+        history.assign(&[Some("u:1".into())], &mut effects);
+        history.assign(&[Some("u:1".into())], &mut effects);
         history.assign(&[None], &mut effects);
-        history.assign(&[Some("e:a@b.example".to_owned())], &mut effects);
+        history.assign(&[Some("e:a@b.example".into())], &mut effects);
         let times = Times { occurred_at_ms: 1, received_at_ms: 100 };
-        let claimed = |known_as: &str| Message::Claimed { known_as: known_as.to_owned(), record: vec![1] };
-        let released = Message::Released { known_as: "u:1".to_owned(), behavior_id: vec![1; 16] };
+        let payload = Payload::Here(vec![1]);
+        let claimed = |known_as: &str| Message::Claimed {
+            known_as: known_as.into(),
+            behavior_id: [1; 16],
+            payload: payload.clone(),
+        };
+        let released = Message::Released { known_as: "u:1".into(), behavior_id: [1; 16] };
         assert_eq!(effects.messages, [(times, claimed("u:1")), (times, released), (times, claimed("e:a@b.example"))]);
+    }
+
+    #[test]
+    fn payloads_leave_for_a_bundle_once_they_are_too_many_and_the_bundle_with_their_event() {
+        let settings = IdentitySettings {
+            bytes_beside_decisions: 20,
+            events_per_identifier: 3,
+            bytes_per_identifier: 25,
+            ..IdentitySettings::default()
+        };
+        let mut history = History::default();
+        let mut effects = Effects::default();
+        for (n, bytes) in [(1, 10), (2, 10), (3, 1), (4, 0), (5, 12), (6, 9)] {
+            history.insert(event(n, i64::from(n), bytes));
+            history.trim(&settings, &mut effects);
+            history.bundle(&settings, &mut effects);
+        }
+        // The first bundle is empty by then, and its number free.
+        assert_eq!(
+            (effects.bundled, effects.unbundled),
+            (
+                vec![
+                    (1, [1; 16], vec![1; 10]),
+                    (1, [2; 16], vec![2; 10]),
+                    (1, [3; 16], vec![3; 1]),
+                    (1, [5; 16], vec![5; 12]),
+                    (1, [6; 16], vec![6; 9])
+                ],
+                vec![(1, [1; 16]), (1, [2; 16]), (1, [3; 16])],
+            )
+        );
+        let payloads: Vec<&Payload> = history.events.iter().map(|event| &event.payload).collect();
+        let bundled = |bytes| Payload::Bundled { bundle: 1, bytes };
+        assert_eq!(payloads, [&Payload::default(), &bundled(12), &bundled(9)]);
     }
 }

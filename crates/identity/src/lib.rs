@@ -13,10 +13,13 @@
 //! | a user id, `u:` | events without a visitor id, the earliest link to an address, the visitors that asked | the user id is the address of its earliest link; without one, after a short wait, a lead of its own |
 //! | an address, `e:` | which of its events were seen | its events are its lead's |
 //! | a lead, `l:` | which events are attributed, what they say about the person, the version | profile: of each attribute the most recent value |
+//! | a bundle, `b:` | payloads of one home's events, apart from the home's state | nothing |
 //!
 //! [`Identity`] is the processor, [`IdentitySettings`] its bounds; [`metrics`] says what it counts.
 
 mod account;
+mod bundle;
+mod columns;
 mod effect;
 mod history;
 mod lead;

@@ -1,5 +1,7 @@
 //! The processor: reads behavior and links, asks the state concerned, sends what follows.
 
+use std::sync::Arc;
+
 use prost::Message as _;
 use tasuki_domain::{DeploymentSecret, EmailAddress, EventId, Identifier, LeadId, Timestamp, Version};
 use tasuki_stream::{Context, Due, Input, Poison, Processor, Topology};
@@ -7,11 +9,12 @@ use tasuki_wire::v1::{self, activity_record, identity_link_record};
 use tasuki_wire::{Head, Topic};
 
 use crate::account::FreeMail;
+use crate::bundle::{Bundle, key_of_bundle};
 use crate::effect::{Effects, Message, Times};
-use crate::history::KeptEvent;
+use crate::history::{KeptEvent, Payload};
 use crate::lead::{Claim, Lead, Release};
 use crate::metrics::Metric;
-use crate::state::Parts;
+use crate::state::{Others, Parts};
 use crate::user::key_of_user;
 use crate::{IdentitySettings, IdentityState};
 
@@ -41,17 +44,16 @@ impl Identity {
 
         let identifiers = record.identifiers.unwrap_or_default();
         let event = KeptEvent {
-            event_id: head.event_id.as_bytes().to_vec(),
+            event_id: *head.event_id.as_bytes(),
             occurred_at_ms: head.occurred_at.as_millis(),
             received_at_ms: head.received_at.as_millis(),
-            user_id: identifiers.user_id,
-            email: identifiers.email,
-            claimed_for: String::new(),
-            record: input.payload.to_vec(),
+            user_id: identifiers.user_id.into(),
+            email: identifiers.email.into(),
+            claimed_for: Arc::default(),
+            payload: Payload::Here(input.payload.to_vec()),
         };
         let mut effects = Effects::default();
-        let Parts { history, visitor, user, .. } = &mut context.state(key).0;
-        let history = history.get_or_insert_default();
+        let Parts { history, others: Others { visitor, user, .. } } = &mut context.state(key).0;
         match home {
             Identifier::Anonymous(id) => {
                 visitor.get_or_insert_default().arrived(history, &id, event, &self.settings, &mut effects);
@@ -61,15 +63,16 @@ impl Identity {
             }
             Identifier::Email(_) => {
                 if history.insert(event) {
-                    history.assign(&vec![Some(key.to_owned()); history.events.len()], &mut effects);
+                    history.assign(&vec![Some(Arc::from(key)); history.events.len()], &mut effects);
                     // An address is its lead's for good: only that the event was seen needs keeping.
-                    history.events.iter_mut().for_each(|kept| kept.record = Vec::new());
+                    history.events.iter_mut().for_each(|kept| kept.payload = Payload::default());
                     history.trim(&self.settings, &mut effects);
                 } else {
                     effects.count(Metric::Repeated);
                 }
             }
         }
+        history.bundle(&self.settings, &mut effects);
         self.send(context, key, head.event_id, effects);
         Ok(())
     }
@@ -87,8 +90,8 @@ impl Identity {
                     return Err(misdirected("a visitor id"));
                 };
                 let mut effects = Effects::default();
-                let Parts { history, visitor, .. } = &mut context.state(key).0;
-                visitor.get_or_insert_default().resolved(history.get_or_insert_default(), resolved, &mut effects);
+                let Parts { history, others: Others { visitor, .. } } = &mut context.state(key).0;
+                visitor.get_or_insert_default().resolved(history, resolved, &mut effects);
                 self.send(context, key, head.event_id, effects);
                 Ok(())
             }
@@ -110,9 +113,9 @@ impl Identity {
         // The link stands where the event stands that made it.
         let event_id = head.cause.ok_or_else(|| Poison::new("no-cause", "meta.cause_id is empty"))?;
         let mut effects = Effects::default();
-        let Parts { history, user, .. } = &mut context.state(key).0;
+        let Parts { history, others: Others { user, .. } } = &mut context.state(key).0;
         user.get_or_insert_default().seen(
-            history.get_or_insert_default(),
+            history,
             &user_id,
             seen,
             (event_id.as_bytes(), times(head)),
@@ -134,7 +137,7 @@ impl Identity {
         let behavior = claimed.behavior.ok_or_else(|| Poison::new("no-behavior", "the claim has no event"))?;
         let behavior_head = Head::read(behavior.meta.as_ref())?;
         let order = (behavior_head.occurred_at.as_millis(), behavior_head.event_id.as_bytes().as_slice());
-        let lead = context.state(key).0.lead.get_or_insert_default();
+        let lead = context.state(key).0.others.lead.get_or_insert_default();
         let before = lead.profile(&self.free_mail);
         match lead.claim(order, &claimed.identifier, &claimed.known_as, &behavior, &self.settings) {
             Claim::Attributed => {
@@ -159,7 +162,7 @@ impl Identity {
         let behavior_id =
             EventId::from_slice(&released.behavior_id).map_err(|error| Poison::new("invalid-id", error.to_string()))?;
         let order = (head.occurred_at.as_millis(), behavior_id.as_bytes().as_slice());
-        let lead = context.state(key).0.lead.get_or_insert_default();
+        let lead = context.state(key).0.others.lead.get_or_insert_default();
         let before = lead.profile(&self.free_mail);
         match lead.release(order, &released.identifier) {
             Release::Retracted => {
@@ -182,11 +185,11 @@ impl Identity {
         event: activity_record::Event,
     ) {
         let key = key_of_lead(lead_id);
-        let profile = context.state(&key).0.lead.get_or_insert_default().profile(&self.free_mail);
+        let profile = context.state(&key).0.others.lead.get_or_insert_default().profile(&self.free_mail);
         let changed = (profile != before)
             .then_some(activity_record::Event::ProfileChanged(v1::ProfileChanged { profile: Some(profile) }));
         for event in [Some(event), changed].into_iter().flatten() {
-            let lead = context.state(&key).0.lead.get_or_insert_default();
+            let lead = context.state(&key).0.others.lead.get_or_insert_default();
             let version = next_version(lead);
             let head = Head {
                 event_id: context.next_event_id(),
@@ -200,13 +203,13 @@ impl Identity {
         }
     }
 
-    /// Sends what a home decided.
+    /// Sends what a home decided, and keeps the payloads of its events where they now belong.
     fn send(&self, context: &mut Context<'_, IdentityState>, home: &str, cause: EventId, effects: Effects) {
         for metric in effects.counts {
             count(context, metric);
         }
         for (times, message) in effects.messages {
-            let (to, lead, link) = self.address(home, message);
+            let (to, lead, link) = self.address(context, home, message);
             let head = Head {
                 event_id: context.next_event_id(),
                 occurred_at: Timestamp::from_millis(times.occurred_at_ms),
@@ -218,10 +221,21 @@ impl Identity {
             let record = v1::IdentityLinkRecord { meta: Some(head.to_meta()), link: Some(link) };
             context.emit(Topic::IdentityLinks, to, &record);
         }
+        for (number, id) in effects.unbundled {
+            bundle(context, home, number).remove(id);
+        }
+        for (number, id, record) in effects.bundled {
+            bundle(context, home, number).add(id, record);
+        }
     }
 
     /// To whom a message goes, and how it stands on the log.
-    fn address(&self, home: &str, message: Message) -> (String, Option<LeadId>, identity_link_record::Link) {
+    fn address(
+        &self,
+        context: &mut Context<'_, IdentityState>,
+        home: &str,
+        message: Message,
+    ) -> (String, Option<LeadId>, identity_link_record::Link) {
         use identity_link_record::Link;
         match message {
             Message::Seen { user_id, anonymous_id, email } => {
@@ -231,15 +245,22 @@ impl Identity {
                 let to = Identifier::Anonymous(anonymous_id).key();
                 (to, None, Link::UserResolved(v1::UserResolved { user_id, email, revision }))
             }
-            Message::Claimed { known_as, record } => {
+            Message::Claimed { known_as, behavior_id, payload } => {
                 let lead = self.lead_known_as(&known_as);
-                let behavior = v1::BehaviorRecord::decode(record.as_slice()).expect("decoded before it was kept");
-                let claimed = v1::BehaviorClaimed { behavior: Some(behavior), identifier: home.to_owned(), known_as };
+                let record = match &payload {
+                    Payload::Here(record) => record,
+                    Payload::Bundled { bundle: number, .. } => bundle(context, home, *number)
+                        .record(behavior_id)
+                        .expect("a payload leaves the home's state for the bundle, and the bundle with its event"),
+                };
+                let behavior = v1::BehaviorRecord::decode(record).expect("decoded before it was kept");
+                let (identifier, known_as) = (home.to_owned(), known_as.to_string());
+                let claimed = v1::BehaviorClaimed { behavior: Some(behavior), identifier, known_as };
                 (key_of_lead(lead), Some(lead), Link::Claimed(claimed))
             }
             Message::Released { known_as, behavior_id } => {
                 let lead = self.lead_known_as(&known_as);
-                let released = v1::BehaviorReleased { behavior_id, identifier: home.to_owned() };
+                let released = v1::BehaviorReleased { behavior_id: behavior_id.to_vec(), identifier: home.to_owned() };
                 (key_of_lead(lead), Some(lead), Link::Released(released))
             }
         }
@@ -269,8 +290,7 @@ impl Processor for Identity {
 
     fn deadline(&self, context: &mut Context<'_, IdentityState>, due: &Due<'_>) {
         let mut effects = Effects::default();
-        let Parts { history, visitor, user, .. } = &mut context.state(due.key).0;
-        let history = history.get_or_insert_default();
+        let Parts { history, others: Others { visitor, user, .. } } = &mut context.state(due.key).0;
         if history.expire_at_ms.is_some_and(|at| at <= due.due_at.as_millis()) {
             let now_ms = due.due_at.as_millis();
             match visitor {
@@ -329,6 +349,10 @@ fn lead_id(key: &str) -> Result<LeadId, Poison> {
 
 fn key_of_lead(lead: LeadId) -> String {
     format!("l:{lead}")
+}
+
+fn bundle<'c>(context: &'c mut Context<'_, IdentityState>, home: &str, number: u32) -> &'c mut Bundle {
+    context.state(&key_of_bundle(home, number)).0.others.bundle.get_or_insert_default()
 }
 
 fn misdirected(expected: &str) -> Poison {

@@ -5,6 +5,8 @@ use prost::Message;
 use tasuki_domain::Timestamp;
 use tasuki_stream::{State, StateError};
 
+use crate::bundle::Bundle;
+use crate::columns::Columns;
 use crate::history::History;
 use crate::lead::Lead;
 use crate::user::User;
@@ -15,17 +17,38 @@ use crate::visitor::Visitor;
 pub struct IdentityState(pub(crate) Parts);
 
 /// Each kind of key uses its own parts.
-#[derive(Clone, PartialEq, prost::Message)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Parts {
     /// Visitor, user id, address.
+    pub(crate) history: History,
+    pub(crate) others: Others,
+}
+
+/// What stands as it is.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Others {
     #[prost(message, optional, tag = "1")]
-    pub(crate) history: Option<History>,
-    #[prost(message, optional, tag = "2")]
     pub(crate) visitor: Option<Visitor>,
-    #[prost(message, optional, tag = "3")]
+    #[prost(message, optional, tag = "2")]
     pub(crate) user: Option<User>,
-    #[prost(message, optional, tag = "4")]
+    #[prost(message, optional, tag = "3")]
     pub(crate) lead: Option<Lead>,
+    #[prost(message, optional, tag = "4")]
+    pub(crate) bundle: Option<Bundle>,
+}
+
+impl Parts {
+    /// The events, with their length before them, then the others.
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Columns::of(&self.history).encode_length_delimited_to_vec();
+        self.others.encode(&mut bytes).expect("a Vec has room");
+        bytes
+    }
+
+    fn from_bytes(mut bytes: &[u8]) -> Result<Self, StateError> {
+        let history = Columns::decode_length_delimited(&mut bytes)?.into_history()?;
+        Ok(Self { history, others: Others::decode(bytes)? })
+    }
 }
 
 /// First byte: protobuf follows.
@@ -41,11 +64,11 @@ const DICTIONARY: &[u8] = include_bytes!("../data/dictionary-1.txt");
 impl State for IdentityState {
     fn decode(bytes: &[u8]) -> Result<Self, StateError> {
         match bytes.split_first() {
-            Some((&PLAIN, plain)) => Ok(Self(Parts::decode(plain)?)),
+            Some((&PLAIN, plain)) => Ok(Self(Parts::from_bytes(plain)?)),
             Some((&LZ4, block)) => {
                 let plain = block::decompress_size_prepended_with_dict(block, DICTIONARY)
                     .map_err(|error| StateError(error.to_string()))?;
-                Ok(Self(Parts::decode(plain.as_slice())?))
+                Ok(Self(Parts::from_bytes(&plain)?))
             }
             Some((other, _)) => Err(StateError(format!("unknown form {other}"))),
             None => Err(StateError("no bytes".to_owned())),
@@ -53,7 +76,7 @@ impl State for IdentityState {
     }
 
     fn encode(&self, into: &mut Vec<u8>) {
-        let plain = self.0.encode_to_vec();
+        let plain = self.0.to_bytes();
         let block = block::compress_prepend_size_with_dict(&plain, DICTIONARY);
         let (form, bytes) = if block.len() < plain.len() { (LZ4, block) } else { (PLAIN, plain) };
         into.reserve(1 + bytes.len());
@@ -62,16 +85,17 @@ impl State for IdentityState {
     }
 
     fn is_empty(&self) -> bool {
-        let Parts { history, visitor, user, lead } = &self.0;
-        history.as_ref().is_none_or(|history| history.events.is_empty())
+        let Parts { history, others: Others { visitor, user, lead, bundle } } = &self.0;
+        history.events.is_empty()
             && visitor.as_ref().is_none_or(Visitor::is_empty)
             && user.as_ref().is_none_or(User::is_empty)
             && lead.as_ref().is_none_or(Lead::is_empty)
+            && bundle.as_ref().is_none_or(Bundle::is_empty)
     }
 
     fn next_deadline(&self) -> Option<Timestamp> {
-        let expire_at = self.0.history.as_ref().and_then(|history| history.expire_at_ms);
-        let settle_at = self.0.user.as_ref().and_then(User::settles_at_ms);
+        let expire_at = self.0.history.expire_at_ms;
+        let settle_at = self.0.others.user.as_ref().and_then(User::settles_at_ms);
         expire_at.into_iter().chain(settle_at).min().map(Timestamp::from_millis)
     }
 }
@@ -79,15 +103,16 @@ impl State for IdentityState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::KeptEvent;
+    use crate::history::{KeptEvent, Payload};
 
     fn state(records: &[&str]) -> IdentityState {
         let mut history = History::default();
         for (n, record) in (1..).zip(records) {
-            let record = record.as_bytes().to_vec();
-            history.insert(KeptEvent { event_id: (n..n + 16).collect(), record, ..KeptEvent::default() });
+            let payload = Payload::Here(record.as_bytes().to_vec());
+            let event_id = std::array::from_fn(|byte| n + u8::try_from(byte).unwrap());
+            history.insert(KeptEvent { event_id, payload, ..KeptEvent::default() });
         }
-        IdentityState(Parts { history: Some(history), ..Parts::default() })
+        IdentityState(Parts { history, ..Parts::default() })
     }
 
     #[test]

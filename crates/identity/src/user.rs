@@ -1,5 +1,7 @@
 //! A user id: the address it is known by, and the visitors that want to hear of it.
 
+use std::sync::Arc;
+
 use tasuki_domain::Timestamp;
 use tasuki_wire::v1;
 
@@ -56,9 +58,9 @@ impl Link {
     /// The link an event makes, if it names both.
     pub(crate) fn of(event: &KeptEvent) -> Option<Self> {
         (!event.user_id.is_empty() && !event.email.is_empty()).then(|| Self {
-            event_id: event.event_id.clone(),
+            event_id: event.event_id.to_vec(),
             occurred_at_ms: event.occurred_at_ms,
-            email: event.email.clone(),
+            email: event.email.to_string(),
         })
     }
 
@@ -95,8 +97,7 @@ impl User {
         settings: &IdentitySettings,
         effects: &mut Effects,
     ) {
-        let (id, user_id, times, link) =
-            (event.event_id.clone(), event.user_id.clone(), event.times(), Link::of(&event));
+        let (id, user_id, times, link) = (event.event_id, Arc::clone(&event.user_id), event.times(), Link::of(&event));
         if !history.insert(event) {
             effects.count(Metric::Repeated);
             return;
@@ -105,7 +106,7 @@ impl User {
             self.tell_all(&user_id, times, None, effects);
         }
         self.decide(history, &user_id, effects);
-        if history.events.iter().any(|kept| kept.event_id == id && kept.claimed_for.is_empty()) {
+        if history.find(id).is_some_and(|kept| kept.claimed_for.is_empty()) {
             effects.count(Metric::Parked);
         }
         history.trim(settings, effects);
@@ -235,7 +236,7 @@ impl User {
             Some(email) => Some(key_of_email(email)),
             None => self.settled.then(|| key_of_user(user_id)),
         };
-        let people = vec![known_as; history.events.len()];
+        let people = vec![known_as.map(Arc::from); history.events.len()];
         history.assign(&people, effects);
     }
 }

@@ -1,6 +1,7 @@
 //! A visitor: a device or browser, and the people identified on it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use tasuki_wire::v1;
 
@@ -97,14 +98,15 @@ impl Visitor {
         settings: &IdentitySettings,
         effects: &mut Effects,
     ) {
-        let id = event.event_id.clone();
-        if !history.insert(event.clone()) {
+        let id = event.event_id;
+        if history.find(id).is_some() {
             effects.count(Metric::Repeated);
             return;
         }
         self.ask(anonymous_id, &event, effects);
+        history.insert(event);
         self.decide(history, effects);
-        if history.events.iter().any(|kept| kept.event_id == id && kept.claimed_for.is_empty()) {
+        if history.find(id).is_some_and(|kept| kept.claimed_for.is_empty()) {
             effects.count(Metric::Parked);
         }
         let gone = history.trim(settings, effects);
@@ -142,16 +144,16 @@ impl Visitor {
         let (place, is_new) = match self.place_of(&event.user_id) {
             Ok(place) => (place, false),
             Err(place) => {
-                self.users.insert(place, KnownUser { user_id: event.user_id.clone(), ..KnownUser::default() });
+                self.users.insert(place, KnownUser { user_id: event.user_id.to_string(), ..KnownUser::default() });
                 (place, true)
             }
         };
         let improved = Link::of(event).is_some_and(|link| Link::improve(&mut self.users[place].link, link));
         if is_new || improved {
             let message = Message::Seen {
-                user_id: event.user_id.clone(),
+                user_id: event.user_id.to_string(),
                 anonymous_id: anonymous_id.to_owned(),
-                email: event.email.clone(),
+                email: event.email.to_string(),
             };
             effects.send(event.times(), message);
         }
@@ -167,7 +169,7 @@ impl Visitor {
     }
 
     /// Whose each event is: its own person's, else the last person's identified at or before it, else the first one's.
-    fn people(&self, events: &[KeptEvent]) -> Vec<Option<String>> {
+    fn people(&self, events: &[KeptEvent]) -> Vec<Option<Arc<str>>> {
         let first_mark = self.marks.first().map(|mark| (mark.order(), mark.person()));
         let first_event = events.iter().find(|event| event.person().is_some());
         let first = first_mark
@@ -176,18 +178,25 @@ impl Visitor {
             .min_by_key(|it| it.0);
         let mut current = if self.marks_dropped { None } else { first.and_then(|(_, person)| person) };
 
-        let mut known: BTreeMap<&str, Option<String>> = BTreeMap::new();
         let mut marks = self.marks.iter().peekable();
         let mut people = Vec::with_capacity(events.len());
+        // The lead of the one before: events of one person follow each other.
+        let mut known: Option<(Person<'_>, Option<Arc<str>>)> = None;
         for event in events {
             while let Some(mark) = marks.next_if(|mark| mark.order() <= event.order()) {
                 current = mark.person();
             }
             current = event.person().or(current);
-            people.push(match current {
-                None => None,
-                Some(Person::Email(email)) => Some(key_of_email(email)),
-                Some(Person::User(user_id)) => known.entry(user_id).or_insert_with(|| self.known_as(user_id)).clone(),
+            people.push(match (current, &known) {
+                (None, _) => None,
+                (Some(person), Some((before, lead))) if person == *before => lead.clone(),
+                (Some(person), _) => {
+                    let lead = match person {
+                        Person::Email(email) => Some(key_of_email(email)),
+                        Person::User(user_id) => self.known_as(user_id),
+                    };
+                    known.insert((person, lead.map(Arc::from))).1.clone()
+                }
             });
         }
         people
@@ -210,10 +219,10 @@ impl Visitor {
             self.marks.insert(
                 place,
                 Mark {
-                    event_id: event.event_id.clone(),
+                    event_id: event.event_id.to_vec(),
                     occurred_at_ms: event.occurred_at_ms,
-                    user_id: event.user_id.clone(),
-                    email: if event.user_id.is_empty() { event.email.clone() } else { String::new() },
+                    user_id: event.user_id.to_string(),
+                    email: if event.user_id.is_empty() { event.email.to_string() } else { String::new() },
                 },
             );
         }
@@ -224,13 +233,17 @@ impl Visitor {
             effects.count(Metric::IdentificationsPerVisitor);
         }
         let named: BTreeSet<&str> = (self.marks.iter().map(|mark| mark.user_id.as_str()))
-            .chain(history.events.iter().map(|event| event.user_id.as_str()))
+            .chain(history.events.iter().map(|event| &*event.user_id))
+            .filter(|user_id| !user_id.is_empty())
             .collect();
         self.users.retain(|known| named.contains(known.user_id.as_str()));
     }
 
     /// Of a run of identifications of one person, the first and the last say as much as all of them.
     fn join_marks(&mut self, events: &[KeptEvent]) {
+        if self.marks.is_empty() {
+            return;
+        }
         let mut line: Vec<(Order<'_>, Option<Person<'_>>, Option<usize>)> =
             self.marks.iter().enumerate().map(|(index, mark)| (mark.order(), mark.person(), Some(index))).collect();
         let named = events.iter().filter(|event| event.person().is_some());
@@ -264,12 +277,7 @@ mod tests {
     }
 
     fn event(n: u8, user_id: &str) -> KeptEvent {
-        KeptEvent {
-            event_id: vec![n; 16],
-            occurred_at_ms: i64::from(n),
-            user_id: user_id.to_owned(),
-            ..KeptEvent::default()
-        }
+        KeptEvent { event_id: [n; 16], occurred_at_ms: i64::from(n), user_id: user_id.into(), ..KeptEvent::default() }
     }
 
     #[test]
@@ -308,7 +316,7 @@ mod tests {
         }
         let claims: Vec<&str> = (effects.messages.iter())
             .filter_map(|(_, message)| match message {
-                Message::Claimed { known_as, .. } => Some(known_as.as_str()),
+                Message::Claimed { known_as, .. } => Some(&**known_as),
                 Message::Seen { .. } | Message::Resolved { .. } | Message::Released { .. } => None,
             })
             .collect();

@@ -29,6 +29,28 @@ fn of_an_unknown_visitor_the_most_recent_events_are_kept() {
 }
 
 #[test]
+fn payloads_that_stand_apart_are_claimed_and_go_with_their_events() {
+    // Three go together.
+    let bytes_beside_decisions = 2 * event(1, 1).visitor("tablet").emitted().payload.len();
+    let settings = IdentitySettings { events_per_identifier: 4, bytes_beside_decisions, ..IdentitySettings::default() };
+    let mut world = World::new(settings);
+    let bundles = |world: &World| {
+        let mut keys: Vec<String> = world.pipeline.states("identity").into_keys().collect();
+        keys.retain(|key| key.starts_with("b:"));
+        keys
+    };
+    world.arrive((1..=6).map(|n| event(n, i64::from(n)).visitor("tablet")));
+    assert_eq!(bundles(&world), ["b:v:tablet/1", "b:v:tablet/2"]);
+    world.pipeline.restart();
+    world.arrive([event(7, 7).visitor("tablet").user("4711").email(ANA), event(8, 0).user("4711").email(BEN)]);
+    let outcome = world.outcome();
+    // The third event was displaced by the one that made Ana known: hers, and no longer corrected.
+    assert_eq!(outcome[&lead(ANA_KEY)].0, [3].into());
+    assert_eq!(outcome[&lead(BEN_KEY)].0, [4, 5, 6, 7, 8].into());
+    assert_eq!(bundles(&world), ["b:v:tablet/2"], "the first three events were displaced");
+}
+
+#[test]
 fn a_visitor_that_stays_unknown_is_forgotten_when_its_time_is_over() {
     let mut world = world();
     world.arrive([event(1, 1).visitor("tablet"), event(2, 3).visitor("tablet")]);

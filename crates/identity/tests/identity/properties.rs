@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use tasuki_domain::{LeadId, Millis};
 use tasuki_identity::IdentitySettings;
+use tasuki_wire::Topic;
 
 use crate::support::{Behavior, Profile, START, World, event, lead, minute};
 
@@ -55,8 +56,9 @@ fn runs() -> impl Strategy<Value = (Vec<Behavior>, Vec<Step>)> {
     })
 }
 
-fn outcome_of(steps: &[Step]) -> BTreeMap<LeadId, (BTreeSet<u8>, Profile)> {
-    let mut world = World::new(IdentitySettings::default());
+/// The world after all that, payloads beyond so many bytes apart from the state of their home.
+fn world_after(steps: &[Step], bytes_beside_decisions: usize) -> World {
+    let mut world = World::new(IdentitySettings { bytes_beside_decisions, ..IdentitySettings::default() });
     let mut now = START;
     for step in steps {
         match step {
@@ -70,7 +72,11 @@ fn outcome_of(steps: &[Step]) -> BTreeMap<LeadId, (BTreeSet<u8>, Profile)> {
     }
     world.advance_to(minute(60 * 24));
     assert_eq!(world.pipeline.refused(), []);
-    world.outcome()
+    world
+}
+
+fn bundles(world: &World) -> usize {
+    world.pipeline.states("identity").keys().filter(|key| key.starts_with("b:")).count()
 }
 
 /// Whose each event is, said as plainly as possible.
@@ -143,7 +149,21 @@ proptest! {
     // 256 cases; PROPTEST_CASES asks for more.
     #[test]
     fn any_order_with_any_repetition_gives_what_the_set_of_events_says((behaviors, steps) in runs()) {
-        prop_assert_eq!(outcome_of(&steps), model::outcome(&behaviors));
+        let world = world_after(&steps, IdentitySettings::default().bytes_beside_decisions);
+        prop_assert_eq!(world.outcome(), model::outcome(&behaviors));
+    }
+
+    #[test]
+    fn where_payloads_are_kept_changes_nothing_that_is_sent((_, steps) in runs(), bytes in 0_usize..400) {
+        let mut apart = world_after(&steps, bytes);
+        let together = world_after(&steps, usize::MAX);
+        for topic in [Topic::IdentityLinks, Topic::Activity] {
+            prop_assert!(apart.pipeline.records(topic).eq(together.pipeline.records(topic)), "{:?}", topic);
+        }
+        prop_assert_eq!(bundles(&together), 0);
+        // Payloads go when the time of their events is over, not later.
+        apart.advance_to(START + Millis::from_days(91));
+        prop_assert_eq!(bundles(&apart), 0);
     }
 }
 

@@ -8,17 +8,17 @@ use tasuki_wire::v1;
 use crate::support::{World, event};
 
 /// A page view as a browser's tracker reports it, with every field that ingest fills.
-pub(crate) fn page_view(id: u8, visitor: &'static str, path: &str, title: &str) -> Emitted {
-    let behavior = event(id, i64::from(id)).visitor(visitor);
+fn page_view(id: u16, visitor: &'static str, path: &str, title: &str) -> Emitted {
+    let behavior = event(0, i64::from(id)).visitor(visitor);
     let mut record = behavior.record();
     let meta = record.meta.get_or_insert_default();
     // Ids and hashes as they are: without any pattern.
     meta.event_id = scattered(id);
-    record.payload_hash = scattered(id + 100);
+    record.payload_hash = scattered(id + 1_000);
     record.origin = Some(v1::Origin {
         source: "website".to_owned(),
         protocol: "segment".to_owned(),
-        message_id: format!("ajs-next-17953219379{id:02}-{}", hex(&scattered(id + 200))),
+        message_id: format!("ajs-next-17953219379{id:02}-{}", hex(&scattered(id + 2_000))),
         sent_at_ms: meta.received_at_ms - 40,
     });
     record.circumstances = Some(v1::Circumstances {
@@ -41,7 +41,7 @@ pub(crate) fn page_view(id: u8, visitor: &'static str, path: &str, title: &str) 
     Emitted { payload: record.encode_to_vec(), ..behavior.emitted() }
 }
 
-fn scattered(seed: u8) -> Vec<u8> {
+fn scattered(seed: u16) -> Vec<u8> {
     let id = tasuki_domain::EventId::reported("size", &seed.to_string());
     id.as_bytes().to_vec()
 }
@@ -50,9 +50,10 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+const VISITOR: &str = "2f6c1f0e-6a7d-4b8a-9b58-1c5d6c8f7a21";
+
 #[test]
 fn a_visitor_with_three_parked_events_takes_less_than_a_kilobyte() {
-    let visitor = "2f6c1f0e-6a7d-4b8a-9b58-1c5d6c8f7a21";
     let mut world = World::new(IdentitySettings::default());
     let mut reported = 0;
     for (id, path, title) in [
@@ -60,7 +61,7 @@ fn a_visitor_with_three_parked_events_takes_less_than_a_kilobyte() {
         (2, "/products/pumps/ap-200", "AP-200 | Acme: pumps and valves"),
         (3, "/pricing", "Pricing | Acme: pumps and valves"),
     ] {
-        let page = page_view(id, visitor, path, title);
+        let page = page_view(id, VISITOR, path, title);
         reported += page.payload.len();
         world.pipeline.publish(page);
     }
@@ -70,4 +71,27 @@ fn a_visitor_with_three_parked_events_takes_less_than_a_kilobyte() {
     println!("three events of {reported} bytes as reported take {kept} bytes, key included");
     assert_eq!(states.len(), 1);
     assert!(kept < 850, "{kept} bytes; the store adds about a hundred of its own");
+}
+
+#[test]
+fn one_event_of_a_visitor_with_two_hundred_writes_a_few_kilobytes_at_most() {
+    let mut world = World::new(IdentitySettings::default());
+    let mut sizes = Vec::new();
+    for id in 1..=400 {
+        let before = world.pipeline.states("identity");
+        let (path, title) = (format!("/products/pumps/ap-{id}"), format!("AP-{id} | Acme: pumps and valves"));
+        world.pipeline.publish(page_view(id, VISITOR, &path, &title));
+        world.pipeline.run();
+        let after = world.pipeline.states("identity");
+        let written = after.iter().filter(|(key, state)| before.get(*key) != Some(*state));
+        let removed = before.keys().filter(|key| !after.contains_key(*key));
+        let bytes: usize = written.map(|(key, state)| key.len() + state.len()).chain(removed.map(String::len)).sum();
+        sizes.push((bytes, after.iter().map(|(key, state)| key.len() + state.len()).sum::<usize>()));
+    }
+    // From here on each event displaces one.
+    let full = &sizes[200..];
+    let (most, kept) = (full.iter().map(|it| it.0).max().unwrap(), full.iter().map(|it| it.1).max().unwrap());
+    let mean = full.iter().map(|it| it.0).sum::<usize>() / full.len();
+    println!("one event writes {mean} bytes, {most} at most, of {kept} bytes kept");
+    assert!(most < 6_000 && kept < 40_000, "{most} {kept}");
 }
