@@ -1,5 +1,7 @@
 //! What scripts get from the API, on a real Postgres.
 
+#![allow(clippy::unwrap_used, reason = "part of the tests, outside their functions")]
+
 mod common;
 
 use axum::http::StatusCode;
