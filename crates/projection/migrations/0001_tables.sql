@@ -21,7 +21,7 @@ create table lead_current (
     company                text        not null,
     title                  text        not null,
     account_id             text        not null,
-    -- E-mail address, name, company and account in lower case, one a line: for `like '%' || lower($1) || '%'`.
+    -- E-mail address, name, company, account and user id in lower case, one a line: for `like '%' || lower($1) || '%'`.
     search_text            text        not null,
     -- Behavior events attributed at present, and the earliest and latest of them.
     activities             bigint      not null,

@@ -76,8 +76,10 @@ impl LeadCurrent {
         self.company = indexed(attribute("company"));
         self.title = indexed(attribute("title"));
         self.account_id = indexed(&profile.account_id);
-        self.search_text =
-            [&self.email, &self.name, &self.company, &self.account_id].map(|text| text.to_lowercase()).join("\n");
+        let user_id = indexed(attribute("user_id"));
+        self.search_text = [&self.email, &self.name, &self.company, &self.account_id, &user_id]
+            .map(|text| text.to_lowercase())
+            .join("\n");
     }
 
     /// Counts one more behavior event.

@@ -70,17 +70,17 @@ pub(crate) async fn announce(
     told: Told,
     as_json: bool,
     started: Instant,
-    stop: Shutdown,
+    shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     let mut said = Instant::now();
-    while !health.is_ready() && !stop.is_cancelled() {
+    while !health.is_ready() && !shutdown.is_cancelled() {
         if said.elapsed() > Duration::from_secs(5) {
             said = Instant::now();
             tracing::info!(waiting_for = ?health.conditions(), "not ready yet");
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    if !stop.is_cancelled() {
+    if !shutdown.is_cancelled() {
         let seconds = format!("{:.1}", started.elapsed().as_secs_f64());
         tracing::info!(seconds, "everything is ready");
         if as_json {
@@ -89,6 +89,6 @@ pub(crate) async fn announce(
             told.print();
         }
     }
-    stop.cancelled().await;
+    shutdown.cancelled().await;
     Ok(())
 }

@@ -58,6 +58,8 @@ impl Running {
     /// outcome.
     pub(crate) async fn until(mut self, stop: &Shutdown, health: &Health) -> anyhow::Result<()> {
         let first = tokio::select! {
+            // Told to stop goes first: parts may end at the same moment because of it.
+            biased;
             () = stop.cancelled() => Ok(()),
             Some(ended) = self.doors.join_next() => ended_early(ended),
             Some(ended) = self.tasks.join_next() => ended_early(ended),

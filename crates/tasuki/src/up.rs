@@ -176,8 +176,8 @@ async fn serve(options: &Options, checked: Checked, on_kafka: bool) -> anyhow::R
             health: health.clone(),
         };
         services::start(&services, parts, Doors { ingest, console }, &mut running).await?;
-        let announce = ready::announce(health.clone(), described, told, options.json, started, stop.clone());
-        running.task("ready", |_| announce);
+        let (json, healthy) = (options.json, health.clone());
+        running.task("ready", |shutdown| ready::announce(healthy, described, told, json, started, shutdown));
         let outcome = running.until(&stop, &health).await;
         log.close().await;
         outcome
