@@ -108,10 +108,9 @@ impl<P: Processor, B: StateStore> Task<P, B> {
     ///
     /// If the bytes are not a state of this service.
     pub fn restore(&mut self, key: &str, value: Option<&[u8]>) -> Result<(), StateError> {
-        if let Some(before) = self.store.get(key) {
-            if let Some(deadline) = P::State::decode(before)?.next_deadline() {
-                self.deadlines.remove(&(deadline, key.into()));
-            }
+        let before = self.store.get(key).map(P::State::decode).transpose()?;
+        if let Some(deadline) = before.and_then(|state| state.next_deadline()) {
+            self.deadlines.remove(&(deadline, key.into()));
         }
         let Some(bytes) = value else {
             self.store.remove(key);

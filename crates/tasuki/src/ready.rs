@@ -63,6 +63,11 @@ fn first_lead(ingest: &str, write_key: &str) -> String {
     format!("  curl -u {write_key}: {ingest}/v1/batch -d '{batch}'")
 }
 
+#[allow(clippy::print_stdout, reason = "the line that scripts wait for")]
+fn tell_script(described: &Value) {
+    println!("{described}");
+}
+
 /// Waits until every part is ready and tells; says what it waits for when that takes long.
 pub(crate) async fn announce(
     health: Health,
@@ -84,7 +89,7 @@ pub(crate) async fn announce(
         let seconds = format!("{:.1}", started.elapsed().as_secs_f64());
         tracing::info!(seconds, "everything is ready");
         if as_json {
-            println!("{described}");
+            tell_script(&described);
         } else {
             told.print();
         }

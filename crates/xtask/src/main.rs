@@ -1,5 +1,7 @@
 //! What developers and CI run: `cargo xtask ci`, `cargo xtask audit`, `cargo xtask bench`.
 
+#![allow(clippy::print_stdout, reason = "what a developer asked for goes to standard output")]
+
 mod audit;
 mod bench;
 mod ci;
