@@ -58,7 +58,9 @@ fn runs() -> impl Strategy<Value = (Vec<Behavior>, Vec<Step>)> {
 
 /// The world after all that, payloads beyond so many bytes apart from the state of their home.
 fn world_after(steps: &[Step], bytes_beside_decisions: usize) -> World {
-    let mut world = World::new(IdentitySettings { bytes_beside_decisions, ..IdentitySettings::default() });
+    // Each event may say another user id: with fewer values the model would have to know of this bound.
+    let settings = IdentitySettings { bytes_beside_decisions, values_per_attribute: 12, ..IdentitySettings::default() };
+    let mut world = World::new(settings);
     let mut now = START;
     for step in steps {
         match step {
