@@ -22,11 +22,11 @@ pub struct Settings {
     #[arg(long = "kafka-topic-prefix", env = "KAFKA_TOPIC_PREFIX", default_value = "")]
     pub topic_prefix: String,
 
-    /// Partitions of every topic. Counts at the first start, when the topics are made, and never changes after [16]
+    /// Partitions of every topic. Counts at the first start, when the topics are made, and never changes after (default: 16)
     #[arg(long = "kafka-partitions", env = "KAFKA_PARTITIONS")]
     pub partitions: Option<u16>,
 
-    /// Copies of every topic, when the topics are made [as the broker has it: default.replication.factor]
+    /// Copies of every topic, when the topics are made (default: as the broker has it, default.replication.factor)
     #[arg(long = "kafka-replication-factor", env = "KAFKA_REPLICATION_FACTOR")]
     pub replication_factor: Option<u16>,
 

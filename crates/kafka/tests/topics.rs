@@ -12,6 +12,7 @@ use rdkafka::client::DefaultClientContext;
 use tasuki_kafka::{Difference, KafkaLog, OpenError, Settings};
 use tasuki_service::Exit;
 use tasuki_testkit::contract::PARTITIONS;
+use tasuki_testkit::eventually::eventually;
 use tasuki_wire::{PartitionCount, Topic};
 
 use common::{runtime, settings};
@@ -67,6 +68,12 @@ fn topics_with_other_settings_are_told_all_at_once_and_nothing_is_made() {
     ];
     let results = runtime().block_on(admin.create_topics(&made, &options())).unwrap();
     assert!(results.iter().all(Result::is_ok), "{results:?}");
+    let ours = || {
+        let metadata = admin.inner().fetch_metadata(None, Duration::from_secs(10)).unwrap();
+        let ours = metadata.topics().iter().filter(|topic| topic.name().starts_with(&settings.topic_prefix));
+        ours.filter(|topic| topic.error().is_none()).count()
+    };
+    eventually("the broker to know all three", || if ours() == 3 { Ok(()) } else { Err(ours()) });
     let error = runtime().block_on(KafkaLog::open(settings.clone())).unwrap_err();
     let OpenError::Different(mut differences) = error else { panic!("{error}") };
     differences.sort_by(|a, b| a.topic.cmp(&b.topic));
@@ -87,9 +94,7 @@ fn topics_with_other_settings_are_told_all_at_once_and_nothing_is_made() {
     let failure = OpenError::Different(differences).failure();
     assert_eq!(failure.exit, Exit::Config);
     assert!(failure.what.contains(&format!("topic {scores}: partition count is 3, must be 4")), "{}", failure.what);
-    let metadata = admin.inner().fetch_metadata(None, Duration::from_secs(10)).unwrap();
-    let ours = metadata.topics().iter().filter(|topic| topic.name().starts_with(&settings.topic_prefix));
-    assert_eq!(ours.count(), 3);
+    assert_eq!(ours(), 3);
 }
 
 #[test]
@@ -100,11 +105,9 @@ fn a_setting_changed_after_the_topics_were_made_is_told() {
     let change = AlterConfig::new(ResourceSpecifier::Topic(&name)).set("cleanup.policy", "compact");
     let results = runtime().block_on(admin(&settings).alter_configs([&change], &options())).unwrap();
     assert!(results.iter().all(Result::is_ok), "{results:?}");
-    tasuki_testkit::eventually::eventually("the change to be told", || {
-        match runtime().block_on(KafkaLog::open(settings.clone())) {
-            Err(OpenError::Different(found)) if found.iter().all(|found| found.topic == name) => Ok(()),
-            other => Err(format!("{other:?}")),
-        }
+    eventually("the change to be told", || match runtime().block_on(KafkaLog::open(settings.clone())) {
+        Err(OpenError::Different(found)) if found.iter().all(|found| found.topic == name) => Ok(()),
+        other => Err(format!("{other:?}")),
     });
 }
 
