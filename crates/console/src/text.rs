@@ -60,7 +60,7 @@ texts! {
     list_order: "Leads that wait for sales come first, by deadline; then the others, by score.",
         "営業の受諾待ちを期限の近い順に、続いてその他をスコアの高い順に表示します。";
     search: "Search", "検索";
-    search_label: "E-mail, name or company", "メール・氏名・会社名";
+    search_label: "E-mail, name, company or user id", "メール・氏名・会社名・ユーザーID";
     stage: "Stage", "ステージ";
     all_stages: "All stages", "すべてのステージ";
     show_all: "Show all leads", "すべてのリードを表示";

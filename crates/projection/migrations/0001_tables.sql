@@ -21,6 +21,8 @@ create table lead_current (
     company                text        not null,
     title                  text        not null,
     account_id             text        not null,
+    -- The id under which the customer's own systems know the lead, the latest one seen.
+    user_id                text        not null,
     -- E-mail address, name, company, account and user id in lower case, one a line: for `like '%' || lower($1) || '%'`.
     search_text            text        not null,
     -- Behavior events attributed at present, and the earliest and latest of them.

@@ -30,6 +30,7 @@ impl LeadCurrent {
             company: String::new(),
             title: String::new(),
             account_id: String::new(),
+            user_id: String::new(),
             search_text: String::new(),
             activities: 0,
             first_activity_at: None,
@@ -76,8 +77,8 @@ impl LeadCurrent {
         self.company = indexed(attribute("company"));
         self.title = indexed(attribute("title"));
         self.account_id = indexed(&profile.account_id);
-        let user_id = indexed(attribute("user_id"));
-        self.search_text = [&self.email, &self.name, &self.company, &self.account_id, &user_id]
+        self.user_id = indexed(attribute("user_id"));
+        self.search_text = [&self.email, &self.name, &self.company, &self.account_id, &self.user_id]
             .map(|text| text.to_lowercase())
             .join("\n");
     }

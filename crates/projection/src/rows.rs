@@ -15,6 +15,7 @@ row! {
         company: String as "text",
         title: String as "text",
         account_id: String as "text",
+        user_id: String as "text",
         search_text: String as "text",
         activities: i64 as "int8",
         first_activity_at: Option<At> as "timestamptz",

@@ -52,6 +52,7 @@ fn lead(lead: &LeadRow) -> Value {
         "company": known(&lead.company),
         "title": known(&lead.title),
         "account_id": known(&lead.account_id),
+        "user_id": known(&lead.user_id),
         "stage": lead.stage.name(),
         "cycle": lead.cycle,
         "fit": points(lead.fit),

@@ -32,6 +32,7 @@ pub(crate) struct LeadRow {
     pub(crate) company: String,
     pub(crate) title: String,
     pub(crate) account_id: String,
+    pub(crate) user_id: String,
     pub(crate) activities: i64,
     pub(crate) first_activity_at: Option<Timestamp>,
     pub(crate) last_activity_at: Option<Timestamp>,
@@ -81,9 +82,9 @@ impl Owner {
 }
 
 impl LeadRow {
-    /// What to call the lead: name, else e-mail address; empty when neither is known.
+    /// What to call the lead: name, else e-mail address, else user id; empty when none is known.
     pub(crate) fn shown(&self) -> &str {
-        if self.name.is_empty() { &self.email } else { &self.name }
+        [&self.name, &self.email, &self.user_id].into_iter().find(|text| !text.is_empty()).map_or("", String::as_str)
     }
 
     /// Waits for sales.
@@ -104,6 +105,7 @@ impl LeadRow {
             company: row.try_get("company")?,
             title: row.try_get("title")?,
             account_id: row.try_get("account_id")?,
+            user_id: row.try_get("user_id")?,
             activities: row.try_get("activities")?,
             first_activity_at: timestamp(row, "first_activity_at")?,
             last_activity_at: timestamp(row, "last_activity_at")?,
@@ -183,7 +185,7 @@ impl Cursor {
 macro_rules! lead_columns {
     () => {
         concat!(
-            "l.lead_id, l.active, l.email, l.name, l.company, l.title, l.account_id, l.activities, ",
+            "l.lead_id, l.active, l.email, l.name, l.company, l.title, l.account_id, l.user_id, l.activities, ",
             "l.engagement_mp, l.fit_mp, l.score_mp, l.score_band, l.grade, l.playbook_version, l.stage, l.cycle, ",
             "l.handoff_id, l.handoff_state, l.route, l.urgency, l.owner_id, l.owner_name, l.owner_email, ",
             "(extract(epoch from coalesce(l.accept_by, l.qualified_at, 'epoch')) * 1000)::bigint as waits_since, ",
