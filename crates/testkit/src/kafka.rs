@@ -35,7 +35,7 @@ impl KafkaBroker {
         Self::start_with(&[])
     }
 
-    /// The same, with more lines for `server.properties`.
+    /// The same, with more lines for `server.properties`; `{port}` and `{controller-port}` stand for its own ports.
     ///
     /// # Errors
     ///
@@ -107,8 +107,9 @@ impl KafkaBroker {
         command.arg("--data").arg(self.data.path()).args(["--port", &self.port.to_string()]);
         // When this process ends without unwinding, the script kills the broker and removes the folder.
         command.args(["--with-stdin", "--temporary"]);
+        let (port, controller) = (self.port.to_string(), (self.port + 1).to_string());
         for line in &self.settings {
-            command.args(["--set", line]);
+            command.args(["--set", &line.replace("{port}", &port).replace("{controller-port}", &controller)]);
         }
         let words = fs::File::create(self.data.path().join("start.log")).context("a file for what `start` says")?;
         // Standard input is a pipe that nothing is written to: it closes when this process ends.

@@ -5,3 +5,4 @@ pub mod eventually;
 pub mod kafka;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+pub mod proxy;
