@@ -64,8 +64,8 @@ impl Stage {
         Self { proxy, log: common::open(&direct), direct, proxied, observer, _broker: broker }
     }
 
-    /// Steady input, and in the midst of it the same fault several times; then everything is compared.
-    fn disturb(&self, trap: Trap, times: usize) -> Vec<Landed> {
+    /// Steady input, and in the midst of it these faults; then everything is compared.
+    fn disturb(&self, traps: &[Trap]) -> Vec<Landed> {
         let over = AtomicBool::new(false);
         let running = Running::start(&self.proxied, Tally, 0, TestClock::default());
         let landed = thread::scope(|scope| {
@@ -77,7 +77,7 @@ impl Stage {
             });
             // However the closure ends, the input ends with it.
             let _over = Raise(&over);
-            let landed = || {
+            let landed = |&trap: &Trap| {
                 let before = self.committed();
                 within(PATIENCE, "steady work", || match (&before, self.committed()) {
                     (Ok(before), Ok(now)) if &now != before => Ok(()),
@@ -86,7 +86,7 @@ impl Stage {
                 self.proxy.hold(trap);
                 within(PATIENCE, "what was held to land", || self.proxy.landed())
             };
-            std::iter::repeat_with(landed).take(times).collect()
+            traps.iter().map(landed).collect()
         });
         self.finish(running);
         // What the worker remembers is as true as what it wrote.
@@ -97,16 +97,7 @@ impl Stage {
 
     /// Lets the worker do what is left, stops it, and compares what it wrote with what it had to.
     fn finish(&self, running: Running) {
-        let ends: Offsets = (0..i32::from(PARTITIONS.get()))
-            .map(|partition| {
-                let name = self.direct.topic_name(ORDERS);
-                (partition, self.observer.fetch_watermarks(&name, partition, PATIENCE).unwrap().1)
-            })
-            .collect();
-        within(PATIENCE, "offsets to be complete", || match self.committed() {
-            Ok(committed) if committed == ends => Ok(()),
-            committed => Err(format!("{committed:?} of {ends:?}")),
-        });
+        let ends = self.wait_until_complete();
         running.stop().unwrap();
         assert_eq!(self.committed().unwrap(), ends);
         let (expected, found) = (self.expected_steps(), self.steps());
@@ -121,6 +112,21 @@ impl Stage {
             );
         }
         assert_eq!(found.len(), expected.len());
+    }
+
+    /// Until the offsets of all orders are committed, which it returns.
+    fn wait_until_complete(&self) -> Offsets {
+        let ends: Offsets = (0..i32::from(PARTITIONS.get()))
+            .map(|partition| {
+                let name = self.direct.topic_name(ORDERS);
+                (partition, self.observer.fetch_watermarks(&name, partition, PATIENCE).unwrap().1)
+            })
+            .collect();
+        within(PATIENCE, "offsets to be complete", || match self.committed() {
+            Ok(committed) if committed == ends => Ok(()),
+            committed => Err(format!("{committed:?} of {ends:?}")),
+        });
+        ends
     }
 
     /// What follows from the orders, by a fold of our own.
@@ -181,15 +187,33 @@ fn assert_refused(landed: &[Landed]) {
 #[test]
 fn a_late_end_of_a_transaction_does_not_end_the_next_one() {
     let stage = Stage::set("late-end");
-    let landed = stage.disturb(Trap { hold: Api::EndTxn, release_after: Api::Produce }, 3);
-    assert_eq!(landed.len(), 3);
+    let early = Trap { hold: Api::EndTxn, release_after: Api::Produce };
+    let late = Trap { hold: Api::EndTxn, release_after: Api::TxnOffsetCommit };
+    let landed = stage.disturb(&[early, early, early, late]);
+    assert_eq!(landed.len(), 4);
     assert_refused(&landed);
+    eprintln!("producers initialised: {}", stage.proxy.initialised());
 }
 
 #[test]
-fn offsets_that_come_late_do_not_get_into_the_next_transaction() {
+fn offsets_that_come_late_do_not_replace_those_of_the_next_transaction() {
     let stage = Stage::set("late-offsets");
-    let landed = stage.disturb(Trap { hold: Api::TxnOffsetCommit, release_after: Api::TxnOffsetCommit }, 3);
+    let running = Running::start(&stage.proxied, Tally, 0, TestClock::default());
+    publish(&stage.log, orders(0));
+    stage.wait_until_complete();
+    let landed: Vec<_> = (1..=3)
+        .map(|_| {
+            stage.proxy.hold(Trap { hold: Api::TxnOffsetCommit, release_after: Api::TxnOffsetCommit });
+            publish(&stage.log, orders(20));
+            within(PATIENCE, "offsets to be held", || stage.proxy.holds());
+            // The next transaction, and none after it that would put its offsets right.
+            publish(&stage.log, orders(40));
+            let landed = within(PATIENCE, "what was held to land", || stage.proxy.landed());
+            stage.wait_until_complete();
+            landed
+        })
+        .collect();
+    stage.finish(running);
     assert_eq!(landed.len(), 3);
     assert_refused(&landed);
 }

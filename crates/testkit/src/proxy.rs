@@ -12,7 +12,7 @@
 //! of what the client is doing, every time.
 
 use std::collections::HashMap;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -20,24 +20,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use frame::{Fields, Request, errors, frame};
+
+mod frame;
+
+pub use frame::Api;
+
 /// How long the broker may take to answer what the proxy waits for.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Larger than anything a broker takes.
-const LARGEST_FRAME: usize = 128 * 1024 * 1024;
-
-/// The requests that can be told apart, by their number in the protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Api {
-    /// Records.
-    Produce = 0,
-    /// The begin of a producer's life; ends what its predecessor left.
-    InitProducerId = 22,
-    /// The end of a transaction.
-    EndTxn = 26,
-    /// Offsets within a transaction.
-    TxnOffsetCommit = 28,
-}
-
 /// Which request to hold, and when to let it go.
 #[derive(Clone, Copy, Debug)]
 pub struct Trap {
@@ -105,18 +95,6 @@ struct Held {
     answer: Option<Vec<i16>>,
 }
 
-/// A frame of a client, and what its head says.
-#[derive(Clone, Debug)]
-struct Request {
-    frame: Vec<u8>,
-    api: i16,
-    version: i16,
-    correlation: i32,
-    client: Vec<u8>,
-    /// Where the head ends.
-    body: usize,
-}
-
 /// What has to be known of a request when its answer comes.
 type Asked = Arc<Mutex<HashMap<i32, (i16, i16)>>>;
 
@@ -170,6 +148,19 @@ impl KafkaProxy {
         let mut state = self.shared.lock();
         state.held = None;
         state.trap = Some(trap);
+    }
+
+    /// Whether the trap has caught a request that the client has not repeated successfully yet: what it waits for.
+    ///
+    /// # Errors
+    ///
+    /// How far it has come.
+    pub fn holds(&self) -> Result<(), &'static str> {
+        match &self.shared.lock().held {
+            None => Err("nothing held yet"),
+            Some(Held { repeated_within: Some(_), .. }) => Err("repeated already"),
+            Some(_) => Ok(()),
+        }
     }
 
     /// What became of the request that the trap has caught, once the broker has answered it.
@@ -307,102 +298,6 @@ impl Held {
     }
 }
 
-impl Request {
-    /// The head of every version: api, version, correlation, client.
-    fn parse(frame: Vec<u8>) -> Option<Self> {
-        let mut fields = Fields(frame.get(4..)?);
-        let (api, version, correlation) = (fields.i16()?, fields.i16()?, fields.i32()?);
-        let length = usize::try_from(fields.i16()?).unwrap_or(0);
-        let client = fields.take(length)?.to_vec();
-        let body = frame.len() - fields.0.len();
-        Some(Self { frame, api, version, correlation, client, body })
-    }
-
-    fn is(&self, api: Api) -> bool {
-        // The last field of EndTxn, in the versions before tagged fields: whether to commit.
-        let commits = api != Api::EndTxn || self.version < 3 && self.frame.last() == Some(&1);
-        self.api == api as i16 && commits
-    }
-
-    fn repeats(&self, other: &Self) -> bool {
-        self.api == other.api && self.frame.get(self.body..) == other.frame.get(other.body..)
-    }
-}
-
-/// Fields of a frame, in the order of the protocol.
-struct Fields<'a>(&'a [u8]);
-
-impl<'a> Fields<'a> {
-    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    fn i16(&mut self) -> Option<i16> {
-        Some(i16::from_be_bytes(self.take(2)?.try_into().ok()?))
-    }
-
-    fn i32(&mut self) -> Option<i32> {
-        Some(i32::from_be_bytes(self.take(4)?.try_into().ok()?))
-    }
-
-    fn varint(&mut self) -> Option<usize> {
-        let mut value = 0;
-        for shift in (0..28).step_by(7) {
-            let byte = usize::from(self.take(1)?[0]);
-            value |= (byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Some(value);
-            }
-        }
-        None
-    }
-
-    /// The count before an array, or the length before a string.
-    fn count(&mut self, flexible: bool, long: bool) -> Option<usize> {
-        match (flexible, long) {
-            (true, _) => self.varint()?.checked_sub(1),
-            (false, true) => usize::try_from(self.i32()?).ok(),
-            (false, false) => usize::try_from(self.i16()?).ok(),
-        }
-    }
-
-    /// Tagged fields, of which brokers send none here.
-    fn tags(&mut self, flexible: bool) -> Option<()> {
-        if flexible && self.varint()? != 0 { None } else { Some(()) }
-    }
-}
-
-/// The error codes of an answer.
-fn errors(api: i16, version: i16, frame: &[u8]) -> Option<Vec<i16>> {
-    let mut fields = Fields(frame.get(4..)?);
-    let flexible = version >= 3;
-    fields.i32()?; // correlation
-    if api == Api::EndTxn as i16 {
-        fields.tags(flexible)?;
-        fields.i32()?; // throttle
-        return Some(vec![fields.i16()?]);
-    }
-    if api != Api::TxnOffsetCommit as i16 {
-        return None;
-    }
-    fields.tags(flexible)?;
-    fields.i32()?; // throttle
-    let mut errors = Vec::new();
-    for _ in 0..fields.count(flexible, true)? {
-        let name = fields.count(flexible, false)?;
-        fields.take(name)?;
-        for _ in 0..fields.count(flexible, true)? {
-            fields.i32()?; // partition
-            errors.push(fields.i16()?);
-            fields.tags(flexible)?;
-        }
-        fields.tags(flexible)?;
-    }
-    Some(errors)
-}
-
 fn accept(listener: &TcpListener, broker_port: u16, shared: &Arc<Shared>) {
     // The broker's side of the connection of which a request is held.
     let to_held = Arc::new(Mutex::new(None));
@@ -487,17 +382,6 @@ impl Link {
         }
         close(client);
     }
-}
-
-/// One frame with its length before it.
-fn frame(from: &mut impl Read) -> io::Result<Vec<u8>> {
-    let mut frame = vec![0; 4];
-    from.read_exact(&mut frame)?;
-    let length = Fields(&frame).i32().and_then(|length| usize::try_from(length).ok());
-    let length = length.filter(|&length| length <= LARGEST_FRAME).ok_or(io::ErrorKind::InvalidData)?;
-    frame.resize(4 + length, 0);
-    from.read_exact(&mut frame[4..])?;
-    Ok(frame)
 }
 
 /// Closes both directions; a socket that is closed already stays so.
