@@ -78,10 +78,14 @@ impl Stage {
             // However the closure ends, the input ends with it.
             let _over = Raise(&over);
             let landed = |&trap: &Trap| {
-                let before = self.committed();
-                within(PATIENCE, "steady work", || match (&before, self.committed()) {
-                    (Ok(before), Ok(now)) if &now != before => Ok(()),
-                    (_, now) => Err(format!("{now:?}")),
+                let mut before = None;
+                within(PATIENCE, "steady work", || match self.committed() {
+                    Ok(now) if before.as_ref().is_some_and(|before| before != &now) => Ok(()),
+                    now => {
+                        let refusal = format!("{now:?}");
+                        before = now.ok().or(before.take());
+                        Err(refusal)
+                    }
                 });
                 self.proxy.hold(trap);
                 within(PATIENCE, "what was held to land", || self.proxy.landed())
