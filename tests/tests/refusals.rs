@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::process::{Command, Output};
 
-use tasuki_tests::up;
+use tasuki_tests::{Log, Tasuki, up};
 
 fn refused(mut command: Command) -> anyhow::Result<(i32, String)> {
     let Output { status, stdout, stderr } = command.output()?;
@@ -29,7 +29,8 @@ fn several_wrong_settings_are_named_together() -> anyhow::Result<()> {
     let reps = folder.path().join("reps.toml");
     std::fs::write(&reps, "[pools.inside-sales]\nrepz = []\n")?;
     let reps = reps.to_string_lossy().into_owned();
-    let arguments = ["--reps", &reps, "--playbook", "/does/not/exist.toml", "--ingest-listen", "nowhere"];
+    let playbook = "/does/not/exist.toml";
+    let arguments = ["--reps", &reps, "--playbook", playbook, "--ingest-listen", "nowhere", "--secret", "short"];
     let (code, said) = refused(up(folder.path(), &arguments))?;
     assert_eq!(code, 78, "{said}");
     for fault in ["--ingest-listen: \"nowhere\" is no address", "--playbook: cannot read /does/not/exist.toml", "repz"]
@@ -37,6 +38,16 @@ fn several_wrong_settings_are_named_together() -> anyhow::Result<()> {
         assert!(said.contains(fault), "{fault} is missing: {said}");
     }
     Ok(())
+}
+
+#[test]
+fn another_secret_than_the_data_was_made_with() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    Tasuki::start(Log::Embedded, folder.path(), &[])?.stop()?;
+    let (code, said) = refused(up(folder.path(), &["--secret", "0123456789abcdef"]))?;
+    assert_eq!(code, 78, "{said}");
+    assert!(said.contains("made with another secret"), "{said}");
+    Tasuki::start(Log::Embedded, folder.path(), &[])?.stop()
 }
 
 #[test]

@@ -53,7 +53,7 @@ async fn main() {
     fixture::fill(&url).await;
     let pool = PgPoolOptions::new().connect(&url).await.expect("the database was just made");
     let token = "demo-token-0123456789";
-    let listener = tokio::net::TcpListener::bind(settings.console_listen).await.expect("a free port");
+    let listener = tokio::net::TcpListener::bind(&settings.console_listen).await.expect("a free port");
     println!("http://{}/?lang=en  token: {token}", listener.local_addr().expect("a bound port"));
     let state = ConsoleState {
         pool,

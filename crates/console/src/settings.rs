@@ -1,15 +1,14 @@
 //! What the person who runs the console may set.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::str::FromStr;
 
 /// The console's settings, for the command line and the environment.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ConsoleSettings {
     /// Address for pages and API.
-    #[arg(long, env = "TASUKI_CONSOLE_LISTEN", value_name = "IP:PORT", default_value = "127.0.0.1:8471")]
-    pub console_listen: SocketAddr,
+    #[arg(long, env = "TASUKI_CONSOLE_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8471")]
+    pub console_listen: String,
 
     /// Zone in which pages show times, for example Asia/Tokyo. The API always answers in UTC.
     #[arg(long, env = "TASUKI_CONSOLE_TIME_ZONE", value_name = "ZONE", default_value = "UTC")]

@@ -78,7 +78,10 @@ impl LeadCurrent {
         self.title = indexed(attribute("title"));
         self.account_id = indexed(&profile.account_id);
         self.user_id = indexed(attribute("user_id"));
-        self.search_text = [&self.email, &self.name, &self.company, &self.account_id, &self.user_id]
+        // The address it is known by, and the one it gave last.
+        let (known_by, given) = (&self.email, indexed(attribute("email")));
+        let other = if given == *known_by { String::new() } else { given };
+        self.search_text = [known_by, &self.name, &self.company, &self.account_id, &self.user_id, &other]
             .map(|text| text.to_lowercase())
             .join("\n");
     }

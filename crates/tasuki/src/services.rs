@@ -16,6 +16,7 @@ use tasuki_qualification::Qualification;
 use tasuki_scoring::Scoring;
 use tasuki_service::{Clock, Health, Shutdown};
 
+use crate::installation;
 use crate::listeners::Listener;
 use crate::log::Log;
 use crate::running::Running;
@@ -67,6 +68,7 @@ pub(crate) struct Parts {
     pub(crate) playbook: Arc<Playbook>,
     pub(crate) reps: Reps,
     pub(crate) lead_secret: DeploymentSecret,
+    pub(crate) secret_fingerprint: String,
     pub(crate) token: ApiToken,
     pub(crate) sources: Arc<Sources>,
     pub(crate) mapping: Arc<Mapping>,
@@ -93,6 +95,7 @@ pub(crate) async fn start(
         Some(pool) => {
             let projection = Projection::new(pool.clone(), Schema::default());
             projection.migrate().await?;
+            installation::check(pool, &parts.secret_fingerprint).await?;
             Some(projection)
         }
         None => None,

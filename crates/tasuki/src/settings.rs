@@ -71,6 +71,11 @@ impl Faults {
         outcome.map_err(|fault| self.0.push(fault)).ok()
     }
 
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The exit code: that of the one fault, or of wrong settings.
     pub(crate) fn exit(&self) -> Exit {
         match self.0.as_slice() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -36,6 +36,9 @@ pub(crate) struct Options {
     /// Leave these services out, to run them elsewhere (on Kafka).
     #[arg(long, value_enum, value_delimiter = ',', value_name = "SERVICE")]
     without: Vec<Service>,
+    /// Other processes are part of the same installation.
+    #[arg(skip)]
+    apart: bool,
     #[command(flatten)]
     one: One,
 }
@@ -63,15 +66,19 @@ impl One {
     /// The same as options of `up`: this service and no other, on Kafka, since services in several processes need it.
     pub(crate) fn into_options(self, only: Service) -> Options {
         let without = Service::ALL.into_iter().filter(|service| *service != only).collect();
-        Options { kafka: true, json: false, without, one: self }
+        Options { kafka: true, json: false, without, apart: true, one: self }
     }
 }
 
 /// Settings that have been read and checked, all of them.
 struct Checked {
-    data_dir: std::path::PathBuf,
     ingest_listen: SocketAddr,
+    console_listen: SocketAddr,
     metrics_listen: SocketAddr,
+    data_dir: PathBuf,
+    secret: Secret,
+    token: ApiToken,
+    token_text: String,
     playbook: Playbook,
     reps: Reps,
     mapping: Mapping,
@@ -80,33 +87,59 @@ struct Checked {
 
 /// Runs until told to stop.
 pub(crate) fn run(options: Options, kafka_is_named: bool) -> anyhow::Result<()> {
-    let checked = check(&options.one)?;
+    let on_kafka = options.kafka || kafka_is_named;
+    let checked = check(&options, on_kafka)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
-    let outcome = runtime.block_on(serve(&options, checked, options.kafka || kafka_is_named));
+    let outcome = runtime.block_on(serve(&options, checked, on_kafka));
     runtime.shutdown_timeout(Duration::from_secs(2));
     outcome
 }
 
-fn check(options: &One) -> Result<Checked, Faults> {
+/// Reads everything before it complains about anything.
+fn check(options: &Options, on_kafka: bool) -> Result<Checked, Faults> {
+    let (one, common) = (&options.one, &options.one.common);
     let mut faults = Faults::default();
-    let data_dir = faults.check(settings::data_dir(&options.common.data_dir));
-    let ingest_listen = faults.check(settings::address("--ingest-listen", &options.ingest_listen));
-    let metrics_listen = faults.check(settings::address("--metrics-listen", &options.common.metrics_listen));
-    let playbook = faults.check(settings::playbook(options.common.playbook.as_deref()));
-    let reps = faults.check(settings::reps(options.common.reps.as_deref()));
-    let mapping = faults.check(options.ingest.mapping());
-    let sources = faults.check(options.ingest.sources());
-    match (data_dir, ingest_listen, metrics_listen, playbook, reps, mapping, sources) {
-        (
-            Some(data_dir),
-            Some(ingest_listen),
-            Some(metrics_listen),
-            Some(playbook),
-            Some(reps),
-            Some(mapping),
-            Some(sources),
-        ) => Ok(Checked { data_dir, ingest_listen, metrics_listen, playbook, reps, mapping, sources }),
-        _ => Err(faults),
+    let ingest_listen = faults.check(settings::address("--ingest-listen", &one.ingest_listen));
+    let console_listen = faults.check(settings::address("--console-listen", &one.console.console_listen));
+    let metrics_listen = faults.check(settings::address("--metrics-listen", &common.metrics_listen));
+    let playbook = faults.check(settings::playbook(common.playbook.as_deref()));
+    let reps = faults.check(settings::reps(common.reps.as_deref()));
+    let mapping = faults.check(one.ingest.mapping());
+    let sources = faults.check(one.ingest.sources());
+    if on_kafka {
+        faults.check(one.kafka_settings.check().map_err(|error| {
+            Failure::new(Exit::Config, error.to_string(), "change the settings named above; --help lists all of them")
+        }));
+    }
+    let data_dir = faults.check(settings::data_dir(&common.data_dir));
+    let secret = data_dir
+        .as_deref()
+        .and_then(|data_dir| faults.check(Secret::load(common.secret.as_deref(), data_dir, !options.apart)));
+    let token = secret.as_ref().and_then(|secret| {
+        let text = one.api_token.clone().unwrap_or_else(|| secret.api_token());
+        let token = ApiToken::new(text.clone())
+            .map_err(|error| Failure::new(Exit::Config, format!("--api-token: {error}"), "give a longer one, or none"));
+        faults.check(token).map(|token| (token, text))
+    });
+    let all = (|| {
+        let (token, token_text) = token?;
+        Some(Checked {
+            ingest_listen: ingest_listen?,
+            console_listen: console_listen?,
+            metrics_listen: metrics_listen?,
+            data_dir: data_dir?,
+            secret: secret?,
+            token,
+            token_text,
+            playbook: playbook?,
+            reps: reps?,
+            mapping: mapping?,
+            sources: sources?,
+        })
+    })();
+    match all {
+        Some(checked) if faults.is_empty() => Ok(checked),
+        Some(_) | None => Err(faults),
     }
 }
 
@@ -114,14 +147,15 @@ async fn serve(options: &Options, checked: Checked, on_kafka: bool) -> anyhow::R
     let started = Instant::now();
     let services: BTreeSet<Service> =
         Service::ALL.into_iter().filter(|service| !options.without.contains(service)).collect();
-    let secret = Secret::load(options.one.common.secret.as_deref(), &checked.data_dir)?;
-    let token = options.one.api_token.clone().unwrap_or_else(|| secret.api_token());
-    let write_key = secret.write_key();
+    let write_key = checked.secret.write_key();
 
-    // Addresses first: a taken one is found before anything has been started.
-    let ingest = listen(&services, Service::Ingest, "--ingest-listen", checked.ingest_listen).await?;
-    let console = listen(&services, Service::Console, "--console-listen", options.one.console.console_listen).await?;
-    let operators = Listener::take("--metrics-listen", checked.metrics_listen).await?;
+    // Addresses first, and all of them: a taken one is found before anything has been started.
+    let mut faults = Faults::default();
+    let ingest = listen(&services, Service::Ingest, "--ingest-listen", checked.ingest_listen).await;
+    let console = listen(&services, Service::Console, "--console-listen", checked.console_listen).await;
+    let operators = Listener::take("--metrics-listen", checked.metrics_listen).await;
+    let taken = (faults.check(ingest), faults.check(console), faults.check(operators));
+    let (Some(ingest), Some(console), Some(operators)) = taken else { return Err(faults.into()) };
 
     let stop = Shutdown::new();
     stop::on_signal(stop.clone()).context("cannot listen to signals")?;
@@ -133,7 +167,7 @@ async fn serve(options: &Options, checked: Checked, on_kafka: bool) -> anyhow::R
         console: console.as_ref().map(Listener::url),
         metrics: operators.url(),
         write_key: write_key.clone(),
-        api_token: token.clone(),
+        api_token: checked.token_text,
     };
     let admin = admin::router(health.clone(), metrics);
     running.task("metrics", |shutdown| async move {
@@ -160,10 +194,9 @@ async fn serve(options: &Options, checked: Checked, on_kafka: bool) -> anyhow::R
             tables,
             playbook: Arc::new(checked.playbook),
             reps: checked.reps,
-            lead_secret: secret.for_leads(),
-            token: ApiToken::new(token).map_err(|error| {
-                Failure::new(Exit::Config, format!("--api-token: {error}"), "give a longer one, or none")
-            })?,
+            lead_secret: checked.secret.for_leads(),
+            secret_fingerprint: checked.secret.fingerprint(),
+            token: checked.token,
             sources: Arc::new(match checked.sources {
                 Some(sources) => sources,
                 None => Sources::new(vec![Source::new("website", WriteKeyHash::of(&write_key))])

@@ -187,7 +187,7 @@ async fn timeline(connection: &mut PgConnection, id: LeadId) -> Result<Vec<Timel
         ", ",
         millis!("received_at"),
         " from tasuki.lead_timeline where lead_id = $1 and not retracted \
-         order by lead_timeline.occurred_at desc, event_id desc limit $2"
+         order by lead_timeline.occurred_at desc, version desc, event_id desc limit $2"
     ))
     .bind(id.uuid())
     .bind(MOST_ENTRIES)
