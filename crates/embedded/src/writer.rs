@@ -2,6 +2,7 @@
 //! became of a commit that was never answered.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,8 +23,13 @@ const BATCH_JOBS: usize = 1_000;
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// A transaction that takes longer is given up as lost, and looked for.
 const COMMIT_WITHIN: Duration = Duration::from_secs(60);
-/// How often an idle writer makes sure that the database is still there.
-const PING_EVERY: Duration = Duration::from_secs(5);
+/// After how long without work the writer asks the database whether it is still there: a message each way, that often.
+const ASK_WHEN_IDLE: Duration = Duration::from_secs(2);
+/// A database that says nothing for longer counts as away, though its connection may still stand: a stopped process, a
+/// machine without power.
+const SILENT_AFTER: Duration = Duration::from_secs(5);
+/// What the component says then.
+const SILENT: &str = "the database does not answer";
 /// The longest pause between attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
@@ -92,7 +98,7 @@ impl Writer {
                     self.jobs.close();
                     continue;
                 }
-                () = sleep(PING_EVERY) => {
+                () = sleep(ASK_WHEN_IDLE) => {
                     if self.keep_session().await.is_err() {
                         return self.give_up();
                     }
@@ -188,6 +194,7 @@ impl Writer {
     async fn commit(&mut self, batch: &Batch) -> Result<(), Usurped> {
         let mut failures = 0;
         loop {
+            let mut silent = false;
             let commits = self.commits;
             let session = match self.session.as_mut() {
                 Some(session) => session,
@@ -207,12 +214,22 @@ impl Writer {
                 }
             };
             let begun = Instant::now();
-            let written = timeout(COMMIT_WITHIN, batch.write(&mut session.connection, &self.topics, commits)).await;
+            let written = {
+                let mut write = pin!(batch.write(&mut session.connection, &self.topics, commits));
+                match timeout(SILENT_AFTER, &mut write).await {
+                    Ok(written) => Ok(written),
+                    Err(_) => {
+                        silent = true;
+                        self.component.waiting(SILENT);
+                        timeout(COMMIT_WITHIN - SILENT_AFTER, write).await
+                    }
+                }
+            };
             match written {
                 Ok(Ok(())) => {
                     metrics::committed(begun.elapsed());
                     self.commits += 1;
-                    if failures > 0 {
+                    if failures > 0 || silent {
                         self.component.ready();
                         self.tails.set_available(true);
                     }
@@ -222,7 +239,7 @@ impl Writer {
                 Err(_) => tracing::warn!(within = ?COMMIT_WITHIN, "a commit was not answered"),
             }
             failures += 1;
-            if failures > 1 {
+            if failures > 1 || silent {
                 self.component.waiting("the database does not take what is written");
                 self.tails.set_available(false);
             }
@@ -233,9 +250,14 @@ impl Writer {
     /// While there is nothing to do: notices when the database goes away, and when it comes back.
     async fn keep_session(&mut self) -> Result<(), Usurped> {
         if let Some(session) = self.session.as_mut() {
-            match session.ping().await {
-                Ok(()) => return Ok(()),
-                Err(error) => tracing::warn!(%error, "the database does not answer"),
+            match timeout(SILENT_AFTER, session.ping()).await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(error)) => tracing::warn!(%error, "the database ended the writer's connection"),
+                Err(_) => {
+                    // Connecting anew may be silent just as long; what is known by now is told by now.
+                    self.component.waiting(SILENT);
+                    self.tails.set_available(false);
+                }
             }
             self.session = None;
         }

@@ -6,6 +6,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::process::Command;
+use std::time::Duration;
 
 use prost::Message;
 use support::Embedded;
@@ -15,7 +16,7 @@ use tasuki_service::Health;
 use tasuki_stream::Emitted;
 use tasuki_stream::log::PublishError;
 use tasuki_testkit::contract::{Harness, Order, STEPS, Step, What};
-use tasuki_testkit::eventually::eventually;
+use tasuki_testkit::eventually::{eventually, within};
 use tasuki_testkit::postgres::{fresh_database, reachable_folder};
 
 /// So many orders, each of which is forwarded once; and the steps that must come of them, in order by key.
@@ -148,6 +149,69 @@ fn a_server_killed_in_the_middle_of_work_loses_and_doubles_nothing() {
         });
     }
     assert!(landed > 0, "invalid: all work was done before the server was killed");
+    finish(&mut harness, expected);
+    harness.stop();
+    runtime.block_on(server.stop());
+}
+
+/// A server and all its processes, stopped; they go on when this is dropped, so that a failed test leaves nothing
+/// stopped behind.
+struct Frozen(Vec<String>);
+
+impl Frozen {
+    fn freeze(server: u32) -> Self {
+        let mut frozen = Self(vec![server.to_string()]);
+        // First the one that starts all others.
+        assert!(frozen.signal("-STOP"), "invalid: the server was not stopped");
+        let children = std::fs::read_to_string(format!("/proc/{server}/task/{server}/children")).unwrap();
+        frozen.0.extend(children.split_whitespace().map(str::to_owned));
+        assert!(frozen.signal("-STOP"), "invalid: its processes were not stopped");
+        frozen
+    }
+
+    fn signal(&self, signal: &str) -> bool {
+        Command::new("kill").arg(signal).args(&self.0).status().is_ok_and(|status| status.success())
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        self.signal("-CONT");
+    }
+}
+
+#[test]
+fn a_server_that_falls_silent_is_noticed_though_nobody_writes_and_is_used_again_once_it_answers() {
+    let folder = reachable_folder();
+    let settings =
+        PrivateSettings { folder: folder.path().join("postgres"), programs: None, server_settings: Vec::new() };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let started = PrivatePostgres::start(&settings, Health::default().component("postgres"));
+    let server = runtime.block_on(started).unwrap();
+    let mut harness = Embedded::on(server.url().to_owned());
+    let (orders, expected) = work(20);
+    harness.start();
+    harness.publish(orders);
+    finish(&mut harness, expected);
+    let health = harness.health.clone();
+    assert!(health.is_ready(), "invalid: {:?}", health.conditions());
+    let frozen = Frozen::freeze(server.pid().unwrap());
+    // 2 s idle and 5 s of silence; the rest is for a busy machine.
+    within(Duration::from_secs(15), "the log to say so", || if health.is_ready() { Err("ready") } else { Ok(()) });
+    assert_eq!(format!("{:?}", health.conditions()["log"]), r#"Waiting("the database does not answer")"#);
+    let refused = harness.try_publish(vec![aside()]).unwrap_err();
+    assert!(matches!(refused, PublishError::Unavailable(_)), "{refused:?}");
+    drop(frozen);
+    eventually("the log to be ready again", || {
+        if health.is_ready() { Ok(()) } else { Err(format!("{:?}", health.conditions())) }
+    });
+    let (orders, mut expected) = work(20);
+    for numbers in expected.values_mut() {
+        let again = numbers.clone();
+        numbers.push(1_000_000);
+        numbers.extend(again);
+    }
+    harness.publish(orders);
     finish(&mut harness, expected);
     harness.stop();
     runtime.block_on(server.stop());

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
@@ -11,6 +12,7 @@ use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 use tasuki_stream::Emitted;
 use tasuki_stream::log::{BoxFuture, PublishError, Publisher};
+use tasuki_wire::Topic;
 use tokio::sync::oneshot;
 
 use crate::client;
@@ -85,6 +87,21 @@ impl Call {
 impl KafkaPublisher {
     pub(crate) fn new(log: &KafkaLog) -> KafkaResult<Self> {
         Ok(Self { producer: Mutex::new(Arc::new(producer(log)?)), log: log.clone() })
+    }
+
+    /// Whether Kafka answers this publisher at present: asks for the metadata of one of our topics over the connection
+    /// that records take, and waits at most so long. Blocks: not for threads that run tasks.
+    ///
+    /// Says nothing of replicas: Kafka may answer and still refuse records while too few replicas are in sync.
+    pub fn answers(&self, at_most: Duration) -> bool {
+        let topic = self.log.settings().topic_name(Topic::Behavior);
+        match self.current().client().fetch_metadata(Some(&topic), at_most) {
+            Ok(_) => true,
+            Err(error) => {
+                tracing::debug!(%error, "kafka does not answer the publisher");
+                false
+            }
+        }
     }
 
     fn current(&self) -> Arc<ThreadedProducer<Calls>> {
