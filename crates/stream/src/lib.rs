@@ -11,6 +11,7 @@ pub mod log;
 pub mod memory;
 
 mod continuity;
+mod counters;
 mod dead_letter;
 mod processor;
 mod store;
