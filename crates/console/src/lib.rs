@@ -14,7 +14,7 @@ mod command;
 mod guard;
 mod language;
 mod link;
-mod metrics;
+pub mod metrics;
 mod moment;
 mod pages;
 mod readiness;

@@ -3,19 +3,40 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use metrics::{Unit, describe_counter, describe_histogram};
 
-/// Requests answered, by `surface` ("page", "api", "asset") and `status` ("2xx", "3xx", "4xx", "5xx"). 5xx above 0
-/// means that the database or the log is away, or a defect of ours; the log of the process says which.
 const REQUESTS: &str = "tasuki_console_requests_total";
-/// How long an answer took, by `surface`. Pages slower than a second are felt: look at the database first.
 const REQUEST_TIME: &str = "tasuki_console_request_seconds";
-/// Commands of sales, by `verb` ("accept", "reject") and `outcome`: "sent" (durable on the log), "unavailable" (the log
-/// did not take it; the caller was told), "refused" (the log never will: a defect).
 const COMMANDS: &str = "tasuki_console_commands_total";
-/// Attempts to sign in on the page, by `outcome` ("done", "refused"). Many refused ones: somebody is guessing.
 const SIGN_INS: &str = "tasuki_console_sign_ins_total";
-/// Requests of the API without the right token. A steady rate is a script with an old token.
 const UNAUTHORIZED: &str = "tasuki_console_unauthorized_total";
+
+/// Says of every metric what it is. To be called once a recorder is installed.
+pub fn describe() {
+    describe_counter!(
+        REQUESTS,
+        "Requests answered, by surface (page, api, asset) and status (2xx, 3xx, 4xx, 5xx). 5xx above 0 means that the \
+         database or the log is away, or a defect of ours; the log of the process says which."
+    );
+    describe_histogram!(
+        REQUEST_TIME,
+        Unit::Seconds,
+        "How long an answer took, by surface. Pages slower than a second are felt: look at the database first."
+    );
+    describe_counter!(
+        COMMANDS,
+        "Commands of sales, by verb (accept, reject) and outcome: sent (durable on the log), unavailable (the log did \
+         not take it; the caller was told), refused (the log never will: a defect)."
+    );
+    describe_counter!(
+        SIGN_INS,
+        "Attempts to sign in on the page, by outcome (done, refused). Many refused ones: somebody is guessing."
+    );
+    describe_counter!(
+        UNAUTHORIZED,
+        "Requests of the API without the right token. A steady rate is a script with an old token."
+    );
+}
 
 /// What kind of answer a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,15 @@
 //! What identity counts, each as an operator reads it: `tasuki_identity_<what>_total{reason}`.
 
+tasuki_stream::counters! {
+    /// What became of behavior events, by reason: parked (not known yet whose), claimed (given to a lead), released
+    /// (taken from a lead), repeated (dropped), expired and displaced (never attributed, and no longer kept).
+    BEHAVIOR_EVENTS = "behavior_events";
+    /// Events offered to a lead or taken from it without effect, by reason: repeated, too-old, unknown.
+    CLAIMS = "claims";
+    /// Links between identifiers beyond what is remembered, by reason: visitors-per-user, identifications-per-visitor.
+    LINKS_REFUSED = "links_refused";
+}
+
 /// A thing worth counting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Metric {
@@ -33,17 +43,17 @@ impl Metric {
     /// The middle of the metric's name, and its label.
     pub const fn name(self) -> (&'static str, &'static str) {
         match self {
-            Self::Parked => ("behavior_events", "parked"),
-            Self::Claimed => ("behavior_events", "claimed"),
-            Self::Released => ("behavior_events", "released"),
-            Self::Repeated => ("behavior_events", "repeated"),
-            Self::Expired => ("behavior_events", "expired"),
-            Self::Displaced => ("behavior_events", "displaced"),
-            Self::ClaimRepeated => ("claims", "repeated"),
-            Self::ClaimTooOld => ("claims", "too-old"),
-            Self::ReleaseUnknown => ("claims", "unknown"),
-            Self::VisitorsPerUser => ("links_refused", "visitors-per-user"),
-            Self::IdentificationsPerVisitor => ("links_refused", "identifications-per-visitor"),
+            Self::Parked => (BEHAVIOR_EVENTS, "parked"),
+            Self::Claimed => (BEHAVIOR_EVENTS, "claimed"),
+            Self::Released => (BEHAVIOR_EVENTS, "released"),
+            Self::Repeated => (BEHAVIOR_EVENTS, "repeated"),
+            Self::Expired => (BEHAVIOR_EVENTS, "expired"),
+            Self::Displaced => (BEHAVIOR_EVENTS, "displaced"),
+            Self::ClaimRepeated => (CLAIMS, "repeated"),
+            Self::ClaimTooOld => (CLAIMS, "too-old"),
+            Self::ReleaseUnknown => (CLAIMS, "unknown"),
+            Self::VisitorsPerUser => (LINKS_REFUSED, "visitors-per-user"),
+            Self::IdentificationsPerVisitor => (LINKS_REFUSED, "identifications-per-visitor"),
         }
     }
 }

@@ -8,7 +8,7 @@ mod dump;
 mod fold;
 mod json;
 mod lead;
-mod metrics;
+pub mod metrics;
 mod projection;
 mod record;
 mod rows;

@@ -2,27 +2,45 @@
 
 use std::time::Duration;
 
-/// How many records lie between what has been written to Postgres and the end of the log. Rises while Postgres is away
-/// or too slow; has to come down again.
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+
 const LAG: &str = "tasuki_projection_lag_records";
-/// Records read, by `topic`, whether or not they changed a row.
 const RECORDS: &str = "tasuki_projection_records_total";
-/// Transactions committed. Records divided by this is the size of a batch.
 const BATCHES: &str = "tasuki_projection_batches_total";
-/// Rows written, by `table`. Batch folding makes this less than the records.
 const ROWS: &str = "tasuki_projection_rows_total";
-/// How long one batch took from the first record to the commit.
 const WRITE: &str = "tasuki_projection_write_seconds";
-/// Records whose version had been seen before, by `topic`: normal after a take-over or a re-reading, else not.
 const REPEATED: &str = "tasuki_projection_repeated_total";
-/// Versions of a lead that never came, by `topic`. Anything but 0 is a loss upstream: alarm.
 const GAPS: &str = "tasuki_projection_missing_versions_total";
-/// Records that could not be read, by `topic`; each is in the table `dead_letters`. Anything but 0 is a defect.
 const UNREADABLE: &str = "tasuki_projection_unreadable_total";
-/// Batches given up because another projection had written them, which is how two at once stay harmless.
 const SUPERSEDED: &str = "tasuki_projection_superseded_total";
-/// Failures followed by another attempt, by `dependency` ("postgres" or "log").
 const RETRIES: &str = "tasuki_projection_retries_total";
+
+/// Says of every metric what it is. To be called once a recorder is installed.
+pub fn describe() {
+    describe_gauge!(
+        LAG,
+        "How many records lie between what has been written to Postgres and the end of the log. Rises while Postgres \
+         is away or too slow; has to come down again."
+    );
+    describe_counter!(RECORDS, "Records read, by topic, whether or not they changed a row.");
+    describe_counter!(BATCHES, "Transactions committed. Records divided by this is the size of a batch.");
+    describe_counter!(ROWS, "Rows written, by table. Batch folding makes this less than the records.");
+    describe_histogram!(WRITE, Unit::Seconds, "How long one batch took from the first record to the commit.");
+    describe_counter!(
+        REPEATED,
+        "Records whose version had been seen before, by topic: normal after a take-over or a re-reading, else not."
+    );
+    describe_counter!(GAPS, "Versions of a lead that never came, by topic. Anything but 0 is a loss upstream: alarm.");
+    describe_counter!(
+        UNREADABLE,
+        "Records that could not be read, by topic; each is in the table dead_letters. Anything but 0 is a defect."
+    );
+    describe_counter!(
+        SUPERSEDED,
+        "Batches given up because another projection had written them, which is how two at once stay harmless."
+    );
+    describe_counter!(RETRIES, "Failures followed by another attempt, by dependency (postgres or log).");
+}
 
 #[allow(clippy::cast_precision_loss, reason = "gauges are floats; a lag beyond 2^53 does not occur")]
 pub(crate) fn lag(records: u64) {

@@ -7,7 +7,7 @@
 //! route asks for, or, for a route that asks for none, any signal that gives points.
 
 mod decide;
-mod metrics;
+pub mod metrics;
 mod processor;
 mod state;
 

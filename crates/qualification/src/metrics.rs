@@ -5,22 +5,29 @@ use tasuki_wire::Topic;
 
 use crate::state::QualificationState;
 
-/// Counts a record that was seen before, by its version: `reason` is the topic. Harmless.
+tasuki_stream::counters! {
+    /// Records seen before, by their version; reason is the topic. Harmless.
+    REPEATED_RECORDS = "repeated_records";
+    /// Versions of a lead that did not come; reason is the topic. Must stay at zero; otherwise records were lost.
+    VERSION_GAPS = "version_gaps";
+    /// Rejections that are not about the cycle under way, reason other-cycle. Harmless.
+    REJECTIONS_WITHOUT_EFFECT = "rejections_without_effect";
+    /// Leads that a route would have handed over, had the playbook not excluded them: reason excluded.
+    LEADS_HELD_BACK = "leads_held_back";
+}
+
 pub(crate) fn repeated_record(context: &mut Context<'_, QualificationState>, topic: Topic) {
-    context.count("repeated_records", topic.name());
+    context.count(REPEATED_RECORDS, topic.name());
 }
 
-/// Counts a version that did not come: `reason` is the topic. Must stay at zero; otherwise records were lost.
 pub(crate) fn missing_version(context: &mut Context<'_, QualificationState>, topic: Topic) {
-    context.count("version_gaps", topic.name());
+    context.count(VERSION_GAPS, topic.name());
 }
 
-/// Counts a rejection that is not about the cycle under way: `reason="other-cycle"`. Harmless.
 pub(crate) fn rejection_without_effect(context: &mut Context<'_, QualificationState>) {
-    context.count("rejections_without_effect", "other-cycle");
+    context.count(REJECTIONS_WITHOUT_EFFECT, "other-cycle");
 }
 
-/// Counts leads that a route would have handed over, had the playbook not excluded them: `reason="excluded"`.
 pub(crate) fn excluded(context: &mut Context<'_, QualificationState>) {
-    context.count("leads_held_back", "excluded");
+    context.count(LEADS_HELD_BACK, "excluded");
 }

@@ -7,7 +7,7 @@
 mod codec;
 mod decay;
 mod engagement;
-mod metrics;
+pub mod metrics;
 mod next_change;
 mod processor;
 mod score;

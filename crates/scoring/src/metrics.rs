@@ -5,30 +5,36 @@ use tasuki_stream::Context;
 use crate::signals::Pruned;
 use crate::state::ScoringState;
 
-/// Counts an activity record that was seen before, by its version: `reason="version"`. Harmless; many at once mean that
-/// identity writes its output again.
+tasuki_stream::counters! {
+    /// Activity records seen before, by their version. Harmless; many at once mean that identity writes its output
+    /// again.
+    REPEATED_RECORDS = "repeated_records";
+    /// Versions of a lead's activity that did not come. Must stay at zero; otherwise records were lost between identity
+    /// and scoring.
+    VERSION_GAPS = "version_gaps";
+    /// Activity records that change nothing, by reason: known-signal, unknown-signal (a retraction), same-profile.
+    RECORDS_WITHOUT_EFFECT = "records_without_effect";
+    /// Signals dropped to keep a lead within its bounds, by reason: most-500, older-than-400-days.
+    DROPPED_SIGNALS = "dropped_signals";
+}
+
 pub(crate) fn repeated_record(context: &mut Context<'_, ScoringState>) {
-    context.count("repeated_records", "version");
+    context.count(REPEATED_RECORDS, "version");
 }
 
-/// Counts a version of `activity` that did not come: `reason="activity"`. Must stay at zero; otherwise records were lost
-/// between identity and scoring.
 pub(crate) fn missing_version(context: &mut Context<'_, ScoringState>) {
-    context.count("version_gaps", "activity");
+    context.count(VERSION_GAPS, "activity");
 }
 
-/// Counts an activity record that changes nothing: a signal that is known (`reason="known-signal"`), a retraction of one
-/// that is not (`reason="unknown-signal"`), a profile as it was (`reason="same-profile"`).
 pub(crate) fn without_effect(context: &mut Context<'_, ScoringState>, reason: &'static str) {
-    context.count("records_without_effect", reason);
+    context.count(RECORDS_WITHOUT_EFFECT, reason);
 }
 
-/// Counts signals dropped to keep a lead within its bounds: `reason="most-500"`, `reason="older-than-400-days"`.
 pub(crate) fn dropped(context: &mut Context<'_, ScoringState>, pruned: Pruned) {
     for _ in 0..pruned.too_many {
-        context.count("dropped_signals", "most-500");
+        context.count(DROPPED_SIGNALS, "most-500");
     }
     for _ in 0..pruned.too_old {
-        context.count("dropped_signals", "older-than-400-days");
+        context.count(DROPPED_SIGNALS, "older-than-400-days");
     }
 }
