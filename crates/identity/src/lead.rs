@@ -234,6 +234,7 @@ fn statements(order: Order<'_>, behavior: &v1::BehaviorRecord, bytes_per_value: 
         values.insert("phone", &identifiers.phone);
         values.insert("crm_id", &identifiers.crm_id);
     }
+    values.extend(behavior.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     if let Some(v1::behavior_record::Event::LeadIdentified(identified)) = &behavior.event {
         values.extend(identified.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     }
@@ -318,6 +319,34 @@ mod tests {
             }
         }
         assert_eq!(values(&lead, "title"), [("CEO".to_owned(), 5), ("CFO".to_owned(), 6), ("CFO".to_owned(), 7)]);
+    }
+
+    #[test]
+    fn what_a_form_says_about_the_person_is_in_the_profile_until_the_form_is_retracted() {
+        let (mut lead, settings) = (Lead::default(), IdentitySettings::default());
+        let form = v1::FormSubmitted { form: "demo-request".to_owned() };
+        let behavior = v1::BehaviorRecord {
+            origin: Some(v1::Origin { source: "website".to_owned(), ..v1::Origin::default() }),
+            attributes: [("company", "Acme"), ("name", "Ana")].map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
+            event: Some(v1::behavior_record::Event::FormSubmitted(form)),
+            ..v1::BehaviorRecord::default()
+        };
+        let (page, submitted) = ((1, [6; 16]), (2, [7; 16]));
+        lead.claim((page.0, &page.1), "v:1", KNOWN_AS, &v1::BehaviorRecord::default(), &settings);
+        let before = lead.profile(&FreeMail::built_in());
+        lead.claim((submitted.0, &submitted.1), "v:1", KNOWN_AS, &behavior, &settings);
+        let value = |value: &str| v1::AttributeValue {
+            value: value.to_owned(),
+            source: "website".to_owned(),
+            occurred_at_ms: 2,
+        };
+        let expected = v1::Profile {
+            attributes: [("company".to_owned(), value("Acme")), ("name".to_owned(), value("Ana"))].into(),
+            ..before.clone()
+        };
+        assert_eq!(lead.profile(&FreeMail::built_in()), expected);
+        lead.release((submitted.0, &submitted.1), "v:1");
+        assert_eq!(lead.profile(&FreeMail::built_in()), before);
     }
 
     #[test]

@@ -6,6 +6,9 @@ use serde::Deserialize;
 use tasuki_wire::v1;
 use tasuki_wire::v1::behavior_record::Event;
 
+/// Of the page in most forms, though an identify's is the person's website.
+const PAGE_URL: &str = "url";
+
 /// What the events of trackers mean, read from a mapping file.
 #[derive(Clone, Debug)]
 pub struct Mapping {
@@ -62,6 +65,22 @@ pub enum Called<'a> {
         /// The schema's name.
         name: &'a str,
     },
+}
+
+/// What an event means.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Meaning {
+    /// Which event it is.
+    pub event: Event,
+    /// What it says about the person, by standard name.
+    pub attributes: BTreeMap<String, String>,
+}
+
+impl Meaning {
+    /// An event that says nothing about the person.
+    pub const fn of(event: Event) -> Self {
+        Self { event, attributes: BTreeMap::new() }
+    }
 }
 
 #[derive(Deserialize)]
@@ -142,6 +161,22 @@ impl Kind {
         }
     }
 
+    /// Whether its properties are what somebody filled in about themselves. Those of the others are about a document
+    /// or a mail, which have names and titles too.
+    const fn describes_person(self) -> bool {
+        match self {
+            Self::FormSubmitted | Self::EventAttended | Self::InquiryReceived => true,
+            Self::PageViewed
+            | Self::EmailOpened
+            | Self::EmailClicked
+            | Self::ContentDownloaded
+            | Self::SurveyAnswered
+            | Self::AssessmentCompleted
+            | Self::ReferralReceived
+            | Self::CustomBehavior => false,
+        }
+    }
+
     fn event(self, field: impl Fn(&str) -> String) -> Event {
         match self {
             Self::PageViewed => Event::PageViewed(v1::PageViewed { name: field("name"), category: field("category") }),
@@ -205,8 +240,8 @@ impl Mapping {
         Ok(Self { rules: file.rule, names, structured, schemas, traits, company_traits })
     }
 
-    /// What an event called so, with these properties (paths joined with dots), is.
-    pub fn event(&self, called: Called<'_>, properties: &[(String, String)]) -> Event {
+    /// What an event called so, with these properties (paths joined with dots), means.
+    pub fn meaning(&self, called: Called<'_>, properties: &[(String, String)]) -> Meaning {
         let candidates: Vec<usize> = match called {
             Called::Name(name) => found(&self.names, &plain(name)),
             Called::Structured { category, action } => {
@@ -226,7 +261,7 @@ impl Mapping {
                 filled.or_else(|| rule.constants.get(name).cloned()).unwrap_or_default()
             };
             if rule.ends_with.is_empty() || ends_with(rule, &properties) {
-                return rule.event.event(field);
+                return Meaning { event: rule.event.event(field), attributes: self.of_person(rule, &properties) };
             }
         }
         let name = match called {
@@ -234,7 +269,25 @@ impl Mapping {
             Called::Structured { category, action } => format!("{category}/{action}"),
             Called::Schema { name, .. } => name.to_owned(),
         };
-        Event::CustomBehavior(v1::CustomBehavior { name })
+        Meaning::of(Event::CustomBehavior(v1::CustomBehavior { name }))
+    }
+
+    /// The standard attributes among the properties. What fills a field of the event is no attribute: a title may be
+    /// the webinar's. The e-mail address is an identifier.
+    fn of_person(&self, rule: &Rule, properties: &Lookup<'_>) -> BTreeMap<String, String> {
+        if !rule.event.describes_person() {
+            return BTreeMap::new();
+        }
+        let of_event: Vec<String> = rule.fields.values().filter_map(|from| properties.first_path(from)).collect();
+        let allowed = |path: &&String| path.as_str() != PAGE_URL && !of_event.contains(path);
+        self.traits
+            .iter()
+            .filter(|(standard, _)| standard != "email")
+            .filter_map(|(standard, from)| {
+                let value = from.iter().filter(allowed).find_map(|path| properties.by_plain_path.get(path))?;
+                Some((standard.clone(), (*value).to_owned()))
+            })
+            .collect()
     }
 
     /// Traits of a person as attributes.
@@ -323,7 +376,11 @@ impl<'a> Lookup<'a> {
     }
 
     fn first(&self, names: &[String]) -> Option<String> {
-        names.iter().find_map(|name| self.by_plain_path.get(&plain_path(name))).map(|value| (*value).to_owned())
+        self.first_path(names).map(|path| self.by_plain_path[&path].to_owned())
+    }
+
+    fn first_path(&self, names: &[String]) -> Option<String> {
+        names.iter().map(|name| plain_path(name)).find(|path| self.by_plain_path.contains_key(path))
     }
 }
 
@@ -341,99 +398,5 @@ fn plain_path(path: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
-        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-    }
-
-    #[test]
-    fn names_fit_without_case_spaces_and_underscores() {
-        let mapping = Mapping::default();
-        for name in ["Form Submitted", "form_submitted", "formSubmitted", "FORM-SUBMITTED"] {
-            assert_eq!(
-                mapping.event(Called::Name(name), &pairs(&[("formId", "demo-request")])),
-                Event::FormSubmitted(v1::FormSubmitted { form: "demo-request".to_owned() }),
-                "{name}"
-            );
-        }
-        assert_eq!(
-            mapping.event(Called::Name("Page Peek"), &[]),
-            Event::CustomBehavior(v1::CustomBehavior { name: "Page Peek".to_owned() })
-        );
-    }
-
-    #[test]
-    fn snowplow_events_fit_by_category_and_action_or_by_schema() {
-        let mapping = Mapping::default();
-        let opened = mapping.event(Called::Structured { category: "Email", action: "open" }, &[]);
-        assert_eq!(opened, Event::EmailOpened(v1::EmailOpened { email_name: String::new() }));
-        let submitted = Called::Schema { vendor: "com.acme", name: "form_submitted" };
-        assert_eq!(
-            mapping.event(submitted, &pairs(&[("form", "demo-request")])),
-            Event::FormSubmitted(v1::FormSubmitted { form: "demo-request".to_owned() })
-        );
-    }
-
-    #[test]
-    fn a_link_to_a_document_is_a_download_and_any_other_link_is_not() {
-        let mapping = Mapping::default();
-        let click = Called::Schema { vendor: "com.snowplowanalytics.snowplow", name: "link_click" };
-        let pdf = "https://example.com/whitepaper.PDF?x=1";
-        assert_eq!(
-            mapping.event(click, &pairs(&[("targetUrl", pdf)])),
-            Event::ContentDownloaded(v1::ContentDownloaded { content: pdf.to_owned() })
-        );
-        assert_eq!(
-            mapping.event(click, &pairs(&[("targetUrl", "https://example.com/a")])),
-            Event::CustomBehavior(v1::CustomBehavior { name: "link_click".to_owned() })
-        );
-        let elsewhere = Called::Schema { vendor: "com.acme", name: "link_click" };
-        assert_eq!(
-            mapping.event(elsewhere, &pairs(&[("targetUrl", pdf)])),
-            Event::CustomBehavior(v1::CustomBehavior { name: "link_click".to_owned() })
-        );
-    }
-
-    #[test]
-    fn a_constant_stands_in_for_a_missing_property() {
-        let mapping = Mapping::default();
-        assert_eq!(
-            mapping.event(Called::Name("Webinar Attended"), &pairs(&[("title", "CRM")])),
-            Event::EventAttended(v1::EventAttended { event_name: "CRM".to_owned(), kind: "webinar".to_owned() })
-        );
-    }
-
-    #[test]
-    fn traits_get_standard_names_and_the_others_keep_theirs() {
-        let mapping = Mapping::default();
-        assert_eq!(
-            mapping.attributes(&pairs(&[
-                ("firstName", "Ana"),
-                ("company.name", "Acme"),
-                ("company.plan", "gold"),
-                ("address.country", "DE"),
-            ])),
-            pairs(&[("company", "Acme"), ("country", "DE"), ("first_name", "Ana"), ("company.plan", "gold")])
-        );
-        assert_eq!(
-            mapping.company_attributes(&pairs(&[("name", "Acme"), ("plan", "gold")])),
-            pairs(&[("company", "Acme"), ("company.plan", "gold")])
-        );
-    }
-
-    #[test]
-    fn says_what_is_wrong_with_a_file() {
-        let message = |text: &str| Mapping::from_toml(text).unwrap_err().to_string();
-        assert_eq!(message("version = 2"), "the mapping file has version 2; this program reads version 1");
-        assert_eq!(
-            message("version = 1\n[[rule]]\nevent = \"FormSubmitted\"\nnames = [\"x\"]\nfields.from = [\"a\"]"),
-            "rule 1: FormSubmitted has no field \"from\"; allowed are [\"form\"]"
-        );
-        assert_eq!(
-            message("version = 1\n[[rule]]\nevent = \"FormSubmitted\""),
-            "rule 1 names no names, structured or schemas: it would never fit"
-        );
-    }
-}
+#[path = "mapping_tests.rs"]
+mod tests;

@@ -1,5 +1,7 @@
 //! From what an adapter observed to a behavior record: the rules that are the same for every protocol.
 
+use std::collections::BTreeMap;
+
 use sha2::{Digest, Sha256};
 use tasuki_domain::{EmailAddress, EventId, Identifier};
 use tasuki_wire::v1::behavior_record::Event;
@@ -54,6 +56,8 @@ const ILLEGAL_IDS: [&str; 31] = [
 pub struct Observed {
     /// Which event it is.
     pub event: Event,
+    /// What it says about the person, beside who it was: by standard name.
+    pub attributes: BTreeMap<String, String>,
     /// The id the tracker gave it; empty for none.
     pub message_id: String,
     /// What the tracker says about time.
@@ -145,6 +149,7 @@ impl Observed {
     pub fn new(event: Event) -> Self {
         Self {
             event,
+            attributes: BTreeMap::new(),
             message_id: String::new(),
             times: Times::default(),
             anonymous_id: None,
@@ -211,6 +216,7 @@ impl Observed {
             properties_json: self.properties_json,
             payload_hash,
             flags: unique,
+            attributes: self.attributes,
             event: Some(self.event),
         })
     }

@@ -345,6 +345,29 @@ async fn probes_and_robots_are_answered() {
 }
 
 #[tokio::test]
+async fn what_a_form_says_about_the_person_is_on_the_record() {
+    let form = json!({ "form": "demo-request", "email": "ana@acme.example", "name": "Ana Ruiz", "company": "Acme" });
+    let collector = Collector::new();
+    let track = json!({ "type": "track", "event": "Form Submitted", "anonymousId": "a", "properties": form });
+    collector.post("/v1/track", track.to_string()).await;
+    let data = json!({ "schema": "iglu:com.acme/form_submitted/jsonschema/1-0-0", "data": form });
+    let event = json!({ "schema": "iglu:x/unstruct_event/jsonschema/1-0-0", "data": data }).to_string();
+    let payload = json!({ "data": [{ "e": "ue", "duid": "a", "ue_pr": event }] });
+    collector.post("/com.snowplowanalytics.snowplow/tp2", payload.to_string()).await;
+    let said = json!({
+        "identifiers": { "anonymous_id": "a", "email": "ana@acme.example" },
+        "attributes": { "company": "Acme", "name": "Ana Ruiz" },
+        "event": "FormSubmitted(FormSubmitted { form: \"demo-request\" })",
+    });
+    let seen: Vec<_> = collector
+        .written()
+        .iter()
+        .map(|it| json!({ "identifiers": it["identifiers"], "attributes": it["attributes"], "event": it["event"] }))
+        .collect();
+    assert_eq!(seen, [said.clone(), said]);
+}
+
+#[tokio::test]
 async fn base64_of_every_flavour_is_read() {
     let event = json!({ "schema": "iglu:x/unstruct_event/jsonschema/1-0-0", "data": {
         "schema": "iglu:com.acme/form_submitted/jsonschema/1-0-0", "data": { "form": "demo?>~ÿ" },

@@ -324,6 +324,7 @@ impl Item<'_> {
 
     fn observe_kind(&self, kind: &str, properties: &Value, traits: &Value) -> Result<Observed, BadRecord> {
         let named = |name: &str| self.text(name).or_else(|| json::at(properties, &[name])).unwrap_or_default();
+        let mut attributes = BTreeMap::new();
         let event = match kind {
             "page" | "screen" => Event::PageViewed(v1::PageViewed { name: named("name"), category: named("category") }),
             "track" => {
@@ -332,7 +333,9 @@ impl Item<'_> {
                     "/event".clone_into(&mut bad.pointer);
                     bad
                 })?;
-                self.request.mapping.event(Called::Name(&name), &json::flatten(properties))
+                let meaning = self.request.mapping.meaning(Called::Name(&name), &json::flatten(properties));
+                attributes = meaning.attributes;
+                meaning.event
             }
             "identify" => self.identified(self.request.mapping.attributes(&json::flatten(traits))),
             "group" => {
@@ -351,6 +354,7 @@ impl Item<'_> {
             }
         };
         let mut observed = Observed::new(event);
+        observed.attributes = attributes;
         if let (Some(raw), "page" | "screen" | "track") = (self.object.get("properties"), kind)
             && properties.as_object().is_some_and(|object| !object.is_empty())
         {

@@ -17,7 +17,7 @@ use tasuki_wire::v1::{Circumstances, DeadLetterKind};
 use super::segment::repaired;
 use super::{Adapter, Credentials, Endpoint, Manners, Outcome, Purpose, SourceBy, Success, TooLarge, UnknownSource};
 use crate::json::{self, Object};
-use crate::mapping::Called;
+use crate::mapping::{Called, Meaning};
 use crate::observed::{BadRecord, Fingerprint, Observed};
 use crate::request::RawRequest;
 use crate::source::Sources;
@@ -164,8 +164,9 @@ impl Item<'_> {
     }
 
     fn observe(&self) -> Result<Observed, BadRecord> {
-        let (event, mut properties) = self.event()?;
-        let mut observed = Observed::new(event);
+        let (meaning, mut properties) = self.meaning()?;
+        let mut observed = Observed::new(meaning.event);
+        observed.attributes = meaning.attributes;
         observed.email = json::at(&Value::Object(properties.clone()), &["email"]);
         match self.described("co", "cx") {
             Ok(Some(Value::Object(contexts))) => {
@@ -205,8 +206,8 @@ impl Item<'_> {
         Ok(observed)
     }
 
-    fn event(&self) -> Result<(Event, Map<String, Value>), BadRecord> {
-        let custom = |name: &str| Event::CustomBehavior(v1::CustomBehavior { name: name.to_owned() });
+    fn meaning(&self) -> Result<(Meaning, Map<String, Value>), BadRecord> {
+        let custom = |name: &str| Meaning::of(Event::CustomBehavior(v1::CustomBehavior { name: name.to_owned() }));
         let bad = |code, pointer: &str, message: &str| {
             let mut bad = BadRecord::new(DeadLetterKind::Schema, code, message);
             pointer.clone_into(&mut bad.pointer);
@@ -214,7 +215,7 @@ impl Item<'_> {
         };
         let kind = self.text("e").ok_or_else(|| bad("no-type", "/e", "the event has no type (\"e\")"))?;
         match kind.as_str() {
-            "pv" => Ok((Event::PageViewed(v1::PageViewed::default()), Map::new())),
+            "pv" => Ok((Meaning::of(Event::PageViewed(v1::PageViewed::default())), Map::new())),
             "pp" => Ok((custom("page_ping"), self.named(&["pp_mix", "pp_max", "pp_miy", "pp_may"], "pp_"))),
             "se" => {
                 let properties = self.named(&["se_ca", "se_ac", "se_la", "se_pr", "se_va"], "se_");
@@ -225,20 +226,20 @@ impl Item<'_> {
                 }
                 let called = Called::Structured { category: &category, action: &action };
                 let flat = json::flatten(&Value::Object(properties.clone()));
-                Ok((self.request.mapping.event(called, &flat), properties))
+                Ok((self.request.mapping.meaning(called, &flat), properties))
             }
             "ue" => {
                 let described =
                     self.unstructured().map_err(|message| bad("bad-self-describing", "/ue_pr", &message))?;
                 let called = Called::Schema { vendor: &described.vendor, name: &described.name };
-                let event = self.request.mapping.event(called, &json::flatten(&described.data));
+                let meaning = self.request.mapping.meaning(called, &json::flatten(&described.data));
                 let properties = match described.data {
                     Value::Object(data) => data,
                     other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
                         Map::from_iter([("data".to_owned(), other)])
                     }
                 };
-                Ok((event, properties))
+                Ok((meaning, properties))
             }
             "tr" => Ok((custom("transaction"), self.all_starting_with("tr_"))),
             "ti" => Ok((custom("transaction_item"), self.all_starting_with("ti_"))),

@@ -253,6 +253,7 @@ fn behavior(key: &str, record: &BehaviorRecord) -> Value {
         "properties": record.properties_json,
         "payload_hash": record.payload_hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
         "flags": record.flags,
+        "attributes": record.attributes,
         "event": format!("{:?}", record.event.as_ref().unwrap()),
     }))
 }

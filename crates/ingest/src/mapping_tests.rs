@@ -1,0 +1,157 @@
+//! What the default mapping makes of events, and what it says of a wrong file.
+
+use super::*;
+
+fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn event(mapping: &Mapping, called: Called<'_>, properties: &[(String, String)]) -> Event {
+    mapping.meaning(called, properties).event
+}
+
+#[test]
+fn names_fit_without_case_spaces_and_underscores() {
+    let mapping = Mapping::default();
+    for name in ["Form Submitted", "form_submitted", "formSubmitted", "FORM-SUBMITTED"] {
+        assert_eq!(
+            event(&mapping, Called::Name(name), &pairs(&[("formId", "demo-request")])),
+            Event::FormSubmitted(v1::FormSubmitted { form: "demo-request".to_owned() }),
+            "{name}"
+        );
+    }
+    assert_eq!(
+        event(&mapping, Called::Name("Page Peek"), &[]),
+        Event::CustomBehavior(v1::CustomBehavior { name: "Page Peek".to_owned() })
+    );
+}
+
+#[test]
+fn snowplow_events_fit_by_category_and_action_or_by_schema() {
+    let mapping = Mapping::default();
+    let opened = event(&mapping, Called::Structured { category: "Email", action: "open" }, &[]);
+    assert_eq!(opened, Event::EmailOpened(v1::EmailOpened { email_name: String::new() }));
+    let submitted = Called::Schema { vendor: "com.acme", name: "form_submitted" };
+    assert_eq!(
+        event(&mapping, submitted, &pairs(&[("form", "demo-request")])),
+        Event::FormSubmitted(v1::FormSubmitted { form: "demo-request".to_owned() })
+    );
+}
+
+#[test]
+fn a_link_to_a_document_is_a_download_and_any_other_link_is_not() {
+    let mapping = Mapping::default();
+    let click = Called::Schema { vendor: "com.snowplowanalytics.snowplow", name: "link_click" };
+    let pdf = "https://example.com/whitepaper.PDF?x=1";
+    assert_eq!(
+        event(&mapping, click, &pairs(&[("targetUrl", pdf)])),
+        Event::ContentDownloaded(v1::ContentDownloaded { content: pdf.to_owned() })
+    );
+    assert_eq!(
+        event(&mapping, click, &pairs(&[("targetUrl", "https://example.com/a")])),
+        Event::CustomBehavior(v1::CustomBehavior { name: "link_click".to_owned() })
+    );
+    let elsewhere = Called::Schema { vendor: "com.acme", name: "link_click" };
+    assert_eq!(
+        event(&mapping, elsewhere, &pairs(&[("targetUrl", pdf)])),
+        Event::CustomBehavior(v1::CustomBehavior { name: "link_click".to_owned() })
+    );
+}
+
+#[test]
+fn a_constant_stands_in_for_a_missing_property() {
+    let mapping = Mapping::default();
+    assert_eq!(
+        event(&mapping, Called::Name("Webinar Attended"), &pairs(&[("title", "CRM")])),
+        Event::EventAttended(v1::EventAttended { event_name: "CRM".to_owned(), kind: "webinar".to_owned() })
+    );
+}
+
+fn said(name: &str, properties: &[(&str, &str)]) -> Meaning {
+    Mapping::default().meaning(Called::Name(name), &pairs(properties))
+}
+
+#[test]
+fn a_form_says_the_standard_attributes_of_the_person_and_no_others() {
+    let properties = [
+        ("form", "demo-request"),
+        ("Full Name", "Ana Ruiz"),
+        ("jobTitle", "CTO"),
+        ("company.size", "120"),
+        ("companyName", "Acme"),
+        ("email", "ana@acme.example"),
+        ("message", "call me"),
+        ("url", "https://example.com/demo"),
+    ];
+    let attributes = pairs(&[("company", "Acme"), ("employees", "120"), ("name", "Ana Ruiz"), ("title", "CTO")]);
+    let event = Event::FormSubmitted(v1::FormSubmitted { form: "demo-request".to_owned() });
+    assert_eq!(said("Form Submitted", &properties), Meaning { event, attributes: attributes.into_iter().collect() });
+    assert_eq!(said("Content Downloaded", &properties).attributes, BTreeMap::new());
+    assert_eq!(said("Page Peek", &properties).attributes, BTreeMap::new());
+}
+
+#[test]
+fn what_fills_a_field_of_the_event_is_not_the_persons() {
+    let event_name = "CRM Day".to_owned();
+    let event = Event::EventAttended(v1::EventAttended { event_name, kind: "webinar".to_owned() });
+    assert_eq!(
+        said("Webinar Attended", &[("title", "CRM Day"), ("name", "Ana")]),
+        Meaning { event: event.clone(), attributes: pairs(&[("name", "Ana")]).into_iter().collect() }
+    );
+    assert_eq!(said("Webinar Attended", &[("name", "CRM Day")]), Meaning::of(event));
+}
+
+#[test]
+fn whoever_asks_for_a_demo_a_trial_or_a_call_is_heard_however_the_site_calls_it() {
+    let form = |form: &str| Event::FormSubmitted(v1::FormSubmitted { form: form.to_owned() });
+    let inquiry = |channel: &str| {
+        let channel = channel.to_owned();
+        Event::InquiryReceived(v1::InquiryReceived { channel, subject: String::new() })
+    };
+    for (expected, names) in [
+        (form("demo-request"), ["Requested a Demo", "Demo Request", "demo_requested", "Book a Demo", "デモ依頼"]),
+        (
+            form("trial-request"),
+            ["Start Trial", "Trial Started", "Trial Requested", "Sign Up for Trial", "トライアル申込"],
+        ),
+        (inquiry("contact"), ["Contact Us", "Contact Requested", "Talk to Sales", "contactSales", "お問い合わせ"]),
+        (inquiry("quote"), ["Get a Quote", "Request a Quote", "Quote Requested", "request_quote", "見積依頼"]),
+    ] {
+        for name in names {
+            // The id of a form says less than the name of the event.
+            assert_eq!(said(name, &[("form_id", "hs-4711")]).event, expected, "{name}");
+        }
+    }
+}
+
+#[test]
+fn traits_get_standard_names_and_the_others_keep_theirs() {
+    let mapping = Mapping::default();
+    assert_eq!(
+        mapping.attributes(&pairs(&[
+            ("firstName", "Ana"),
+            ("company.name", "Acme"),
+            ("company.plan", "gold"),
+            ("address.country", "DE"),
+        ])),
+        pairs(&[("company", "Acme"), ("country", "DE"), ("first_name", "Ana"), ("company.plan", "gold")])
+    );
+    assert_eq!(
+        mapping.company_attributes(&pairs(&[("name", "Acme"), ("plan", "gold")])),
+        pairs(&[("company", "Acme"), ("company.plan", "gold")])
+    );
+}
+
+#[test]
+fn says_what_is_wrong_with_a_file() {
+    let message = |text: &str| Mapping::from_toml(text).unwrap_err().to_string();
+    assert_eq!(message("version = 2"), "the mapping file has version 2; this program reads version 1");
+    assert_eq!(
+        message("version = 1\n[[rule]]\nevent = \"FormSubmitted\"\nnames = [\"x\"]\nfields.from = [\"a\"]"),
+        "rule 1: FormSubmitted has no field \"from\"; allowed are [\"form\"]"
+    );
+    assert_eq!(
+        message("version = 1\n[[rule]]\nevent = \"FormSubmitted\""),
+        "rule 1 names no names, structured or schemas: it would never fit"
+    );
+}
