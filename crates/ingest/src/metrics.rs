@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use metrics::{counter, histogram};
+use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
 
 /// Events that reached us. Labels: source, protocol.
 pub const RECEIVED: &str = "tasuki_ingest_received_events_total";
@@ -32,6 +32,42 @@ pub const RESENT: &str = "tasuki_ingest_resent_requests_total";
 pub const ACK_UNKNOWN: &str = "tasuki_ingest_unknown_acks_total";
 /// Bytes of client metrics and the like that were read and thrown away. Label: protocol.
 pub const DISCARDED: &str = "tasuki_ingest_discarded_bytes_total";
+
+/// Says of every metric what it is. To be called once a recorder is installed.
+pub fn describe() {
+    describe_counter!(
+        RECEIVED,
+        "Events that reached us, by source and protocol: accepted + bad + deduplicated + refused."
+    );
+    describe_counter!(ACCEPTED, "Events that are durable on behavior, by source and protocol.");
+    describe_counter!(
+        BAD,
+        "Events that are durable on dead-letters, by source, protocol and code. A rise after a release of a site means \
+         that its tracking broke."
+    );
+    describe_counter!(DEDUPLICATED, "Exact copies within one request, dropped, by source and protocol.");
+    describe_counter!(
+        REFUSED,
+        "Events that were not taken, by source, protocol and reason; the client was told so and, as far as it can, sends \
+         them again."
+    );
+    describe_counter!(REQUESTS, "Requests, by protocol and status answered.");
+    describe_histogram!(DURATION, Unit::Seconds, "From the arrival of the head to the answer, by protocol.");
+    describe_counter!(
+        RESENT,
+        "Requests that the client says it sends again, by protocol: answers it did not believe or did not get."
+    );
+    describe_counter!(
+        ACK_UNKNOWN,
+        "Requests answered 503 although the log may have taken them, by protocol: it had not answered by the deadline. \
+         The re-send makes duplicates, which identity drops."
+    );
+    describe_counter!(
+        DISCARDED,
+        Unit::Bytes,
+        "Client metrics and the like that were read and thrown away, by protocol."
+    );
+}
 
 /// What became of the events of one request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
