@@ -46,8 +46,10 @@ fn a_killed_broker_that_comes_back_costs_nothing() {
     runtime.block_on(publisher.publish((1..=50).map(|number| Order::add(number, "a")).collect())).unwrap();
     expect(50, &mut steps);
     assert!(running.health.is_ready());
+    assert!(publisher.answers(Duration::from_secs(10)));
 
     broker.kill9().unwrap();
+    assert!(!publisher.answers(Duration::from_secs(1)));
     let begun = Instant::now();
     let refused = runtime.block_on(publisher.publish(vec![Order::add(1_000, "a")]));
     assert!(matches!(refused, Err(PublishError::Unavailable(_))), "{refused:?}");
@@ -62,6 +64,7 @@ fn a_killed_broker_that_comes_back_costs_nothing() {
     within(PATIENCE, "the publisher to work again", || {
         runtime.block_on(publisher.publish((51..=100).map(|number| Order::add(number, "a")).collect()))
     });
+    assert!(publisher.answers(Duration::from_secs(10)));
     let written = common::records(&settings, ORDERS).len();
     expect(written, &mut steps);
     within(PATIENCE, "readiness to tell", || if running.health.is_ready() { Ok(()) } else { Err("waiting") });
