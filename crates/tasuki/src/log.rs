@@ -1,6 +1,7 @@
 //! The log the services run on: Kafka, or Postgres tables of this process.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use tasuki_embedded::EmbeddedLog;
@@ -12,6 +13,9 @@ use tasuki_wire::PartitionCount;
 
 use crate::running::Running;
 use crate::services::Parts;
+
+/// How long Kafka may take to answer, and how often it is asked.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Either log.
 #[derive(Clone, Debug)]
@@ -34,6 +38,30 @@ impl Log {
         let component = health.component("log");
         let opened = EmbeddedLog::open(database_url, PartitionCount::DEFAULT, clock, component).await;
         Ok(Self::Embedded(opened?))
+    }
+
+    /// Tells, as component `log`, whether the log answers. The embedded log does so itself; of Kafka it is asked every
+    /// other second, since whoever only writes to it would not notice before the next event.
+    pub(crate) fn watch(&self, health: &Health, running: &mut Running) -> Result<(), Failure> {
+        let Self::Kafka(log) = self else { return Ok(()) };
+        let asked = Arc::new(log.publisher().map_err(|error| error.failure())?);
+        let component = health.component("log");
+        running.task("log", |shutdown| async move {
+            loop {
+                let asked = Arc::clone(&asked);
+                let answers = tokio::task::spawn_blocking(move || asked.answers(PATIENCE)).await?;
+                if answers {
+                    component.ready();
+                } else {
+                    component.waiting("kafka does not answer");
+                }
+                tokio::select! {
+                    () = shutdown.cancelled() => return Ok(()),
+                    () = tokio::time::sleep(PATIENCE) => {}
+                }
+            }
+        });
+        Ok(())
     }
 
     /// Writes what was sent, and ends.

@@ -1,5 +1,6 @@
 //! Tasuki: from the first page view to the sales rep who takes the lead.
 
+mod describe;
 mod installation;
 mod listeners;
 mod log;

@@ -100,6 +100,7 @@ pub(crate) async fn start(
         }
         None => None,
     };
+    parts.log.watch(&parts.health, running)?;
     let mut doors = doors;
     for service in services {
         match service {

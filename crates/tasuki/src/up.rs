@@ -22,7 +22,7 @@ use crate::running::Running;
 use crate::secret::Secret;
 use crate::services::{self, Doors, Parts, Service};
 use crate::settings::{self, Common, Faults};
-use crate::{ready, stop};
+use crate::{describe, ready, stop};
 
 /// Options of `tasuki up`.
 #[derive(Debug, Args)]
@@ -160,6 +160,8 @@ async fn serve(options: &Options, checked: Checked, on_kafka: bool) -> anyhow::R
     let stop = Shutdown::new();
     stop::on_signal(stop.clone()).context("cannot listen to signals")?;
     let metrics = telemetry::start_metrics().context("cannot collect metrics")?;
+    describe::all();
+    tasuki_ingest::metrics::describe();
     let health = Health::default();
     let mut running = Running::default();
     let told = ready::Told {
