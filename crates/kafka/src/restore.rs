@@ -19,6 +19,8 @@ use crate::worker::{Trouble, WorkerError};
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How often progress is told, and the group's consumer served.
 const PROGRESS: Duration = Duration::from_secs(5);
+/// Longer than a transaction may last and brokers take to end it after that.
+const HANGS: Duration = Duration::from_secs(60);
 const PULSE: Duration = Duration::from_millis(200);
 
 /// Sees the log as it is, transactions that are not over included.
@@ -129,6 +131,8 @@ fn wait_until_stable<P: Processor>(
     partitions: &BTreeMap<Partition, Restoring<P>>,
     pulse: &mut dyn FnMut() -> Result<(), Trouble>,
 ) -> Result<(), Trouble> {
+    let begun = Instant::now();
+    let mut told = false;
     for (partition, restoring) in partitions.iter().filter(|(_, restoring)| !restoring.done) {
         loop {
             // This client reads committed: the end that it is told is the last stable offset.
@@ -142,6 +146,16 @@ fn wait_until_stable<P: Processor>(
                         end = restoring.end,
                         "waiting for a transaction to end"
                     );
+                    if !told && begun.elapsed() > HANGS {
+                        told = true;
+                        tracing::error!(
+                            kafka.topic = name,
+                            kafka.partition = partition.get(),
+                            kafka.offset = stable,
+                            "a transaction has been open for longer than it may last, and nothing ends it; \
+                             kafka-transactions.sh find-hanging and abort do"
+                        );
+                    }
                 }
                 Err(error) => tracing::debug!(kafka.topic = name, %error, "restore is waiting"),
             }
