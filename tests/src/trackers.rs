@@ -45,6 +45,22 @@ pub fn segment_visit(tasuki: &Tasuki, person: &str) -> anyhow::Result<()> {
     node("segment.mjs", &[tasuki.told("ingest"), tasuki.told("write_key"), &visitor, person, &email]).map(drop)
 }
 
+/// Whether the lead of a [`segment_visit`] shows all that follows from it: topics have no mutual order, so that the owner is
+/// shown does not say that the last score is.
+pub fn is_complete(lead: &Value) -> bool {
+    let matches = |rule: &str| {
+        let contributions = lead["contributions"].as_array().into_iter().flatten();
+        contributions.filter(|it| it["rule"] == rule).filter_map(|it| it["matches"].as_u64()).sum::<u64>()
+    };
+    let timeline = lead["timeline"].as_array().map_or(0, Vec::len);
+    let identified = lead["fit"].as_f64().is_some_and(|fit| fit > 0.0);
+    lead["owner"] != Value::Null
+        && timeline >= 4
+        && identified
+        && matches("page-view") >= 2
+        && matches("demo-request") >= 1
+}
+
 /// Page views by `snowplow-tracker`.
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use tasuki_tests::trackers::{console_visit, contract_record, segment_visit, snowplow_pages};
+use tasuki_tests::trackers::{console_visit, contract_record, is_complete, segment_visit, snowplow_pages};
 use tasuki_tests::{Log, Tasuki};
 
 #[test]
@@ -23,7 +23,7 @@ fn whole_way(log: Log) -> anyhow::Result<()> {
     segment_visit(&tasuki, "hanako")?;
     snowplow_pages(&tasuki, "taro-4711", 3)?;
 
-    let lead = tasuki.lead("hanako@acme.example", |lead| lead["stage"] == "MQL" && lead["owner"] != Value::Null)?;
+    let lead = tasuki.lead("hanako@acme.example", |lead| lead["stage"] == "MQL" && is_complete(lead))?;
     timeline_has_the_anonymous_pages(&lead);
     contributions_add_up(&lead);
     let decision = decision(&lead, "LeadQualified");
@@ -43,7 +43,8 @@ fn whole_way(log: Log) -> anyhow::Result<()> {
     decision_count(&accepted, "LeadQualified", 1);
     decision_count(&accepted, "SalesAccepted", 1);
 
-    // The other person is another lead, known by user id alone, and has not qualified.
+    // The other person is another lead, known by user id alone (after the short wait for an address), and has not qualified.
+    tasuki.lead("taro-4711", |lead| lead["timeline"].as_array().is_some_and(|timeline| timeline.len() == 3))?;
     let other = tasuki.get("/api/v1/leads?search=")?;
     let items = other["items"].as_array().cloned().unwrap_or_default();
     assert_eq!(items.len(), 2, "{other:#}");

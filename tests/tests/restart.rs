@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
-use tasuki_tests::trackers::{segment_visit, snowplow_pages};
+use tasuki_tests::trackers::{is_complete, segment_visit, snowplow_pages};
 use tasuki_tests::{Log, Tasuki, eventually};
 
 #[test]
@@ -21,7 +20,7 @@ fn killed_in_between(log: Log) -> anyhow::Result<()> {
     let mut tasuki = Tasuki::start(log, folder.path(), &[])?;
     let key = tasuki.told("write_key").to_owned();
     segment_visit(&tasuki, "hanako")?;
-    let before = tasuki.lead("hanako@acme.example", |lead| lead["owner"] != Value::Null)?;
+    let before = tasuki.lead("hanako@acme.example", is_complete)?;
     // Acknowledged, and killed before it can have gone all the way.
     snowplow_pages(&tasuki, "taro", 20)?;
     segment_visit(&tasuki, "jiro")?;
@@ -30,9 +29,9 @@ fn killed_in_between(log: Log) -> anyhow::Result<()> {
 
     let tasuki = Tasuki::start(log, folder.path(), &[])?;
     assert_eq!(tasuki.told("write_key"), key, "trackers keep their key");
-    let after = tasuki.lead("hanako@acme.example", |lead| lead["owner"] != Value::Null)?;
+    let after = tasuki.lead("hanako@acme.example", is_complete)?;
     assert_eq!(before, after, "what was there is there unchanged");
-    let jiro = tasuki.lead("jiro@acme.example", |lead| lead["owner"] != Value::Null)?;
+    let jiro = tasuki.lead("jiro@acme.example", is_complete)?;
     for lead in [&after, &jiro] {
         let timeline = lead["timeline"].as_array().cloned().unwrap_or_default();
         assert_eq!(timeline.len(), 4, "each event once: {timeline:#?}");
