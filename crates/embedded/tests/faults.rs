@@ -18,6 +18,8 @@ use tasuki_stream::log::PublishError;
 use tasuki_testkit::contract::{Harness, Order, STEPS, Step, What};
 use tasuki_testkit::eventually::{eventually, within};
 use tasuki_testkit::postgres::{fresh_database, reachable_folder};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
 
 /// So many orders, each of which is forwarded once; and the steps that must come of them, in order by key.
 fn work(count: u64) -> (Vec<Emitted>, BTreeMap<String, Vec<u64>>) {
@@ -121,14 +123,20 @@ fn a_database_that_goes_away_is_waited_for_and_publishers_are_told() {
     harness.stop();
 }
 
-#[test]
-fn a_server_killed_in_the_middle_of_work_loses_and_doubles_nothing() {
+/// A server of this test's own, that it may kill; its folder goes with the first of the three.
+fn private_server() -> (TempDir, Runtime, PrivatePostgres) {
     let folder = reachable_folder();
     let settings =
         PrivateSettings { folder: folder.path().join("postgres"), programs: None, server_settings: Vec::new() };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let started = PrivatePostgres::start(&settings, Health::default().component("postgres"));
     let server = runtime.block_on(started).unwrap();
+    (folder, runtime, server)
+}
+
+#[test]
+fn a_server_killed_in_the_middle_of_work_loses_and_doubles_nothing() {
+    let (_folder, runtime, server) = private_server();
     let mut harness = Embedded::on(server.url().to_owned());
     let (orders, expected) = work(6_000);
     harness.start();
@@ -182,12 +190,7 @@ impl Drop for Frozen {
 
 #[test]
 fn a_server_that_falls_silent_is_noticed_though_nobody_writes_and_is_used_again_once_it_answers() {
-    let folder = reachable_folder();
-    let settings =
-        PrivateSettings { folder: folder.path().join("postgres"), programs: None, server_settings: Vec::new() };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let started = PrivatePostgres::start(&settings, Health::default().component("postgres"));
-    let server = runtime.block_on(started).unwrap();
+    let (_folder, runtime, server) = private_server();
     let mut harness = Embedded::on(server.url().to_owned());
     let (orders, expected) = work(20);
     harness.start();

@@ -18,6 +18,7 @@ const COUNTERS: [(&str, &[Counter]); 5] = [
 /// Describes the metrics of all services. To be called once, after the recorder is installed: only metrics that have a
 /// value are shown, so a process that runs some of the services tells nothing of the others.
 pub(crate) fn all() {
+    tasuki_ingest::metrics::describe();
     tasuki_projection::metrics::describe();
     tasuki_console::metrics::describe();
     for (service, counters) in COUNTERS {

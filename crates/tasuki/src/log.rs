@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tasuki_embedded::EmbeddedLog;
-use tasuki_kafka::KafkaLog;
+use tasuki_kafka::{KafkaLog, KafkaPublisher};
 use tasuki_service::{Clock, Failure, Health};
 use tasuki_stream::Processor;
 use tasuki_stream::log::{Publisher, Reader};
@@ -21,15 +21,20 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug)]
 pub(crate) enum Log {
     Embedded(EmbeddedLog),
-    Kafka(Arc<KafkaLog>),
+    Kafka {
+        log: KafkaLog,
+        /// The one producer of this process for what does not come from processors.
+        publisher: Arc<KafkaPublisher>,
+    },
 }
 
 impl Log {
     /// Kafka, its topics made or checked.
     pub(crate) async fn kafka(settings: tasuki_kafka::Settings) -> Result<Self, Failure> {
-        let opened = KafkaLog::open(settings).await.map_err(|error| error.failure())?;
+        let log = KafkaLog::open(settings).await.map_err(|error| error.failure())?;
+        let publisher = Arc::new(log.publisher().map_err(|error| error.failure())?);
         tasuki_kafka::describe_metrics();
-        Ok(Self::Kafka(Arc::new(opened)))
+        Ok(Self::Kafka { log, publisher })
     }
 
     /// Tables in this database.
@@ -42,9 +47,9 @@ impl Log {
 
     /// Tells, as component `log`, whether the log answers. The embedded log does so itself; of Kafka it is asked every
     /// other second, since whoever only writes to it would not notice before the next event.
-    pub(crate) fn watch(&self, health: &Health, running: &mut Running) -> Result<(), Failure> {
-        let Self::Kafka(log) = self else { return Ok(()) };
-        let asked = Arc::new(log.publisher().map_err(|error| error.failure())?);
+    pub(crate) fn watch(&self, health: &Health, running: &mut Running) {
+        let Self::Kafka { publisher, .. } = self else { return };
+        let asked = Arc::clone(publisher);
         let component = health.component("log");
         running.task("log", |shutdown| async move {
             loop {
@@ -61,14 +66,13 @@ impl Log {
                 }
             }
         });
-        Ok(())
     }
 
     /// Writes what was sent, and ends.
     pub(crate) async fn close(&self) {
         match self {
             Self::Embedded(log) => log.close().await,
-            Self::Kafka(_) => {}
+            Self::Kafka { .. } => {}
         }
     }
 
@@ -76,7 +80,7 @@ impl Log {
     pub(crate) const fn name(&self) -> &'static str {
         match self {
             Self::Embedded(_) => "embedded",
-            Self::Kafka(_) => "kafka",
+            Self::Kafka { .. } => "kafka",
         }
     }
 
@@ -84,28 +88,28 @@ impl Log {
     pub(crate) fn bootstrap_servers(&self) -> Option<&str> {
         match self {
             Self::Embedded(_) => None,
-            Self::Kafka(log) => Some(&log.settings().bootstrap_servers),
+            Self::Kafka { log, .. } => Some(&log.settings().bootstrap_servers),
         }
     }
 
     pub(crate) fn partitions(&self) -> PartitionCount {
         match self {
             Self::Embedded(log) => log.partitions(),
-            Self::Kafka(log) => log.partitions(),
+            Self::Kafka { log, .. } => log.partitions(),
         }
     }
 
-    pub(crate) fn publisher(&self) -> anyhow::Result<Arc<dyn Publisher>> {
-        Ok(match self {
+    pub(crate) fn publisher(&self) -> Arc<dyn Publisher> {
+        match self {
             Self::Embedded(log) => Arc::new(log.publisher()),
-            Self::Kafka(log) => Arc::new(log.publisher().map_err(|error| error.failure())?),
-        })
+            Self::Kafka { publisher, .. } => Arc::clone(publisher) as Arc<dyn Publisher>,
+        }
     }
 
     pub(crate) fn reader(&self) -> anyhow::Result<Box<dyn Reader>> {
         Ok(match self {
             Self::Embedded(log) => Box::new(log.reader()),
-            Self::Kafka(log) => Box::new(log.reader().map_err(|error| error.failure())?),
+            Self::Kafka { log, .. } => Box::new(log.reader().map_err(|error| error.failure())?),
         })
     }
 
@@ -120,11 +124,11 @@ impl Log {
                     log.run(processor, component, clock, shutdown).await.map_err(anyhow::Error::from)
                 });
             }
-            Self::Kafka(log) => {
+            Self::Kafka { log, .. } => {
                 let processor = Arc::new(processor);
                 for worker in 0..log.settings().workers {
                     let component = parts.health.component(format!("{service}-{worker}"));
-                    let (log, processor, clock) = (Arc::clone(log), Arc::clone(&processor), Arc::clone(&clock));
+                    let (log, processor, clock) = (log.clone(), Arc::clone(&processor), Arc::clone(&clock));
                     running
                         .thread(service, move |shutdown| {
                             log.run_worker(&processor, worker, &*clock, &component, &shutdown)

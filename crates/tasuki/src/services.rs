@@ -100,7 +100,7 @@ pub(crate) async fn start(
         }
         None => None,
     };
-    parts.log.watch(&parts.health, running)?;
+    parts.log.watch(&parts.health, running);
     let mut doors = doors;
     for service in services {
         match service {
@@ -123,12 +123,12 @@ pub(crate) async fn start(
             }
             Service::Ingest => {
                 if let Some(door) = doors.ingest.take() {
-                    ingest(door, &parts, running)?;
+                    ingest(door, &parts, running);
                 }
             }
             Service::Console => {
                 if let (Some(door), Some(pool)) = (doors.console.take(), parts.tables.clone()) {
-                    console(door, pool, &parts, running)?;
+                    console(door, pool, &parts, running);
                 }
             }
         }
@@ -145,9 +145,9 @@ fn project(projection: Projection, parts: &Parts, running: &mut Running) -> anyh
     Ok(())
 }
 
-fn ingest(door: Listener, parts: &Parts, running: &mut Running) -> anyhow::Result<()> {
+fn ingest(door: Listener, parts: &Parts, running: &mut Running) {
     let state = tasuki_ingest::State {
-        publisher: parts.log.publisher()?,
+        publisher: parts.log.publisher(),
         sources: Arc::clone(&parts.sources),
         mapping: Arc::clone(&parts.mapping),
         clock: Arc::clone(&parts.clock),
@@ -160,13 +160,12 @@ fn ingest(door: Listener, parts: &Parts, running: &mut Running) -> anyhow::Resul
             .await
             .map_err(anyhow::Error::from)
     });
-    Ok(())
 }
 
-fn console(door: Listener, pool: sqlx::PgPool, parts: &Parts, running: &mut Running) -> anyhow::Result<()> {
+fn console(door: Listener, pool: sqlx::PgPool, parts: &Parts, running: &mut Running) {
     let state = ConsoleState {
         pool,
-        publisher: parts.log.publisher()?,
+        publisher: parts.log.publisher(),
         clock: Arc::clone(&parts.clock),
         health: parts.health.clone(),
         token: parts.token.clone(),
@@ -175,5 +174,4 @@ fn console(door: Listener, pool: sqlx::PgPool, parts: &Parts, running: &mut Runn
     running.door("console", |shutdown: Shutdown| async move {
         tasuki_console::serve(door.socket, tasuki_console::router(state), shutdown).await.map_err(anyhow::Error::from)
     });
-    Ok(())
 }

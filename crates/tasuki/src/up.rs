@@ -161,7 +161,6 @@ async fn serve(options: &Options, checked: Checked, on_kafka: bool) -> anyhow::R
     stop::on_signal(stop.clone()).context("cannot listen to signals")?;
     let metrics = telemetry::start_metrics().context("cannot collect metrics")?;
     describe::all();
-    tasuki_ingest::metrics::describe();
     let health = Health::default();
     let mut running = Running::default();
     let told = ready::Told {
