@@ -6,3 +6,4 @@ pub mod kafka;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod proxy;
+pub mod supervisor;
