@@ -28,6 +28,8 @@ pub use metrics::describe as describe_metrics;
 pub use open::{KafkaLog, OpenError};
 pub use publisher::KafkaPublisher;
 pub use reader::KafkaReader;
+#[cfg(feature = "drill")]
+pub use settings::Rule;
 pub use settings::{Fault, InvalidSettings, Property, Settings};
 pub use topics::Difference;
 pub use worker::WorkerError;

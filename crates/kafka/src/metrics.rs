@@ -66,7 +66,7 @@ pub(crate) enum End {
 }
 
 /// Why a producer was replaced.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rebuild {
     Slow,
     Failed,

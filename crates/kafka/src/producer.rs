@@ -125,9 +125,31 @@ impl Transactions {
             return;
         }
         let ended = watchdog.during("giving a transaction up", || producer.abort_transaction(Duration::from_secs(5)));
-        if let Err(error) = ended {
-            tracing::debug!(service = self.service, %error, "left to the next producer");
+        match ended {
+            Ok(()) => self.begun = false,
+            Err(error) => tracing::debug!(service = self.service, %error, "left to the next producer"),
         }
+    }
+
+    /// What a drill does instead of R1: aborts, and says whether the same producer can go on.
+    #[cfg(feature = "drill")]
+    pub(crate) fn goes_on_without_r1(&mut self, watchdog: &Watchdog) -> bool {
+        let Some(producer) = self.producer.as_ref().filter(|_| self.is_without(crate::Rule::R1)) else { return false };
+        if self.begun && watchdog.during("aborting", || producer.abort_transaction(Timeout::Never)).is_err() {
+            return false;
+        }
+        // Reports of what the abort has thrown away come in before it returns, or just after.
+        while producer.context().under_way.load(Ordering::Acquire) > 0 {
+            thread::park_timeout(Duration::from_millis(1));
+        }
+        producer.context().failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.begun = false;
+        true
+    }
+
+    #[cfg(feature = "drill")]
+    fn is_without(&self, rule: crate::Rule) -> bool {
+        self.log.settings().without.contains(&rule)
     }
 
     /// Drops the producer, makes a new one and initialises it: from then on nothing that an earlier producer of this
@@ -227,6 +249,10 @@ impl Transactions {
             }
         }
         self.begun = false;
+        #[cfg(feature = "drill")]
+        if self.is_without(crate::Rule::R3) {
+            return Ok(false);
+        }
         Ok(sent_after >= MAY_HAVE_BEEN_REPEATED || begun.elapsed() >= MAY_HAVE_BEEN_REPEATED)
     }
 

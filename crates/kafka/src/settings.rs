@@ -83,6 +83,23 @@ pub struct Settings {
     /// Further properties of librdkafka for every client, as key=value; repeat it, or separate by commas
     #[arg(long = "kafka-property", env = "KAFKA_PROPERTIES", value_delimiter = ',')]
     pub properties: Vec<Property>,
+
+    /// Rules to work without, for a drill: data are lost
+    #[cfg(feature = "drill")]
+    #[arg(long = "kafka-without", env = "KAFKA_WITHOUT", value_delimiter = ',', hide = true)]
+    pub without: Vec<Rule>,
+}
+
+/// A rule that a drill can switch off, to show that it is needed.
+#[cfg(feature = "drill")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Rule {
+    /// After a failure: abort, and go on with the same producer.
+    #[value(name = "R1")]
+    R1,
+    /// After a commit that may have been repeated unseen: go on with the same producer.
+    #[value(name = "R3")]
+    R3,
 }
 
 /// One property of librdkafka. Its value may be a password: `Debug` hides it.
@@ -160,6 +177,8 @@ impl Settings {
             transaction_timeout_ms: 30_000,
             poison_limit: 1_000,
             properties: Vec::new(),
+            #[cfg(feature = "drill")]
+            without: Vec::new(),
         }
     }
 

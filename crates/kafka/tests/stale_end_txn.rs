@@ -66,9 +66,19 @@ impl Stage {
 
     /// Steady input, and in the midst of it these faults; then everything is compared.
     fn disturb(&self, traps: &[Trap]) -> Vec<Landed> {
-        let over = AtomicBool::new(false);
         let running = Running::start(&self.proxied, Tally, 0, TestClock::default());
-        let landed = thread::scope(|scope| {
+        let landed = self.spring(traps);
+        self.finish(running);
+        // What the worker remembers is as true as what it wrote.
+        publish(&self.log, orders(0));
+        self.finish(Running::start(&self.proxied, Tally, 0, TestClock::default()));
+        landed
+    }
+
+    /// Steady input, and in the midst of it these faults.
+    fn spring(&self, traps: &[Trap]) -> Vec<Landed> {
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
             scope.spawn(|| {
                 let (publisher, runtime) = (self.log.publisher().unwrap(), runtime());
                 for chunk in (0_u64..).take_while(|_| !over.load(Ordering::Acquire)) {
@@ -91,12 +101,7 @@ impl Stage {
                 within(PATIENCE, "what was held to land", || self.proxy.landed())
             };
             traps.iter().map(landed).collect()
-        });
-        self.finish(running);
-        // What the worker remembers is as true as what it wrote.
-        publish(&self.log, orders(0));
-        self.finish(Running::start(&self.proxied, Tally, 0, TestClock::default()));
-        landed
+        })
     }
 
     /// Lets the worker do what is left, stops it, and compares what it wrote with what it had to.
@@ -220,4 +225,18 @@ fn offsets_that_come_late_do_not_replace_those_of_the_next_transaction() {
     stage.finish(running);
     assert_eq!(landed.len(), 3);
     assert_refused(&landed);
+}
+
+/// What the rules are for: without them the broker takes the same late requests. (Whether that loses anything depends on
+/// what the next transaction was doing.)
+#[cfg(feature = "drill")]
+#[test]
+fn without_the_rules_a_late_end_is_taken_for_the_next_transactions() {
+    let mut stage = Stage::set("without");
+    stage.proxied.without = vec![tasuki_kafka::Rule::R1, tasuki_kafka::Rule::R3];
+    let running = Running::start(&stage.proxied, Tally, 0, TestClock::default());
+    let landed = stage.spring(&[Trap { hold: Api::EndTxn, release_after: Api::Produce }]);
+    eprintln!("{landed:?}");
+    assert_eq!((landed[0].initialised, landed[0].answer.as_slice()), (0, &[0][..]));
+    running.stop().unwrap();
 }

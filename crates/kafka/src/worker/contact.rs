@@ -17,6 +17,10 @@ const CONTACT_LOST: Duration = Duration::from_secs(1);
 impl<P: Processor> Worker<'_, P> {
     /// A new producer, as soon as brokers let us.
     pub(super) fn initialise(&mut self, group: Option<&Group>, mut why: Option<Rebuild>) -> Result<(), Trouble> {
+        #[cfg(feature = "drill")]
+        if why == Some(Rebuild::Failed) && self.transactions.goes_on_without_r1(self.watchdog) {
+            return Ok(());
+        }
         loop {
             let Err(error) = self.transactions.rebuild(why.take(), self.watchdog, Duration::from_secs(10)) else {
                 return Ok(());
