@@ -1,7 +1,7 @@
 //! Jitsu's routes: bodies as Segment's, other paths, another answer. Its clients never retry.
 
 use super::segment::{self, MANNERS};
-use super::{Adapter, Credentials, Endpoint, Manners, Outcome, Purpose, Success};
+use super::{Adapter, Credentials, Endpoint, Manners, Outcome, Purpose, Refused, Success};
 use crate::observed::BadRecord;
 use crate::request::RawRequest;
 use crate::source::Sources;
@@ -10,7 +10,7 @@ use crate::source::Sources;
 #[derive(Debug)]
 pub(super) struct Jitsu;
 
-const JITSU: Manners = Manners { success: Success::OkJson, ..MANNERS };
+const JITSU: Manners = Manners { success: Success::OkJson, refused: Refused::Lost, ..MANNERS };
 
 impl Adapter for Jitsu {
     fn name(&self) -> &'static str {

@@ -99,6 +99,8 @@ pub struct Manners {
     pub too_large: TooLarge,
     /// How the source is found.
     pub source_by: SourceBy,
+    /// What becomes of what is refused for the moment.
+    pub refused: Refused,
 }
 
 /// The body of a 200.
@@ -130,6 +132,16 @@ pub enum TooLarge {
     Refuse,
     /// Read to the end, answered 200, and kept (cut) as a dead letter: its clients would retry a 413 for ever.
     Swallow,
+}
+
+/// What becomes of events that are refused for the moment (429, 503).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The clients send them again.
+    SentAgain,
+    /// They are lost: the clients never retry (beacons, pixels, Jitsu). While the log is away such events go to the
+    /// spool, and they are never answered 429.
+    Lost,
 }
 
 /// How the source of a request is found.

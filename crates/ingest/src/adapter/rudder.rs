@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::segment::{self, MANNERS};
-use super::{Adapter, Asked, Credentials, Endpoint, Manners, Outcome, Purpose, Success, UnknownSource};
+use super::{Adapter, Asked, Credentials, Endpoint, Manners, Outcome, Purpose, Refused, Success, UnknownSource};
 use crate::observed::BadRecord;
 use crate::request::RawRequest;
 use crate::source::Sources;
@@ -13,7 +13,7 @@ use crate::source::Sources;
 pub(super) struct Rudder;
 
 /// Neither a beacon nor a pixel reads its answer: what is refused is lost, so what cannot be attributed is kept.
-const BEACON: Manners = Manners { unknown_source: UnknownSource::Quarantine, ..MANNERS };
+const BEACON: Manners = Manners { unknown_source: UnknownSource::Quarantine, refused: Refused::Lost, ..MANNERS };
 const PIXEL: Manners = Manners { success: Success::Pixel, ..BEACON };
 
 /// Query parameters of a pixel that are fields of the event; the others are its properties.

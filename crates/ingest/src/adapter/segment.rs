@@ -11,7 +11,8 @@ use tasuki_wire::v1::behavior_record::Event;
 use tasuki_wire::v1::{Circumstances, DeadLetterKind};
 
 use super::{
-    Adapter, Asked, Credentials, Endpoint, Manners, Outcome, Purpose, SourceBy, Success, TooLarge, UnknownSource,
+    Adapter, Asked, Credentials, Endpoint, Manners, Outcome, Purpose, Refused, SourceBy, Success, TooLarge,
+    UnknownSource,
 };
 use crate::json::{self, Object};
 use crate::mapping::Called;
@@ -30,6 +31,7 @@ pub(super) const MANNERS: Manners = Manners {
     unknown_source: UnknownSource::Refuse,
     too_large: TooLarge::Refuse,
     source_by: SourceBy::WriteKey,
+    refused: Refused::SentAgain,
 };
 
 /// What a re-send changes, and what ingest adds: not part of what the event is.

@@ -15,7 +15,9 @@ use tasuki_wire::v1::behavior_record::Event;
 use tasuki_wire::v1::{Circumstances, DeadLetterKind};
 
 use super::segment::repaired;
-use super::{Adapter, Credentials, Endpoint, Manners, Outcome, Purpose, SourceBy, Success, TooLarge, UnknownSource};
+use super::{
+    Adapter, Credentials, Endpoint, Manners, Outcome, Purpose, Refused, SourceBy, Success, TooLarge, UnknownSource,
+};
 use crate::json::{self, Object};
 use crate::mapping::{Called, Meaning};
 use crate::observed::{BadRecord, Fingerprint, Observed};
@@ -33,6 +35,7 @@ const MANNERS: Manners = Manners {
     unknown_source: UnknownSource::Quarantine,
     too_large: TooLarge::Swallow,
     source_by: SourceBy::Place,
+    refused: Refused::SentAgain,
 };
 
 /// Node sends base64url without padding, Python with; some send the standard alphabet.
