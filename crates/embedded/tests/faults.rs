@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use prost::Message;
 use support::Embedded;
-use support::proxy::{Cut, Proxy};
 use tasuki_embedded::{PrivatePostgres, PrivateSettings};
 use tasuki_service::Health;
 use tasuki_stream::Emitted;
@@ -18,6 +17,9 @@ use tasuki_stream::log::PublishError;
 use tasuki_testkit::contract::{Harness, Order, STEPS, Step, What};
 use tasuki_testkit::eventually::{eventually, within};
 use tasuki_testkit::postgres::{fresh_database, reachable_folder};
+use tasuki_testkit::proxy::PostgresProxy;
+use tasuki_testkit::proxy::postgres::{Fate, Moment};
+use tasuki_testkit::supervisor::Frozen;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -78,29 +80,35 @@ fn finish(harness: &mut impl Harness, mut expected: BTreeMap<String, Vec<u64>>) 
 
 #[test]
 fn commits_cut_before_they_are_heard_or_before_they_are_answered_are_done_once() {
-    // Every third is cut, by turns before and after; so are those that repeat it.
-    let cut = |commit: u32| match commit % 6 {
-        3 => Cut::Before,
-        0 => Cut::After,
-        _ => Cut::Not,
-    };
-    let database = fresh_database();
-    let proxy = Proxy::start(&database, cut);
-    let mut harness = Embedded::on(proxy.url.clone());
+    let proxy = PostgresProxy::start(&fresh_database()).unwrap();
+    // Every third of the writer is cut, by turns before and after; so are those that repeat it.
+    let mut commits = 0;
+    proxy.decide(move |commit| {
+        commits += u32::from(commit.application == "tasuki log writer");
+        match commits % 6 {
+            3 => Fate::Cut(Moment::Before),
+            0 => Fate::Cut(Moment::After),
+            _ => Fate::Pass,
+        }
+    });
+    let mut harness = Embedded::on(proxy.url().to_owned());
     let (orders, expected) = work(600);
     harness.start();
     for batch in orders.chunks(20) {
         harness.publish(batch.to_vec());
     }
     finish(&mut harness, expected);
-    assert!(proxy.cuts() >= 10, "invalid: only {} commits were cut", proxy.cuts());
+    for moment in [Moment::Before, Moment::After] {
+        let landed = proxy.landed().iter().filter(|landed| landed.fate == Fate::Cut(moment)).count();
+        assert!(landed >= 5, "invalid: only {landed} commits were cut {moment:?} they were done");
+    }
     harness.stop();
 }
 
 #[test]
 fn a_database_that_goes_away_is_waited_for_and_publishers_are_told() {
-    let proxy = Proxy::start(&fresh_database(), |_| Cut::Not);
-    let mut harness = Embedded::on(proxy.url.clone());
+    let proxy = PostgresProxy::start(&fresh_database()).unwrap();
+    let mut harness = Embedded::on(proxy.url().to_owned());
     let (orders, expected) = work(4_000);
     harness.start();
     harness.publish(orders);
@@ -162,32 +170,6 @@ fn a_server_killed_in_the_middle_of_work_loses_and_doubles_nothing() {
     runtime.block_on(server.stop());
 }
 
-/// A server and all its processes, stopped; they go on when this is dropped, so that a failed test leaves nothing
-/// stopped behind.
-struct Frozen(Vec<String>);
-
-impl Frozen {
-    fn freeze(server: u32) -> Self {
-        let mut frozen = Self(vec![server.to_string()]);
-        // First the one that starts all others.
-        assert!(frozen.signal("-STOP"), "invalid: the server was not stopped");
-        let children = std::fs::read_to_string(format!("/proc/{server}/task/{server}/children")).unwrap();
-        frozen.0.extend(children.split_whitespace().map(str::to_owned));
-        assert!(frozen.signal("-STOP"), "invalid: its processes were not stopped");
-        frozen
-    }
-
-    fn signal(&self, signal: &str) -> bool {
-        Command::new("kill").arg(signal).args(&self.0).status().is_ok_and(|status| status.success())
-    }
-}
-
-impl Drop for Frozen {
-    fn drop(&mut self) {
-        self.signal("-CONT");
-    }
-}
-
 #[test]
 fn a_server_that_falls_silent_is_noticed_though_nobody_writes_and_is_used_again_once_it_answers() {
     let (_folder, runtime, server) = private_server();
@@ -198,7 +180,7 @@ fn a_server_that_falls_silent_is_noticed_though_nobody_writes_and_is_used_again_
     finish(&mut harness, expected);
     let health = harness.health.clone();
     assert!(health.is_ready(), "invalid: {:?}", health.conditions());
-    let frozen = Frozen::freeze(server.pid().unwrap());
+    let frozen = Frozen::with_children(server.pid().unwrap()).unwrap();
     // 2 s idle and 5 s of silence; the rest is for a busy machine.
     within(Duration::from_secs(15), "the log to say so", || if health.is_ready() { Err("ready") } else { Ok(()) });
     assert_eq!(format!("{:?}", health.conditions()["log"]), r#"Waiting("the database does not answer")"#);

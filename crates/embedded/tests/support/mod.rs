@@ -3,8 +3,6 @@
 #![allow(dead_code, reason = "each test target uses some of it")]
 #![allow(clippy::unwrap_used, reason = "how a test fails")]
 
-pub(crate) mod proxy;
-
 use std::sync::Arc;
 use std::time::Duration;
 
