@@ -7,7 +7,7 @@ use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use crate::adapter::Success;
+use crate::adapter::{Reply, Success, Unsigned};
 
 /// A transparent GIF of one pixel.
 const PIXEL: &[u8] = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\x00\x00\x00!\xf9\x04\x01\x00\x00\x00\x00,\
@@ -22,6 +22,7 @@ pub(crate) enum Refusal {
     NoSuchPath,
     NoSuchMethod,
     UnknownKey,
+    Unsigned(Unsigned),
     TooLarge,
     BadEncoding,
     BodyTimeout,
@@ -38,6 +39,9 @@ impl Refusal {
             Self::NoSuchPath => "no-such-path",
             Self::NoSuchMethod => "no-such-method",
             Self::UnknownKey => "unknown-key",
+            Self::Unsigned(Unsigned::Missing) => "not-signed",
+            Self::Unsigned(Unsigned::Wrong) => "wrong-signature",
+            Self::Unsigned(Unsigned::Stale) => "stale-signature",
             Self::TooLarge => "too-large",
             Self::BadEncoding => "bad-encoding",
             Self::BodyTimeout => "body-timeout",
@@ -52,7 +56,7 @@ impl Refusal {
         match self {
             Self::NoSuchPath => StatusCode::NOT_FOUND,
             Self::NoSuchMethod => StatusCode::METHOD_NOT_ALLOWED,
-            Self::UnknownKey => StatusCode::UNAUTHORIZED,
+            Self::UnknownKey | Self::Unsigned(_) => StatusCode::UNAUTHORIZED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BadEncoding | Self::BodyBroken => StatusCode::BAD_REQUEST,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -65,6 +69,9 @@ impl Refusal {
             Self::NoSuchPath => "there is nothing at this path",
             Self::NoSuchMethod => "this path does not take this method",
             Self::UnknownKey => "the write key is missing or not known here",
+            Self::Unsigned(Unsigned::Missing) => "the request is not signed as this source's sender signs",
+            Self::Unsigned(Unsigned::Wrong) => "the signature is not of a secret of this source",
+            Self::Unsigned(Unsigned::Stale) => "signed more than five minutes before or after now",
             Self::TooLarge => "the body is too large",
             Self::BodyTimeout => "the body did not arrive in time",
             Self::BadEncoding => "the body is not what its Content-Encoding says; gzip and deflate are understood",
@@ -97,14 +104,30 @@ pub(crate) fn json_answer(value: &Value) -> Response {
 }
 
 /// 200, as the clients of the endpoint like it.
-pub(crate) fn success(success: Success, method: &Method) -> Response {
+pub(crate) fn success(success: Success, method: &Method, query: &str) -> Response {
     let by_post = method == Method::POST;
     match success {
         Success::SuccessJson => with("application/json", Body::from("{\"success\":true}")),
         Success::OkJson => with("application/json", Body::from("{\"ok\":true}")),
         Success::OkTextOrPixel if by_post => with("text/plain; charset=utf-8", Body::from("ok")),
-        Success::OkTextOrPixel | Success::Pixel => with("image/gif", Body::from(PIXEL)),
+        Success::PixelUnlessDeclined if query.split('&').any(|pair| pair == "send_image=0") => no_content(),
+        Success::OkTextOrPixel | Success::Pixel | Success::PixelUnlessDeclined => with("image/gif", Body::from(PIXEL)),
+        Success::NoContent => no_content(),
+        Success::Empty => empty(),
     }
+}
+
+/// An adapter's own answer.
+pub(crate) fn reply(reply: &Reply) -> Response {
+    let mut answer = json_answer(&reply.body);
+    *answer.status_mut() = reply.status;
+    answer
+}
+
+fn no_content() -> Response {
+    let mut answer = empty();
+    *answer.status_mut() = StatusCode::NO_CONTENT;
+    answer
 }
 
 /// The answer to a preflight: the headers are the edge's.

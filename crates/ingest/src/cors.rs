@@ -21,6 +21,11 @@ pub(crate) fn allow(asked: &HeaderMap, answer: &mut HeaderMap) {
     if let Some(headers) = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
         answer.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, headers.clone());
     }
+    // How a CloudEvents sender asks whether it may send (its webhook specification, "abuse protection").
+    if let Some(sender) = asked.get("webhook-request-origin") {
+        answer.insert(HeaderName::from_static("webhook-allowed-origin"), sender.clone());
+        answer.insert(HeaderName::from_static("webhook-allowed-rate"), HeaderValue::from_static("*"));
+    }
     if asked.contains_key("access-control-request-private-network") {
         let name = HeaderName::from_static("access-control-allow-private-network");
         answer.insert(name, HeaderValue::from_static("true"));

@@ -40,6 +40,9 @@ const HEAVY: usize = 256 * 1024;
 /// Query parameters that hold write keys.
 const KEY_PARAMETERS: [&str; 2] = ["writeKey", "writekey"];
 
+/// Query parameters that are not kept: write keys, GA4's `api_secret`, Matomo's `token_auth`.
+const SECRET_PARAMETERS: [&str; 4] = ["writeKey", "writekey", "api_secret", "token_auth"];
+
 /// Takes a request and answers it.
 pub(crate) async fn handle(State(core): State<Arc<Core>>, request: Request) -> Response {
     let began = Instant::now();
@@ -109,7 +112,7 @@ impl Visit {
     }
 
     fn success(&self) -> Response {
-        answer::success(self.endpoint.manners.success, &self.parts.method)
+        answer::success(self.endpoint.manners.success, &self.parts.method, self.query())
     }
 
     fn settings(&self) -> Response {
@@ -212,8 +215,14 @@ impl Visit {
                 return only(bad.found("", 0, &original, &[]), Refusal::BadEncoding.answer());
             }
         };
-        match self.adapter.read(&self.raw_request(&plain, source, received_at)) {
-            Ok(outcomes) => Ok(Digested { batch: Batch::of(outcomes, &place), place, answer: self.success() }),
+        let request = self.raw_request(&plain, source, received_at);
+        self.adapter.verify(&request).map_err(|unsigned| refuse(Refusal::Unsigned(unsigned), Some(source)))?;
+        match self.adapter.read(&request) {
+            Ok(outcomes) => {
+                let own = self.adapter.reply(&request, &outcomes);
+                let answer = own.map_or_else(|| self.success(), |own| answer::reply(&own));
+                Ok(Digested { batch: Batch::of(outcomes, &place), place, answer })
+            }
             Err(mut bad) => {
                 let answer = answer::fault(StatusCode::BAD_REQUEST, bad.code, &bad.message);
                 bad.original = original.to_vec();
@@ -227,6 +236,7 @@ impl Visit {
         RawRequest {
             method: &self.parts.method,
             path: &self.path,
+            path_as_sent: self.parts.uri.path(),
             operation: self.endpoint.operation,
             query: self.query(),
             headers: &self.parts.headers,
@@ -248,11 +258,22 @@ impl Visit {
                 let key = self.write_key().or_else(|| in_body().write_key);
                 key.and_then(|key| sources.by_write_key(&key))
             }
-            SourceBy::Place => {
-                let Credentials { app_id, .. } = in_body();
-                sources.by_place(&self.path, request::header(&self.parts.headers, "host"), app_id.as_deref())
-            }
+            SourceBy::Name => in_body().source.and_then(|name| sources.by_name(&name)),
+            SourceBy::Place => self.source_by_place(in_body().app_id.as_deref()),
+            SourceBy::KeyOrPlace => match self.write_key() {
+                Some(key) => sources.by_write_key(&key),
+                None => {
+                    let Credentials { write_key, app_id, .. } = in_body();
+                    let by_key = write_key.and_then(|key| sources.by_write_key(&key));
+                    by_key.or_else(|| self.source_by_place(app_id.as_deref()))
+                }
+            },
         }
+    }
+
+    fn source_by_place(&self, app_id: Option<&str>) -> Option<&Source> {
+        let host = request::header(&self.parts.headers, "host");
+        self.core.state.sources.by_place(&self.path, host, app_id)
     }
 
     /// The write key of headers and query: Basic, `X-Write-Key`, `writeKey`, the first that is there.
@@ -307,7 +328,7 @@ impl Visit {
         let kept: Vec<&str> = self
             .query()
             .split('&')
-            .filter(|pair| !KEY_PARAMETERS.contains(&pair.split('=').next().unwrap_or_default()))
+            .filter(|pair| !SECRET_PARAMETERS.contains(&pair.split('=').next().unwrap_or_default()))
             .filter(|pair| !pair.is_empty())
             .collect();
         if kept.is_empty() { self.path.clone() } else { format!("{}?{}", self.path, kept.join("&")) }

@@ -24,6 +24,7 @@ mod settings;
 mod source;
 mod state;
 mod time;
+mod webhook;
 
 pub use mapping::{InvalidMapping, Mapping};
 pub use observed::{BadRecord, Fingerprint, Observed};
@@ -33,3 +34,4 @@ pub use settings::{IngestArgs, Limits};
 pub use source::{InvalidSources, Source, Sources, WriteKeyHash};
 pub use state::{State, router};
 pub use time::{Reported, Times};
+pub use webhook::{Sender, Webhook};

@@ -15,6 +15,8 @@ pub struct RawRequest<'a> {
     pub method: &'a Method,
     /// The path, without trailing slash.
     pub path: &'a str,
+    /// The path as the client sent it, with whatever slashes: signatures are over it.
+    pub path_as_sent: &'a str,
     /// What the endpoint is for, in the adapter's own words: "batch", "track" ...
     pub operation: &'a str,
     /// The query as sent, without the question mark.

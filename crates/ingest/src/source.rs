@@ -6,6 +6,8 @@ use std::fmt;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use crate::webhook::{self, Webhook};
+
 /// The SHA-256 of a write key. Write keys are public (they stand in web pages), but need not stand in our files.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WriteKeyHash([u8; 32]);
@@ -21,6 +23,8 @@ pub struct Source {
     app_ids: Vec<String>,
     hosts: Vec<String>,
     paths: Vec<String>,
+    matomo_tokens: Vec<WriteKeyHash>,
+    webhook: Option<Webhook>,
 }
 
 /// Every source, and which of them takes what names none.
@@ -46,6 +50,9 @@ pub enum InvalidSources {
     /// Not a SHA-256.
     #[error("source {0:?}: write_key_sha256 must be 64 hexadecimal digits")]
     Hash(String),
+    /// Settings of webhooks or tokens are wrong: all that are.
+    #[error("{}", .0.join("; "))]
+    Webhooks(Vec<String>),
     /// The default names no source.
     #[error("default_source {found:?} is none of the sources; allowed are {allowed:?}")]
     Default {
@@ -78,6 +85,13 @@ struct Entry {
     hosts: Vec<String>,
     #[serde(default)]
     snowplow_paths: Vec<String>,
+    #[serde(default)]
+    matomo_site_ids: Vec<String>,
+    #[serde(default)]
+    matomo_token_sha256: Vec<String>,
+    #[serde(default)]
+    ga4_measurement_ids: Vec<String>,
+    webhook: Option<webhook::Entry>,
 }
 
 impl WriteKeyHash {
@@ -116,7 +130,26 @@ impl Source {
             app_ids: Vec::new(),
             hosts: Vec::new(),
             paths: Vec::new(),
+            matomo_tokens: Vec::new(),
+            webhook: None,
         }
+    }
+
+    /// How its webhooks come, if it has any.
+    pub const fn webhook(&self) -> Option<&Webhook> {
+        self.webhook.as_ref()
+    }
+
+    /// The same source, with webhooks.
+    #[must_use]
+    pub fn with_webhook(mut self, webhook: Webhook) -> Self {
+        self.webhook = Some(webhook);
+        self
+    }
+
+    /// Whether this is a token with which a Matomo client may say other people's addresses and times.
+    pub(crate) fn has_matomo_token(&self, token: &str) -> bool {
+        self.matomo_tokens.contains(&WriteKeyHash::of(token))
     }
 }
 
@@ -144,6 +177,16 @@ impl Sources {
     ///     snowplow_app_ids = ["website"]   # Snowplow's aid
     ///     hosts = ["t.example.com"]        # Snowplow: requests to this host
     ///     snowplow_paths = ["/a/b"]        # Snowplow: custom postPath of this source
+    ///     matomo_site_ids = ["1"]          # Matomo's idsite; without: a write key as idsite does too
+    ///     matomo_token_sha256 = []         # of token_auth: who has it may say other addresses (cip) and old times (cdt)
+    ///     ga4_measurement_ids = ["G-1"]    # GA4; without: a write key as api_secret does too
+    ///
+    ///     [[source]]
+    ///     name = "hubspot"                 # its webhooks go to /webhooks/hubspot
+    ///     [source.webhook]
+    ///     sender = "hubspot"               # or "standard-webhooks", "mautic": how requests are signed and what they say
+    ///     secrets = ["the app's client secret"]          # several while they change
+    ///     public_url = "https://collect.example.com"     # HubSpot only: how ingest is reached from outside
     /// "#);
     /// assert!(sources.is_ok());
     /// ```
@@ -154,17 +197,35 @@ impl Sources {
     pub fn from_toml(text: &str) -> Result<Self, InvalidSources> {
         let file: File = toml::from_str(text).map_err(|error| InvalidSources::Syntax(Box::new(error)))?;
         let mut all = Vec::new();
+        let mut faults = Vec::new();
         for entry in file.source {
+            let webhook = entry.webhook.and_then(|webhook| webhook.check(&entry.name, &mut faults));
+            let tokens = entry.matomo_token_sha256.iter().filter_map(|text| {
+                let hash = WriteKeyHash::from_hex(text);
+                if hash.is_none() {
+                    faults.push(format!("source {:?}: matomo_token_sha256 must be 64 hexadecimal digits", entry.name));
+                }
+                hash
+            });
+            let matomo_tokens = tokens.collect();
+            let mut app_ids = entry.snowplow_app_ids;
+            app_ids.extend(entry.matomo_site_ids.into_iter().map(|id| format!("matomo:{id}")));
+            app_ids.extend(entry.ga4_measurement_ids.into_iter().map(|id| format!("ga4:{id}")));
             let keys: Option<Vec<_>> = entry.write_key_sha256.iter().map(|text| WriteKeyHash::from_hex(text)).collect();
             let Some(write_keys) = keys else { return Err(InvalidSources::Hash(entry.name)) };
             all.push(Source {
                 name: entry.name,
                 server: entry.server,
                 write_keys,
-                app_ids: entry.snowplow_app_ids,
+                app_ids,
                 hosts: entry.hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
                 paths: entry.snowplow_paths.iter().map(|path| path.trim_end_matches('/').to_owned()).collect(),
+                matomo_tokens,
+                webhook,
             });
+        }
+        if !faults.is_empty() {
+            return Err(InvalidSources::Webhooks(faults));
         }
         let default = match file.default_source {
             None => None,
@@ -198,6 +259,11 @@ impl Sources {
     /// The source of a write key.
     pub fn by_write_key(&self, write_key: &str) -> Option<&Source> {
         self.by_key.get(&WriteKeyHash::of(write_key)).map(|index| &self.all[*index])
+    }
+
+    /// The source of this name.
+    pub fn by_name(&self, name: &str) -> Option<&Source> {
+        self.all.iter().find(|source| source.name == name)
     }
 
     /// The source of a protocol without keys: by custom path, host or app id, else the default.

@@ -5,7 +5,7 @@ mod rudder;
 mod segment;
 mod snowplow;
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use serde_json::Value;
 use tasuki_wire::v1::BehaviorRecord;
 
@@ -37,6 +37,22 @@ pub trait Adapter: Sync {
     /// If the body as a whole cannot be read; the client is answered 400, the body is kept as a dead letter.
     fn read(&self, request: &RawRequest<'_>) -> Result<Vec<Outcome>, BadRecord>;
 
+    /// Whether the request is from whom it says, where senders sign what they send. Asked before anything is read.
+    ///
+    /// # Errors
+    ///
+    /// If it is not; the sender is answered 401, nothing is kept.
+    fn verify(&self, request: &RawRequest<'_>) -> Result<(), Unsigned> {
+        let _: &RawRequest<'_> = request;
+        Ok(())
+    }
+
+    /// What is answered once all is written, where that depends on what the events became; `None`: as the manners say.
+    fn reply(&self, request: &RawRequest<'_>, outcomes: &[Outcome]) -> Option<Reply> {
+        let _: (&RawRequest<'_>, &[Outcome]) = (request, outcomes);
+        None
+    }
+
     /// The answer of an endpoint that gives settings to its clients.
     fn settings(&self, asked: &Asked<'_>) -> Value {
         let _: &Asked<'_> = asked;
@@ -51,6 +67,28 @@ pub struct Credentials {
     pub write_key: Option<String>,
     /// The name the page or program gives itself (Snowplow's `aid`).
     pub app_id: Option<String>,
+    /// The name of the source itself.
+    pub source: Option<String>,
+}
+
+/// Why a request does not count as signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsigned {
+    /// There is no signature.
+    Missing,
+    /// None of its signatures is of one of the source's secrets.
+    Wrong,
+    /// It was signed too long ago, or in the future.
+    Stale,
+}
+
+/// An answer in JSON.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reply {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its body.
+    pub body: Value,
 }
 
 /// A request for settings.
@@ -114,6 +152,12 @@ pub enum Success {
     OkTextOrPixel,
     /// A GIF of one transparent pixel.
     Pixel,
+    /// A GIF as for a pixel, or 204 when the query says `send_image=0`.
+    PixelUnlessDeclined,
+    /// Nothing, with status 204.
+    NoContent,
+    /// Nothing, with status 200.
+    Empty,
 }
 
 /// What happens when no source can be found.
@@ -151,4 +195,8 @@ pub enum SourceBy {
     WriteKey,
     /// By path, host or app id, else the default source.
     Place,
+    /// By write key if there is one (a wrong one finds nothing), else as by place.
+    KeyOrPlace,
+    /// By its name.
+    Name,
 }

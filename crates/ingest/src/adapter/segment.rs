@@ -58,7 +58,7 @@ impl Adapter for Segment {
 
     fn credentials(&self, path: &str, _: &str, body: &[u8]) -> Credentials {
         match project_of(path) {
-            Some(key) => Credentials { write_key: Some(key.to_owned()), app_id: None },
+            Some(key) => Credentials { write_key: Some(key.to_owned()), ..Credentials::default() },
             None => body_key(body),
         }
     }
@@ -149,7 +149,7 @@ pub(super) fn body_key(body: &[u8]) -> Credentials {
         let items: Vec<&RawValue> = serde_json::from_str(object.get("batch")?.get()).ok()?;
         key_in(&serde_json::from_str(items.first()?.get()).ok()?)
     };
-    Credentials { write_key: key_in(&object).or_else(first), app_id: None }
+    Credentials { write_key: key_in(&object).or_else(first), ..Credentials::default() }
 }
 
 /// The events of a request of the Segment family.

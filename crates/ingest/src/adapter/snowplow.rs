@@ -70,7 +70,7 @@ impl Adapter for Snowplow {
             let first: Object<'_> = serde_json::from_str(items.first()?.get()).ok()?;
             first.get("aid").and_then(|raw| json::scalar(raw))
         };
-        Credentials { write_key: None, app_id: crate::request::query_value(query, &["aid"]).or_else(in_body) }
+        Credentials { app_id: crate::request::query_value(query, &["aid"]).or_else(in_body), ..Credentials::default() }
     }
 
     fn read(&self, request: &RawRequest<'_>) -> Result<Vec<Outcome>, BadRecord> {
