@@ -247,7 +247,7 @@ fn commit<P: Processor>(
     let changes = task.changes();
     for change in &changes {
         match &change.value {
-            Some(bytes) => states.insert((partition, change.key.to_string()), bytes.clone()),
+            Some(bytes) => states.insert((partition, change.key.to_string()), bytes.to_vec()),
             None => states.remove(&(partition, change.key.to_string())),
         };
     }

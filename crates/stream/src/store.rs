@@ -6,14 +6,19 @@ use rustc_hash::FxHashMap;
 
 /// Finds committed state.
 pub trait Lookup {
+    /// The key as it is kept, to be shared, and its bytes.
+    fn find(&self, key: &str) -> Option<(&Arc<str>, &[u8])>;
+
     /// The bytes of a key.
-    fn get(&self, key: &str) -> Option<&[u8]>;
+    fn get(&self, key: &str) -> Option<&[u8]> {
+        self.find(key).map(|(_, bytes)| bytes)
+    }
 }
 
 /// Committed state of one partition, as bytes by key.
 pub trait StateStore: Lookup + Default + Send {
     /// Sets the bytes of a key.
-    fn put(&mut self, key: Arc<str>, bytes: &[u8]);
+    fn put(&mut self, key: Arc<str>, bytes: Box<[u8]>);
     /// Forgets a key.
     fn remove(&mut self, key: &str);
     /// How many keys there are.
@@ -34,16 +39,17 @@ pub struct MemoryStore {
 }
 
 impl Lookup for MemoryStore {
-    fn get(&self, key: &str) -> Option<&[u8]> {
-        self.states.get(key).map(AsRef::as_ref)
+    fn find(&self, key: &str) -> Option<(&Arc<str>, &[u8])> {
+        self.states.get_key_value(key).map(|(key, bytes)| (key, bytes.as_ref()))
     }
 }
 
 impl StateStore for MemoryStore {
-    fn put(&mut self, key: Arc<str>, bytes: &[u8]) {
-        self.bytes += key.len() + bytes.len();
-        if let Some(before) = self.states.insert(key.clone(), bytes.into()) {
-            self.bytes -= key.len() + before.len();
+    fn put(&mut self, key: Arc<str>, bytes: Box<[u8]>) {
+        let key_length = key.len();
+        self.bytes += key_length + bytes.len();
+        if let Some(before) = self.states.insert(key, bytes) {
+            self.bytes -= key_length + before.len();
         }
     }
 
@@ -69,9 +75,9 @@ mod tests {
     #[test]
     fn counts_its_bytes() {
         let mut store = MemoryStore::default();
-        store.put("a".into(), b"123");
-        store.put("a".into(), b"12");
-        store.put("bb".into(), b"");
+        store.put("a".into(), b"123".as_slice().into());
+        store.put("a".into(), b"12".as_slice().into());
+        store.put("bb".into(), Box::default());
         assert_eq!((store.len(), store.bytes(), store.get("a")), (2, 5, Some(&b"12"[..])));
         store.remove("a");
         store.remove("a");

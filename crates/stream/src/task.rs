@@ -25,6 +25,8 @@ pub struct Task<P: Processor, B: StateStore = MemoryStore> {
     overlay: States<P::State>,
     emitted: Vec<Emitted>,
     counted: Vec<Count>,
+    /// What ids derive from as long as a processor has not named a cause.
+    no_cause: EventId,
 }
 
 /// What a processor counted in a transaction.
@@ -42,7 +44,7 @@ pub struct Change {
     /// The key.
     pub key: Arc<str>,
     /// The state as it will be.
-    pub value: Option<Vec<u8>>,
+    pub value: Option<Box<[u8]>>,
 }
 
 /// A record was not applied.
@@ -89,6 +91,7 @@ impl<P: Processor, B: StateStore> Task<P, B> {
             overlay: States::default(),
             emitted: Vec::new(),
             counted: Vec::new(),
+            no_cause: EventId::reported(topology.service, ""),
         }
     }
 
@@ -121,7 +124,7 @@ impl<P: Processor, B: StateStore> Task<P, B> {
         if let Some(deadline) = deadline {
             self.deadlines.insert((deadline, key.clone()));
         }
-        self.store.put(key, bytes);
+        self.store.put(key, bytes.into());
         Ok(())
     }
 
@@ -131,8 +134,7 @@ impl<P: Processor, B: StateStore> Task<P, B> {
     ///
     /// [`Rejected`] if the processor cannot process it or panics; the overlay is as before the call, or said to be lost.
     pub fn apply(&mut self, input: &Input<'_>) -> Result<(), Rejected> {
-        let processor = Arc::clone(&self.processor);
-        self.call(|context| processor.apply(context, input))
+        self.call(|processor, context| processor.apply(context, input))
     }
 
     /// Calls the processor for deadlines that have passed at `now`, the earliest first, at most `limit` of them. Says
@@ -142,14 +144,13 @@ impl<P: Processor, B: StateStore> Task<P, B> {
     ///
     /// If the processor panics, or leaves a deadline standing that it was called for.
     pub fn fire_due(&mut self, now: Timestamp, limit: usize) -> Result<usize, Poison> {
-        let processor = Arc::clone(&self.processor);
         for fired in 0..limit {
             let Some((due_at, key)) = self.earliest_deadline() else { return Ok(fired) };
             if due_at > now {
                 return Ok(fired);
             }
             let due = Due { key: &key, due_at, fired_at: now };
-            self.call(|context| {
+            self.call(|processor, context| {
                 context.state(&key);
                 context.caused_by(due.event_id(context.service));
                 processor.deadline(context, &due);
@@ -223,7 +224,7 @@ impl<P: Processor, B: StateStore> Task<P, B> {
         }
         for change in changes {
             match change.value {
-                Some(bytes) => self.store.put(change.key, &bytes),
+                Some(bytes) => self.store.put(change.key, bytes),
                 None => self.store.remove(&change.key),
             }
         }
@@ -249,7 +250,7 @@ impl<P: Processor, B: StateStore> Task<P, B> {
     }
 
     /// Runs the processor on the overlay, and takes everything back if it fails.
-    fn call(&mut self, run: impl FnOnce(&mut Context<'_, P::State>) -> Result<(), Poison>) -> Result<(), Rejected> {
+    fn call(&mut self, run: impl FnOnce(&P, &mut Context<'_, P::State>) -> Result<(), Poison>) -> Result<(), Rejected> {
         let (emitted_before, counted_before) = (self.emitted.len(), self.counted.len());
         self.overlay.begin_input();
         let mut context = Context {
@@ -258,10 +259,11 @@ impl<P: Processor, B: StateStore> Task<P, B> {
             states: &mut self.overlay,
             emitted: &mut self.emitted,
             counted: &mut self.counted,
-            cause: EventId::reported(self.topology.service, ""),
+            cause: self.no_cause,
             position: 0,
         };
-        let outcome = catch_unwind(AssertUnwindSafe(|| run(&mut context)))
+        let processor = self.processor.as_ref();
+        let outcome = catch_unwind(AssertUnwindSafe(|| run(processor, &mut context)))
             .unwrap_or_else(|panic| Err(Poison::new("panic", panic_message(panic.as_ref()))));
         match outcome {
             Ok(()) => {
@@ -309,10 +311,13 @@ impl<S: State> States<S> {
     }
 
     fn load(&mut self, key: &str, committed: &dyn Lookup) -> usize {
-        let state = committed.get(key).map_or_else(S::default, |bytes| {
-            S::decode(bytes).expect("the store holds only what this task encoded, or decoded when it was restored")
-        });
-        let key: Arc<str> = key.into();
+        let (key, state) = match committed.find(key) {
+            None => (key.into(), S::default()),
+            Some((key, bytes)) => {
+                let state = S::decode(bytes);
+                (key.clone(), state.expect("the store holds only what this task encoded, or decoded at its restore"))
+            }
+        };
         let deadline = state.next_deadline();
         let index = self.entries.len();
         if let Some(deadline) = deadline {
