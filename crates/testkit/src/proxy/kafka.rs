@@ -16,39 +16,25 @@ use std::io::{self, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use frame::{Fields, Request, errors, frame};
+use deed::{Decider, Next};
+use frame::{Fields, Request, frame};
+use trap::{Decision, Held};
 
+mod deed;
 mod frame;
+mod trap;
 
+pub use super::Moment;
+pub use deed::{Call, Deed, Done};
 pub use frame::Api;
+pub use trap::{Landed, LateRequest, Release, Trap};
 
 /// How long the broker may take to answer what the proxy waits for.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Which request to hold, and when to let it go.
-#[derive(Clone, Copy, Debug)]
-pub struct Trap {
-    /// The next one of these is held.
-    pub hold: Api,
-    /// It goes on to the broker right after the answer to the first of these that the client sends once it has
-    /// successfully repeated what is held.
-    pub release_after: Api,
-}
-
-/// What became of a held request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Landed {
-    /// The error code of the broker's answer to it; for offsets, that of each partition.
-    pub answer: Vec<i16>,
-    /// How long after the client's side was closed the answer to the repetition came.
-    pub repeated_within: Duration,
-    /// How often the client initialised transactions between that answer and the release.
-    pub initialised: u32,
-}
-
 /// A proxy before one broker. Ends when dropped.
 #[derive(Debug)]
 pub struct KafkaProxy {
@@ -61,6 +47,7 @@ pub struct KafkaProxy {
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
+    decide: Decider,
 }
 
 #[derive(Debug, Default)]
@@ -69,8 +56,11 @@ struct State {
     /// Both ends of every connection, to close them in the end.
     sockets: Vec<TcpStream>,
     initialised: u32,
-    trap: Option<Trap>,
+    trap: Option<LateRequest>,
     held: Option<Held>,
+    done: Vec<Done>,
+    waiting: u32,
+    releases: u64,
 }
 
 /// One request on one connection.
@@ -80,23 +70,16 @@ struct Exchange {
     correlation: i32,
 }
 
-#[derive(Debug)]
-struct Held {
-    trap: Trap,
-    request: Request,
-    exchange: Exchange,
-    at: Instant,
-    repetition: Option<Exchange>,
-    repeated_within: Option<Duration>,
-    initialised_before: u32,
-    initialised: u32,
-    trigger: Option<Exchange>,
-    triggered: bool,
-    answer: Option<Vec<i16>>,
-}
-
 /// What has to be known of a request when its answer comes.
-type Asked = Arc<Mutex<HashMap<i32, (i16, i16)>>>;
+type Asked = Arc<Mutex<HashMap<i32, Sent>>>;
+
+#[derive(Debug)]
+struct Sent {
+    api: i16,
+    version: i16,
+    /// What is to happen to the answer.
+    fault: Option<Done>,
+}
 
 impl KafkaProxy {
     /// Starts a proxy for a broker that is started next, with [`KafkaProxy::server_properties`].
@@ -143,11 +126,19 @@ impl KafkaProxy {
         self.shared.lock().initialised
     }
 
-    /// Sets a trap. Of `EndTxn` it takes only those that commit.
-    pub fn hold(&self, trap: Trap) {
+    /// Sets a trap.
+    pub fn hold(&self, trap: impl Into<LateRequest>) {
         let mut state = self.shared.lock();
         state.held = None;
-        state.trap = Some(trap);
+        state.trap = Some(trap.into());
+    }
+
+    /// Lets the client go on that waits since what was held has landed; see [`LateRequest::then_wait`].
+    pub fn let_go(&self) {
+        if let Some(held) = &mut self.shared.lock().held {
+            held.let_go();
+        }
+        self.shared.changed.notify_all();
     }
 
     /// Whether the trap has caught a request that the client has not repeated successfully yet: what it waits for.
@@ -156,11 +147,7 @@ impl KafkaProxy {
     ///
     /// How far it has come.
     pub fn holds(&self) -> Result<(), &'static str> {
-        match &self.shared.lock().held {
-            None => Err("nothing held yet"),
-            Some(Held { repeated_within: Some(_), .. }) => Err("repeated already"),
-            Some(_) => Ok(()),
-        }
+        self.shared.lock().held.as_ref().map_or(Err("nothing held yet"), Held::caught)
     }
 
     /// What became of the request that the trap has caught, once the broker has answered it.
@@ -169,15 +156,39 @@ impl KafkaProxy {
     ///
     /// How far it has come.
     pub fn landed(&self) -> Result<Landed, String> {
-        let state = self.shared.lock();
-        let Some(held) = &state.held else { return Err("nothing held yet".to_owned()) };
-        match (&held.answer, held.repeated_within) {
-            (Some(answer), Some(repeated_within)) => {
-                Ok(Landed { answer: answer.clone(), repeated_within, initialised: held.initialised })
-            }
-            (_, None) => Err("held, and not repeated yet".to_owned()),
-            (None, Some(_)) => Err(format!("repeated, and not answered yet; released: {}", held.triggered)),
-        }
+        self.shared.lock().held.as_ref().map_or_else(|| Err("nothing held yet".to_owned()), Held::landed)
+    }
+
+    /// From now on decides what happens to each request that can be told apart. (One that is held as a
+    /// [`LateRequest`] is not asked about.)
+    pub fn decide(&self, decide: impl FnMut(&Call) -> Deed + Send + 'static) {
+        self.shared.decide.set(Box::new(decide));
+    }
+
+    /// The next request that `takes` says yes to meets this, and no other after it.
+    pub fn next(&self, deed: Deed, takes: impl Fn(&Call) -> bool + Send + 'static) {
+        let mut waits = true;
+        self.decide(move |call| {
+            let now = waits && takes(call);
+            waits &= !now;
+            if now { deed } else { Deed::Pass }
+        });
+    }
+
+    /// What was done so far, in order.
+    pub fn done(&self) -> Vec<Done> {
+        self.shared.lock().done.clone()
+    }
+
+    /// How many requests and answers are held by a [`Deed::Hold`] at this moment.
+    pub fn waiting(&self) -> u32 {
+        self.shared.lock().waiting
+    }
+
+    /// Lets them go on.
+    pub fn release(&self) {
+        self.shared.lock().releases += 1;
+        self.shared.changed.notify_all();
     }
 }
 
@@ -203,98 +214,6 @@ impl Shared {
     fn wait_while(&self, condition: impl FnMut(&mut State) -> bool) -> MutexGuard<'_, State> {
         let waited = self.changed.wait_timeout_while(self.lock(), PATIENCE, condition);
         waited.unwrap_or_else(PoisonError::into_inner).0
-    }
-
-    /// Decides about a request before it goes on to the broker.
-    fn asked(&self, exchange: Exchange, request: &Request) -> Decision {
-        let mut state = self.wait_while(|state| {
-            !state.over
-                && state.held.as_ref().is_some_and(|held| held.is_on_its_way() && held.is_of_same_client(request))
-        });
-        if let Some(trap) = state.trap.take_if(|trap| request.is(trap.hold)) {
-            state.held = Some(Held {
-                trap,
-                request: request.clone(),
-                exchange,
-                at: Instant::now(),
-                repetition: None,
-                repeated_within: None,
-                initialised_before: 0,
-                initialised: 0,
-                trigger: None,
-                triggered: false,
-                answer: None,
-            });
-            return Decision::Hold;
-        }
-        let initialised = state.initialised;
-        let Some(held) = state.held.as_mut().filter(|held| held.is_of_same_client(request)) else {
-            return Decision::Pass;
-        };
-        if held.repetition.is_none() && request.repeats(&held.request) {
-            held.repetition = Some(exchange);
-        }
-        if held.repeated_within.is_some() && held.trigger.is_none() && request.is(held.trap.release_after) {
-            held.trigger = Some(exchange);
-            held.initialised = initialised - held.initialised_before;
-            return Decision::PassAndRelease;
-        }
-        Decision::Pass
-    }
-
-    /// Notes an answer before it goes on to the client.
-    fn answered(&self, exchange: Exchange, (api, version): (i16, i16), frame: &[u8]) {
-        let mut state = self.lock();
-        if api == Api::InitProducerId as i16 {
-            state.initialised += 1;
-        }
-        let initialised = state.initialised;
-        let Some(held) = &mut state.held else { return };
-        let errors = || errors(api, version, frame).unwrap_or_default();
-        if held.exchange == exchange {
-            held.answer = Some(errors());
-        } else if held.repetition == Some(exchange) {
-            let errors = errors();
-            if !errors.is_empty() && errors.iter().all(|&error| error == 0) {
-                held.repeated_within = Some(held.at.elapsed());
-                held.initialised_before = initialised;
-            } else {
-                // Refused in passing, as while the coordinator is busy: it will be repeated again.
-                held.repetition = None;
-            }
-        } else if held.trigger == Some(exchange) {
-            held.triggered = true;
-        }
-        drop(state);
-        self.changed.notify_all();
-    }
-
-    /// Waits for the answer to what the release was to come after, and lets the held request go.
-    fn release(&self, to_held: &Mutex<Option<TcpStream>>) -> io::Result<()> {
-        let state = self.wait_while(|state| !state.over && state.held.as_ref().is_some_and(|held| !held.triggered));
-        let frame = state.held.as_ref().map(|held| held.request.frame.clone()).unwrap_or_default();
-        drop(state);
-        let held = to_held.lock().unwrap_or_else(PoisonError::into_inner).take();
-        held.ok_or(io::ErrorKind::NotConnected)?.write_all(&frame)?;
-        drop(self.wait_while(|state| !state.over && state.held.as_ref().is_some_and(Held::is_on_its_way)));
-        Ok(())
-    }
-}
-
-/// What to do with a request.
-enum Decision {
-    Pass,
-    PassAndRelease,
-    Hold,
-}
-
-impl Held {
-    fn is_on_its_way(&self) -> bool {
-        self.trigger.is_some() && self.answer.is_none()
-    }
-
-    fn is_of_same_client(&self, request: &Request) -> bool {
-        self.request.client == request.client
     }
 }
 
@@ -333,6 +252,7 @@ impl Link {
         self.shared.lock().sockets.extend([client.try_clone()?, broker.try_clone()?]);
         let (from_broker, to_client, answers) = (broker.try_clone()?, client.try_clone()?, self.clone());
         thread::Builder::new().name("proxy requests".to_owned()).spawn(move || {
+            // Of one that is held, the broker's side stays open.
             if let Ok(Decision::Hold) = self.requests(&client, &broker) {
                 close(&client);
             } else {
@@ -349,11 +269,18 @@ impl Link {
     /// From the client to the broker, until one of them closes or a request is held.
     fn requests(&self, mut client: &TcpStream, mut broker: &TcpStream) -> io::Result<Decision> {
         loop {
-            let request = Request::parse(frame(&mut client)?).ok_or(io::ErrorKind::InvalidData)?;
+            let mut request = Request::parse(frame(&mut client)?).ok_or(io::ErrorKind::InvalidData)?;
             let exchange = Exchange { connection: self.connection, correlation: request.correlation };
             let decision = self.shared.asked(exchange, &request);
+            let fault = if decision == Decision::Pass { self.shared.fault(&mut request) } else { None };
+            let (before, after) = fault.map_or((None, None), Done::split);
+            match before.map_or(Next::Pass, |done| self.shared.happens(done)) {
+                Next::Pass => {}
+                Next::Drop => continue,
+                Next::Cut => return Ok(Decision::Pass),
+            }
             let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-            asked.insert(request.correlation, (request.api, request.version));
+            asked.insert(request.correlation, Sent { api: request.api, version: request.version, fault: after });
             drop(asked);
             match decision {
                 Decision::Hold => {
@@ -365,6 +292,10 @@ impl Link {
                     broker.write_all(&request.frame)?;
                     self.shared.release(&self.to_held)?;
                 }
+                Decision::ReleaseAndPass => {
+                    self.shared.release(&self.to_held)?;
+                    broker.write_all(&request.frame)?;
+                }
             }
         }
     }
@@ -375,8 +306,17 @@ impl Link {
         while let Ok(answer) = frame(&mut broker) {
             let correlation = answer.get(4..).and_then(|rest| Fields(rest).i32()).unwrap_or_default();
             let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner).remove(&correlation);
-            if let Some(asked) = asked {
-                self.shared.answered(Exchange { connection: self.connection, correlation }, asked, &answer);
+            if let Some(Sent { api, version, fault }) = asked {
+                let exchange = Exchange { connection: self.connection, correlation };
+                self.shared.answered(exchange, (api, version), &answer);
+                match fault.map_or(Next::Pass, |done| self.shared.happens(done)) {
+                    Next::Pass => {}
+                    Next::Drop => continue,
+                    Next::Cut => {
+                        close(broker);
+                        break;
+                    }
+                }
             }
             listens = listens && client.write_all(&answer).is_ok();
         }
@@ -388,3 +328,6 @@ impl Link {
 fn close(socket: &TcpStream) {
     socket.shutdown(Shutdown::Both).unwrap_or_default();
 }
+
+#[cfg(test)]
+mod tests;

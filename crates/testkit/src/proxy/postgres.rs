@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+pub use super::Moment;
 use frame::{Frame, Opening, commits, opening};
 
 mod frame;
@@ -33,15 +34,6 @@ pub struct Commit {
     pub application: String,
     /// How many rows its transaction has written; of a client that does not wait for answers, so far as is known.
     pub rows: u64,
-}
-
-/// Which side of the commit itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Moment {
-    /// The server has not heard of it yet.
-    Before,
-    /// The server has done it, and its answer has reached the proxy.
-    After,
 }
 
 /// What is to happen to a commit.

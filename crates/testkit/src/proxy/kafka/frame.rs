@@ -5,17 +5,79 @@ use std::io::{self, Read};
 /// Larger than anything a broker takes.
 const LARGEST_FRAME: usize = 128 * 1024 * 1024;
 
-/// The requests that can be told apart, by their number in the protocol.
+/// The requests that can be told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Api {
-    /// Records.
-    Produce = 0,
+    /// Records are written.
+    Produce,
+    /// Records are read.
+    Fetch,
+    /// Which topics and brokers there are.
+    Metadata,
+    /// Offsets of a group, outside of a transaction.
+    OffsetCommit,
+    /// The committed offsets of a group.
+    OffsetFetch,
+    /// Which broker cares for a group or a transactional id.
+    FindCoordinator,
+    /// A member comes to its group, or comes again.
+    JoinGroup,
+    /// A member is alive.
+    Heartbeat,
+    /// A member learns what is its own.
+    SyncGroup,
     /// The begin of a producer's life; ends what its predecessor left.
-    InitProducerId = 22,
-    /// The end of a transaction.
-    EndTxn = 26,
+    InitProducerId,
+    /// A transaction comes to new partitions.
+    AddPartitionsToTxn,
+    /// A transaction comes to the offsets of a group.
+    AddOffsetsToTxn,
+    /// The end of a transaction that commits.
+    EndTxn,
+    /// The end of a transaction that aborts: in the protocol, the same request with another last word.
+    AbortTxn,
     /// Offsets within a transaction.
-    TxnOffsetCommit = 28,
+    TxnOffsetCommit,
+}
+
+impl Api {
+    const ALL: [Self; 15] = [
+        Self::Produce,
+        Self::Fetch,
+        Self::Metadata,
+        Self::OffsetCommit,
+        Self::OffsetFetch,
+        Self::FindCoordinator,
+        Self::JoinGroup,
+        Self::Heartbeat,
+        Self::SyncGroup,
+        Self::InitProducerId,
+        Self::AddPartitionsToTxn,
+        Self::AddOffsetsToTxn,
+        Self::EndTxn,
+        Self::AbortTxn,
+        Self::TxnOffsetCommit,
+    ];
+
+    /// Its number in the protocol.
+    pub(super) const fn number(self) -> i16 {
+        match self {
+            Self::Produce => 0,
+            Self::Fetch => 1,
+            Self::Metadata => 3,
+            Self::OffsetCommit => 8,
+            Self::OffsetFetch => 9,
+            Self::FindCoordinator => 10,
+            Self::JoinGroup => 11,
+            Self::Heartbeat => 12,
+            Self::SyncGroup => 14,
+            Self::InitProducerId => 22,
+            Self::AddPartitionsToTxn => 24,
+            Self::AddOffsetsToTxn => 25,
+            Self::EndTxn | Self::AbortTxn => 26,
+            Self::TxnOffsetCommit => 28,
+        }
+    }
 }
 
 /// A frame of a client, and what its head says.
@@ -42,9 +104,45 @@ impl Request {
     }
 
     pub(super) fn is(&self, api: Api) -> bool {
-        // The last field of EndTxn, in the versions before tagged fields: whether to commit.
-        let commits = api != Api::EndTxn || self.version < 3 && self.frame.last() == Some(&1);
-        self.api == api as i16 && commits
+        // The last field of the end of a transaction, in the versions before tagged fields: whether to commit.
+        let commits = |yes: u8| self.version < 3 && self.frame.last() == Some(&yes);
+        let end = if api == Api::EndTxn { commits(1) } else { api != Api::AbortTxn || commits(0) };
+        self.api == api.number() && end
+    }
+
+    /// Which request it is, if it is one of those that can be told apart.
+    pub(super) fn known(&self) -> Option<Api> {
+        Api::ALL.into_iter().find(|api| self.is(*api))
+    }
+
+    /// Lowers the generation of the group by one, in a heartbeat or in the offsets of a transaction: what the broker then
+    /// answers is what it answers to a member that has slept through a rebalance. Says whether it could.
+    pub(super) fn outdate(&mut self) -> bool {
+        let Some(at) = self.generation_at() else { return false };
+        let Some(place) = self.frame.get_mut(at..at + 4) else { return false };
+        let Some(generation) = Fields(place).i32() else { return false };
+        place.copy_from_slice(&generation.wrapping_sub(1).to_be_bytes());
+        true
+    }
+
+    fn generation_at(&self) -> Option<usize> {
+        let mut fields = Fields(self.frame.get(self.body..)?);
+        if self.api == Api::Heartbeat.number() {
+            let flexible = self.version >= 4;
+            fields.tags(flexible)?;
+            let group = fields.count(flexible, false)?;
+            fields.take(group)?;
+        } else if self.api == Api::TxnOffsetCommit.number() && self.version >= 3 {
+            fields.tags(true)?;
+            for _ in ["transactional id", "group"] {
+                let length = fields.count(true, false)?;
+                fields.take(length)?;
+            }
+            fields.take(8 + 2)?; // producer and epoch
+        } else {
+            return None;
+        }
+        Some(self.frame.len() - fields.0.len())
     }
 
     pub(super) fn repeats(&self, other: &Self) -> bool {
@@ -102,12 +200,12 @@ pub(super) fn errors(api: i16, version: i16, frame: &[u8]) -> Option<Vec<i16>> {
     let mut fields = Fields(frame.get(4..)?);
     let flexible = version >= 3;
     fields.i32()?; // correlation
-    if api == Api::EndTxn as i16 {
+    if api == Api::EndTxn.number() {
         fields.tags(flexible)?;
         fields.i32()?; // throttle
         return Some(vec![fields.i16()?]);
     }
-    if api != Api::TxnOffsetCommit as i16 {
+    if api != Api::TxnOffsetCommit.number() {
         return None;
     }
     fields.tags(flexible)?;
@@ -162,7 +260,26 @@ mod tests {
         };
         let first = request(1, 1);
         assert!(first.is(Api::EndTxn) && !request(1, 0).is(Api::EndTxn) && !first.is(Api::Produce));
+        assert_eq!((first.known(), request(1, 0).known()), (Some(Api::EndTxn), Some(Api::AbortTxn)));
         assert!(request(2, 1).repeats(&first) && !request(2, 0).repeats(&first));
         assert_eq!((first.client.as_slice(), first.correlation), (&b"me"[..], 1));
+    }
+
+    #[test]
+    fn makes_a_generation_an_old_one() {
+        let lowered = |api: u8, version: u8, body: &[u8]| {
+            let head = [0, 0, 0, 0, 0, api, 0, version, 0, 0, 0, 7, 0, 2, b'm', b'e'];
+            let mut request = Request::parse([&head[..], body].concat()).unwrap();
+            request.outdate().then(|| request.frame[head.len()..].to_vec())
+        };
+        // Group, generation, member.
+        let heartbeat = [0, 1, b'g', 0, 0, 1, 0, 0, 1, b'm'];
+        assert_eq!(lowered(12, 3, &heartbeat).unwrap(), [0, 1, b'g', 0, 0, 0, 255, 0, 1, b'm']);
+        // No tags, transactional id, group, producer, epoch, generation.
+        let offsets = [0, 2, b't', 2, b'g', 0, 0, 0, 0, 0, 0, 0, 9, 0, 1, 0, 0, 0, 5, 2, b'm'];
+        let mut expected = offsets;
+        expected[18] = 4;
+        assert_eq!(lowered(28, 3, &offsets).unwrap(), expected);
+        assert_eq!((lowered(28, 2, &offsets), lowered(0, 9, &offsets), lowered(12, 3, &[0, 9])), (None, None, None));
     }
 }
