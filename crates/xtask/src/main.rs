@@ -5,6 +5,7 @@
 mod audit;
 mod bench;
 mod ci;
+mod drill;
 mod run;
 
 use std::process::ExitCode;
@@ -27,6 +28,9 @@ enum Chore {
     Audit,
     /// Measures the running system and writes the figures as a table.
     Bench(bench::Options),
+    /// Breaks the running pipeline on purpose and looks whether anything was lost or done twice. Ends with 0 when all
+    /// runs passed, 1 when something was wrong, 2 when a fault did not land in the middle of work.
+    Drill(drill::Options),
 }
 
 fn main() -> ExitCode {
@@ -34,9 +38,14 @@ fn main() -> ExitCode {
         Chore::Ci(options) => ci::run(&options),
         Chore::Audit => audit::run(),
         Chore::Bench(options) => bench::run(&options),
+        Chore::Drill(options) => return ended(drill::run(&options)),
     };
+    ended(outcome.map(|()| ExitCode::SUCCESS))
+}
+
+fn ended(outcome: anyhow::Result<ExitCode>) -> ExitCode {
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("xtask: {error:#}");
             ExitCode::FAILURE

@@ -1,0 +1,124 @@
+//! Breaks the running pipeline on purpose, and looks whether anything was lost, doubled or made up.
+//!
+//! A run is one fault on one seeded load: real broker, real Postgres, the real binary, one process per service. While
+//! they work, the [`fault::Fault`] strikes; afterwards everything is healed, and when all is at rest the
+//! [`check::CHECKERS`] compare what is on the log and in the tables with what has to be there. A run whose fault did not
+//! land in the middle of work proves nothing: it is invalid, not passed.
+
+mod check;
+mod evidence;
+mod fault;
+mod faults;
+mod history;
+mod load;
+mod random;
+mod report;
+mod run;
+mod scene;
+mod service;
+mod watch;
+mod world;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::bail;
+use clap::{Args, ValueEnum};
+use tasuki_service::{Clock, SystemClock};
+
+use fault::Fault;
+use random::Random;
+use report::Report;
+use world::World;
+
+/// What to drill.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Faults by name; all of the log when none is named. `--list` names them.
+    #[arg(long = "fault", num_args = 1.., value_delimiter = ',', value_name = "FAULT")]
+    faults: Vec<String>,
+    /// Runs of each fault, each with a seed of its own.
+    #[arg(long, default_value_t = 1)]
+    repeats: u32,
+    /// Seed of the first run; the same seed gives the same load and the same schedule. From the clock if not given.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Which log the services run on.
+    #[arg(long, value_enum, default_value = "kafka")]
+    log: Log,
+    /// Rules of the worker to switch off (R1, R3): the drill must fail then. Builds the binary with the feature `drill`.
+    #[arg(long, num_args = 1.., value_delimiter = ',', value_name = "RULE")]
+    without: Vec<String>,
+    /// Behavior events in each run.
+    #[arg(long, default_value_t = 100_000)]
+    events: usize,
+    /// Partitions of each topic.
+    #[arg(long, default_value_t = 4)]
+    partitions: u16,
+    /// How long a storm of rebalances lasts, in seconds.
+    #[arg(long, default_value_t = 300)]
+    storm_seconds: u64,
+    /// Drill the release build.
+    #[arg(long)]
+    release: bool,
+    /// Write the verdict to this file, as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Name the faults and do nothing.
+    #[arg(long)]
+    list: bool,
+    /// Leave the logs of the services in target/drill.
+    #[arg(long)]
+    keep: bool,
+}
+
+/// Which log the services run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Log {
+    /// Apache Kafka.
+    Kafka,
+    /// Tables in Postgres.
+    Embedded,
+}
+
+pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    if options.list {
+        for fault in fault::all() {
+            println!("{:4} {}", fault.name(), fault.about());
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let faults = chosen(options)?;
+    let first = options.seed.unwrap_or_else(|| Random::new(SystemClock.now().as_millis().unsigned_abs()).next() >> 32);
+    eprintln!("drill: seed {first}, {} events a run", options.events);
+    let mut world = World::make(options)?;
+    let mut report = Report::default();
+    for fault in &faults {
+        for repeat in 0..options.repeats {
+            let seed = first.wrapping_add(u64::from(repeat));
+            eprintln!("--- {} seed {seed}: {}", fault.name(), fault.about());
+            let run = run::run(&mut world, fault.as_ref(), seed, options);
+            eprintln!("{run}");
+            report.runs.push(run);
+        }
+    }
+    drop(world);
+    report.tell(options.json.as_deref())
+}
+
+/// The faults asked for, in the order asked.
+fn chosen(options: &Options) -> anyhow::Result<Vec<Box<dyn Fault>>> {
+    let on_this_log = |fault: &dyn Fault| fault.logs().contains(&options.log);
+    if options.faults.is_empty() {
+        return Ok(fault::all().into_iter().filter(|fault| on_this_log(fault.as_ref())).collect());
+    }
+    let mut chosen = Vec::new();
+    for name in &options.faults {
+        match fault::all().into_iter().find(|fault| fault.name().eq_ignore_ascii_case(name)) {
+            Some(fault) if on_this_log(fault.as_ref()) => chosen.push(fault),
+            Some(fault) => bail!("{} cannot happen on the {:?} log", fault.name(), options.log),
+            None => bail!("no fault is called {name}; there are {}", fault::names().join(", ")),
+        }
+    }
+    Ok(chosen)
+}

@@ -1,0 +1,221 @@
+//! One run's pipeline: its topics, its database, its services, its load.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use sqlx::{ConnectOptions, Connection};
+use tasuki_kafka::{KafkaLog, Settings};
+use tasuki_testkit::postgres::fresh_database;
+use tasuki_wire::{PartitionCount, Topic};
+
+use super::load::{Feeder, Load, Shape};
+use super::random::Random;
+use super::service::{Member, Service};
+use super::watch::Watch;
+use super::world::World;
+
+/// What the installation's secret is.
+pub(crate) const SECRET: &str = "a secret that only drills use";
+
+/// What a run consists of. A fault may change it before anything is started.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    /// Behavior events of the load, before duplicates and the like.
+    pub(crate) events: usize,
+    pub(crate) partitions: u16,
+    /// How the load departs from one event after the other.
+    pub(crate) shape: Shape,
+    /// Arguments for every service.
+    pub(crate) arguments: Vec<String>,
+    /// Arguments for one service.
+    pub(crate) arguments_of: Vec<(Service, String)>,
+    /// The services talk to Kafka through the proxy of the world.
+    pub(crate) through_kafka_proxy: bool,
+    /// Where the projection finds Postgres, given the real address: a proxy's address, say.
+    pub(crate) database_for_services: Option<String>,
+    /// How long a storm lasts.
+    pub(crate) storm: Duration,
+    /// Whether a transaction is left open that nobody but the broker ends: it may take longer to catch up then.
+    pub(crate) leaves_a_transaction_open: bool,
+}
+
+/// One run's pipeline.
+#[derive(Debug)]
+pub(crate) struct Scene<'w> {
+    pub(crate) world: &'w mut World,
+    pub(crate) plan: Plan,
+    /// Before every topic, group and transactional id.
+    pub(crate) prefix: String,
+    /// Logs of the services.
+    pub(crate) folder: PathBuf,
+    /// For our own clients: straight to the broker.
+    pub(crate) settings: Settings,
+    /// Straight to the server.
+    pub(crate) database_url: String,
+    pub(crate) members: Vec<Member>,
+    pub(crate) feeder: Feeder,
+    /// Reads all that is committed, while it happens.
+    pub(crate) watch: Watch,
+    /// For the schedule of the fault.
+    pub(crate) random: Random,
+    begun: Instant,
+    pub(crate) schedule: Vec<(Duration, String)>,
+}
+
+impl<'w> Scene<'w> {
+    /// Makes topics and database, starts the services and waits until all of them are ready. No load yet.
+    pub(crate) fn set(world: &'w mut World, plan: Plan, load: Load, fault: &str) -> Result<Self> {
+        let number = world.next_run();
+        let prefix = format!("{}-{number}.", fault.to_lowercase());
+        let folder = world.folder.path().join(format!("{}-{number}", fault.to_lowercase()));
+        std::fs::create_dir_all(&folder).context("a folder for the run")?;
+        let settings = Settings {
+            partitions: Some(plan.partitions),
+            ..Settings::new(world.kafka()?.broker.bootstrap_servers(), prefix.clone())
+        };
+        world.runtime.block_on(KafkaLog::open(settings.clone())).context("make the topics")?;
+        let partitions = PartitionCount::new(plan.partitions).context("at least one partition")?;
+        let mut scene = Self {
+            random: Random::of(plan.seed, "schedule"),
+            feeder: Feeder::new(load, &settings, partitions)?,
+            watch: Watch::start(&settings, partitions)?,
+            database_url: fresh_database(),
+            members: Vec::new(),
+            begun: Instant::now(),
+            schedule: Vec::new(),
+            world,
+            plan,
+            prefix,
+            folder,
+            settings,
+        };
+        for service in Service::ALL {
+            scene.add(service, 0)?;
+        }
+        scene.wait_until_ready()?;
+        Ok(scene)
+    }
+
+    /// Writes down what happens, for the schedule.
+    pub(crate) fn note(&mut self, what: impl Into<String>) {
+        let (at, what) = (self.begun.elapsed(), what.into());
+        eprintln!("    {:6.1} s  {what}", at.as_secs_f64());
+        self.schedule.push((at, what));
+    }
+
+    /// Starts one more process of a service; does not wait until it is ready.
+    pub(crate) fn add(&mut self, service: Service, slot: u16) -> Result<()> {
+        let command = self.command(service, slot)?;
+        self.members.push(Member::start(service, slot, command, &self.folder)?);
+        Ok(())
+    }
+
+    /// One process.
+    ///
+    /// # Panics
+    ///
+    /// If it was never started: a fault knows what it started.
+    pub(crate) fn member(&mut self, service: Service, slot: u16) -> &mut Member {
+        let found = self.members.iter_mut().find(|member| member.service == service && member.slot == slot);
+        found.expect("faults ask for members of the plan and those they have added")
+    }
+
+    /// Waits until every process that runs is ready.
+    ///
+    /// # Errors
+    ///
+    /// If one is not in time.
+    pub(crate) fn wait_until_ready(&mut self) -> Result<()> {
+        self.members.iter_mut().filter(|member| member.process.pid().is_some()).try_for_each(Member::wait_until_ready)
+    }
+
+    /// Lets so many records of the load go, and returns when the broker has them.
+    ///
+    /// # Errors
+    ///
+    /// If it does not take them in a minute.
+    pub(crate) fn feed(&mut self, records: usize) -> Result<()> {
+        self.feeder.feed(records)
+    }
+
+    /// The same for a share of the whole load.
+    ///
+    /// # Errors
+    ///
+    /// As [`Scene::feed`].
+    pub(crate) fn feed_share(&mut self, percent: usize) -> Result<()> {
+        self.feed(self.feeder.len() * percent / 100)
+    }
+
+    /// Asks until it is so, and says whether it came about in time.
+    pub(crate) fn wait(&mut self, at_most: Duration, mut ask: impl FnMut(&mut Self) -> Result<bool>) -> Result<bool> {
+        let begun = Instant::now();
+        loop {
+            if ask(self)? {
+                return Ok(true);
+            }
+            if begun.elapsed() > at_most {
+                return Ok(false);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Brings everything back: processes that are stopped or gone, whatever the proxy holds.
+    pub(crate) fn heal(&mut self) -> Result<()> {
+        for member in &mut self.members {
+            member.revive()?;
+        }
+        self.wait_until_ready()
+    }
+
+    /// How far the projection has come, as its tables say.
+    ///
+    /// # Errors
+    ///
+    /// If Postgres does not answer.
+    pub(crate) fn watermarks(&self) -> Result<BTreeMap<(Topic, u16), i64>> {
+        let rows: Vec<(String, i32, i64)> = self.world.runtime.block_on(async {
+            let options: sqlx::postgres::PgConnectOptions = self.database_url.parse()?;
+            let mut connection = options.connect().await?;
+            let query = sqlx::query_as("select topic, partition, next_offset from tasuki.projection_watermark");
+            let rows = query.fetch_all(&mut connection).await?;
+            connection.close().await?;
+            Ok::<_, sqlx::Error>(rows)
+        })?;
+        let read = |(topic, partition, next): (String, i32, i64)| {
+            Some(((topic.parse().ok()?, u16::try_from(partition).ok()?), next))
+        };
+        Ok(rows.into_iter().filter_map(read).collect())
+    }
+
+    fn command(&mut self, service: Service, slot: u16) -> Result<Command> {
+        let through_proxy = self.plan.through_kafka_proxy;
+        let kafka = self.world.kafka()?;
+        let servers = if through_proxy { kafka.proxy.bootstrap_servers() } else { kafka.broker.bootstrap_servers() };
+        let database = self.plan.database_for_services.as_ref().unwrap_or(&self.database_url);
+        let mut command = Command::new(&self.world.binary);
+        command
+            .arg(service.name())
+            .args(["--kafka-bootstrap-servers", &servers])
+            .args(["--kafka-topic-prefix", &self.prefix])
+            .args(["--kafka-partitions", &self.plan.partitions.to_string()])
+            .args(["--kafka-slot", &slot.to_string()])
+            .args(["--metrics-listen", "127.0.0.1:0"])
+            .args(["--secret", SECRET])
+            .args(["--database-url", database])
+            .arg("--data-dir")
+            .arg(&self.folder)
+            .args(&self.plan.arguments)
+            .args(self.plan.arguments_of.iter().filter(|(of, _)| *of == service).map(|(_, argument)| argument));
+        for set_by_somebody in ["DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS", "RUST_LOG", "TASUKI_PLAYBOOK", "TASUKI_REPS"]
+        {
+            command.env_remove(set_by_somebody);
+        }
+        Ok(command)
+    }
+}
