@@ -30,6 +30,7 @@ pub(crate) enum Refusal {
     Overloaded,
     Unavailable,
     Deadline,
+    SpoolFull,
 }
 
 impl Refusal {
@@ -49,6 +50,7 @@ impl Refusal {
             Self::Overloaded => "overloaded",
             Self::Unavailable => "unavailable",
             Self::Deadline => "deadline",
+            Self::SpoolFull => "spool-full",
         }
     }
 
@@ -60,7 +62,7 @@ impl Refusal {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BadEncoding | Self::BodyBroken => StatusCode::BAD_REQUEST,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::Overloaded | Self::Unavailable | Self::Deadline => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Overloaded | Self::Unavailable | Self::Deadline | Self::SpoolFull => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -77,7 +79,7 @@ impl Refusal {
             Self::BadEncoding => "the body is not what its Content-Encoding says; gzip and deflate are understood",
             Self::BodyBroken => "the body broke off",
             Self::Overloaded => "too much is being worked on; try again",
-            Self::Unavailable | Self::Deadline => "the log does not answer; try again",
+            Self::Unavailable | Self::Deadline | Self::SpoolFull => "the log does not answer; try again",
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{self, Request};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
@@ -16,7 +16,9 @@ use sha2::{Digest, Sha256};
 use tasuki_domain::Timestamp;
 use tasuki_wire::v1::DeadLetterKind;
 
-use crate::adapter::{ADAPTERS, Adapter, Asked, Credentials, Endpoint, Purpose, SourceBy, TooLarge, UnknownSource};
+use crate::adapter::{
+    ADAPTERS, Adapter, Asked, Credentials, Endpoint, Purpose, Refused, SourceBy, TooLarge, UnknownSource,
+};
 use crate::answer::{self, Refusal};
 use crate::body::{self, Arrived, Decoded, Reserved};
 use crate::cors;
@@ -26,7 +28,7 @@ use crate::publish::{self, Batch, Place};
 use crate::request::{self, RawRequest};
 use crate::server::Peer;
 use crate::source::{Source, Sources};
-use crate::state::Core;
+use crate::state::{Core, State};
 
 /// The source in metrics and dead letters when none is known.
 const UNKNOWN: &str = "unknown";
@@ -44,7 +46,7 @@ const KEY_PARAMETERS: [&str; 2] = ["writeKey", "writekey"];
 const SECRET_PARAMETERS: [&str; 4] = ["writeKey", "writekey", "api_secret", "token_auth"];
 
 /// Takes a request and answers it.
-pub(crate) async fn handle(State(core): State<Arc<Core>>, request: Request) -> Response {
+pub(crate) async fn handle(extract::State(core): extract::State<Arc<Core>>, request: Request) -> Response {
     let began = Instant::now();
     let (parts, body) = request.into_parts();
     // Some clients join "https://host/" and "/v1/batch".
@@ -151,6 +153,7 @@ impl Visit {
         let deadline = (arrived.began + limits.deadline).max(at_least);
         let received_at = core.state.clock.now();
         let heavy = arrived.wire.len() > HEAVY;
+        let lost_if_refused = self.lost_if_refused();
         let digest = move || (self.digest(&arrived, received_at, &mut reserved), reserved);
         let (digested, reserved) = if heavy {
             tokio::task::spawn_blocking(digest).await.map_err(|_| refuse(Refusal::Unavailable))?
@@ -160,11 +163,18 @@ impl Visit {
         let Digested { batch, place, answer } = digested?;
         // On its own, so that a client that goes away does not leave the books half written.
         let publishing = tokio::spawn(async move {
-            let result = publish::publish(core.state.publisher.as_ref(), batch, &place, deadline).await;
+            let State { publisher, spool, .. } = &core.state;
+            let spool = spool.as_ref().filter(|_| lost_if_refused);
+            let result = publish::publish(publisher.as_ref(), spool, batch, &place, deadline).await;
             drop((admitted, reserved));
             result
         });
         publishing.await.unwrap_or(Err(Refusal::Unavailable)).map(|()| answer)
+    }
+
+    /// Whether its client never sends again. Nobody reloads an image, so no GET is repeated.
+    fn lost_if_refused(&self) -> bool {
+        self.endpoint.manners.refused == Refused::Lost || self.parts.method == Method::GET
     }
 
     /// Everything between body and log: no I/O, no waiting.

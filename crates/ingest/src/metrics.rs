@@ -1,12 +1,13 @@
 //! The metrics of ingest, as an operator reads them.
 //!
-//! For every source and protocol, exactly: received = accepted + bad + deduplicated + refused. An event of a request
+//! For every source and protocol, exactly: received = accepted + bad + deduplicated + refused + spooled. An event of a request
 //! whose events could not be counted (refused before the body was read, or no JSON) counts as one. `source` is a name
 //! of the sources file, or `unknown`.
 
 use std::time::Duration;
 
-use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use tasuki_domain::Millis;
 
 /// Events that reached us. Labels: source, protocol.
 pub const RECEIVED: &str = "tasuki_ingest_received_events_total";
@@ -19,8 +20,22 @@ pub const BAD: &str = "tasuki_ingest_bad_events_total";
 pub const DEDUPLICATED: &str = "tasuki_ingest_deduplicated_events_total";
 /// Events that were not taken; the client was told so and, as far as it can, sends them again. Labels: source,
 /// protocol, reason: unknown-key, too-large, bad-encoding, not-json, body-timeout, body-broken, overloaded,
-/// unavailable, deadline.
+/// unavailable, deadline, spool-full.
 pub const REFUSED: &str = "tasuki_ingest_refused_events_total";
+/// Events of clients that never send again, durable on local disk while the log is away. Labels: source, protocol.
+pub const SPOOLED: &str = "tasuki_ingest_spooled_events_total";
+/// Spooled events that are durable on the log by now. After a restart it counts those of the process before too, and
+/// after a crash some of them twice. Labels: source, protocol.
+pub const REPLAYED: &str = "tasuki_ingest_replayed_events_total";
+/// Bytes that wait on local disk, at most the spool's size.
+pub const SPOOL_BYTES: &str = "tasuki_ingest_spool_bytes";
+/// Events that wait on local disk.
+pub const SPOOL_EVENTS: &str = "tasuki_ingest_spool_events";
+/// How long the oldest of them has been waiting, in seconds; to the precision of a segment.
+pub const SPOOL_OLDEST: &str = "tasuki_ingest_spool_oldest_seconds";
+/// Bytes at the end of segments that could not be read at start: torn writes that nobody had been told of, or damage,
+/// which is kept beside as `*.damaged` and logged.
+pub const SPOOL_LOST: &str = "tasuki_ingest_spool_unreadable_bytes_total";
 /// Requests by what was answered. Labels: protocol, status.
 pub const REQUESTS: &str = "tasuki_ingest_requests_total";
 /// From the arrival of the head to the answer, in seconds. Label: protocol.
@@ -37,7 +52,7 @@ pub const DISCARDED: &str = "tasuki_ingest_discarded_bytes_total";
 pub fn describe() {
     describe_counter!(
         RECEIVED,
-        "Events that reached us, by source and protocol: accepted + bad + deduplicated + refused."
+        "Events that reached us, by source and protocol: accepted + bad + deduplicated + refused + spooled."
     );
     describe_counter!(ACCEPTED, "Events that are durable on behavior, by source and protocol.");
     describe_counter!(
@@ -51,6 +66,7 @@ pub fn describe() {
         "Events that were not taken, by source, protocol and reason; the client was told so and, as far as it can, sends \
          them again."
     );
+    describe_spool();
     describe_counter!(REQUESTS, "Requests, by protocol and status answered.");
     describe_histogram!(DURATION, Unit::Seconds, "From the arrival of the head to the answer, by protocol.");
     describe_counter!(
@@ -69,6 +85,27 @@ pub fn describe() {
     );
 }
 
+fn describe_spool() {
+    describe_counter!(
+        SPOOLED,
+        "Events of clients that never send again, durable on local disk while the log is away, by source and protocol."
+    );
+    describe_counter!(
+        REPLAYED,
+        "Spooled events that are durable on the log by now, by source and protocol; after a restart those of the \
+         process before too, and after a crash some of them twice."
+    );
+    describe_gauge!(SPOOL_BYTES, Unit::Bytes, "Bytes that wait on local disk, at most the spool's size.");
+    describe_gauge!(SPOOL_EVENTS, "Events that wait on local disk.");
+    describe_gauge!(SPOOL_OLDEST, Unit::Seconds, "How long the oldest event on local disk has been waiting.");
+    describe_counter!(
+        SPOOL_LOST,
+        Unit::Bytes,
+        "Bytes at the end of segments of the spool that could not be read at start: torn writes that nobody had been \
+         told of, or damage, which is kept beside as *.damaged."
+    );
+}
+
 /// What became of the events of one request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -78,6 +115,8 @@ pub struct Tally {
     pub bad: Vec<&'static str>,
     /// Exact copies within the request.
     pub deduplicated: u64,
+    /// Durable on local disk.
+    pub spooled: u64,
     /// Not taken, and why.
     pub refused: Option<(u64, &'static str)>,
 }
@@ -91,7 +130,7 @@ impl Tally {
     /// All events of the request.
     pub fn received(&self) -> u64 {
         let bad = u64::try_from(self.bad.len()).unwrap_or(u64::MAX);
-        self.accepted + bad + self.deduplicated + self.refused.map_or(0, |(events, _)| events)
+        self.accepted + bad + self.deduplicated + self.spooled + self.refused.map_or(0, |(events, _)| events)
     }
 
     /// None of it was taken after all.
@@ -100,12 +139,21 @@ impl Tally {
         Self { refused: Some((self.received(), reason)), ..Self::default() }
     }
 
+    /// It went to local disk instead of the log.
+    #[must_use]
+    pub fn all_spooled(&self) -> Self {
+        Self { spooled: self.received() - self.deduplicated, deduplicated: self.deduplicated, ..Self::default() }
+    }
+
     /// Books it.
     pub fn book(&self, source: &str, protocol: &'static str) {
         let labels = [("source", source.to_owned()), ("protocol", protocol.to_owned())];
         counter!(RECEIVED, &labels).increment(self.received());
         counter!(ACCEPTED, &labels).increment(self.accepted);
         counter!(DEDUPLICATED, &labels).increment(self.deduplicated);
+        if self.spooled > 0 {
+            counter!(SPOOLED, &labels).increment(self.spooled);
+        }
         for code in &self.bad {
             counter!(BAD, "source" => source.to_owned(), "protocol" => protocol, "code" => *code).increment(1);
         }
@@ -130,6 +178,27 @@ pub(crate) fn ack_unknown(protocol: &'static str) {
     counter!(ACK_UNKNOWN, "protocol" => protocol).increment(1);
 }
 
+pub(crate) fn replayed(source: &str, protocol: &'static str, events: u64) {
+    counter!(REPLAYED, "source" => source.to_owned(), "protocol" => protocol).increment(events);
+}
+
+pub(crate) fn spool(bytes: u64, events: u64, oldest: Option<Millis>) {
+    gauge!(SPOOL_BYTES).set(float(bytes));
+    gauge!(SPOOL_EVENTS).set(float(events));
+    let seconds = oldest.map_or(0, |age| age.get().max(0) / 1_000);
+    gauge!(SPOOL_OLDEST).set(float(u64::try_from(seconds).unwrap_or_default()));
+}
+
+pub(crate) fn spool_lost(bytes: usize) {
+    counter!(SPOOL_LOST).increment(u64::try_from(bytes).unwrap_or(u64::MAX));
+}
+
+/// As gauges want it; exact below 2^53.
+#[allow(clippy::cast_precision_loss, reason = "what is counted here stays far below 2^53")]
+fn float(number: u64) -> f64 {
+    number as f64
+}
+
 pub(crate) fn discarded(protocol: &'static str, bytes: usize) {
     counter!(DISCARDED, "protocol" => protocol).increment(u64::try_from(bytes).unwrap_or(u64::MAX));
 }
@@ -140,8 +209,14 @@ mod tests {
 
     #[test]
     fn received_is_the_sum_of_what_became_of_it() {
-        let tally = Tally { accepted: 3, bad: vec!["no-type", "no-type"], deduplicated: 1, refused: Some((2, "x")) };
-        assert_eq!(tally.received(), 8);
-        assert_eq!(tally.all_refused("unavailable"), Tally { refused: Some((8, "unavailable")), ..Tally::default() });
+        let tally = Tally {
+            accepted: 3,
+            bad: vec!["no-type", "no-type"],
+            deduplicated: 1,
+            spooled: 1,
+            refused: Some((2, "x")),
+        };
+        assert_eq!(tally.received(), 9);
+        assert_eq!(tally.all_refused("unavailable"), Tally { refused: Some((9, "unavailable")), ..Tally::default() });
     }
 }

@@ -1,7 +1,7 @@
 //! Writing what became of a request: behavior records and dead letters in one call, durable before the answer.
 
 use std::collections::HashSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use prost::Message;
 use sha2::{Digest, Sha256};
@@ -16,6 +16,10 @@ use crate::adapter::Outcome;
 use crate::answer::Refusal;
 use crate::metrics::{self, Tally};
 use crate::observed::{BadRecord, hex, key_of};
+use crate::spool::{Entry, Spool, Unspooled};
+
+/// How long a local disk may take.
+const SPOOL_WITHIN: Duration = Duration::from_secs(4);
 
 /// Where the events of a request came from, for dead letters.
 #[derive(Clone, Debug)]
@@ -30,6 +34,22 @@ pub(crate) struct Place {
     pub(crate) request_id: [u8; 16],
     /// Larger originals are cut.
     pub(crate) max_bytes: usize,
+}
+
+impl Place {
+    /// Where the events of an entry of the spool came from, as far as that is still known.
+    pub(crate) fn spooled(source: &str, protocol: &'static str, received_at: Timestamp) -> Self {
+        Self {
+            source: source.to_owned(),
+            protocol,
+            method: String::new(),
+            target: String::new(),
+            content_type: String::new(),
+            received_at,
+            request_id: [0; 16],
+            max_bytes: usize::MAX,
+        }
+    }
 }
 
 /// What one request writes.
@@ -107,14 +127,24 @@ fn dead_letter(bad: &BadRecord, place: &Place) -> Emitted {
 }
 
 /// Writes a batch by the deadline and books it: as what it became, or as refused.
+///
+/// What its client would not send again goes to the spool where the log does not take it, and at once where something
+/// waits there already: those who do not come back are not made to wait for a log that is away, and stay in order.
 pub(crate) async fn publish(
     publisher: &dyn Publisher,
+    spool: Option<&Spool>,
     batch: Batch,
     place: &Place,
     deadline: Instant,
 ) -> Result<(), Refusal> {
     let Batch { records, mut tally } = batch;
-    let written = tokio::time::timeout_at(deadline.into(), write(publisher, records, &mut tally, place)).await;
+    let as_read = tally.clone();
+    if let Some(spool) = spool
+        && let Some(_turn) = spool.behind().await
+    {
+        return keep(spool, &records, as_read, place, None).await;
+    }
+    let written = tokio::time::timeout_at(deadline.into(), write(publisher, &records, &mut tally, place)).await;
     let refusal = match written {
         Ok(Ok(())) => {
             tally.book(&place.source, place.protocol);
@@ -130,22 +160,50 @@ pub(crate) async fn publish(
             Refusal::Deadline
         }
     };
+    if let Some(spool) = spool {
+        let _turn = spool.turn().await;
+        return keep(spool, &records, as_read, place, Some(refusal)).await;
+    }
+    tally.all_refused(refusal.code()).book(&place.source, place.protocol);
+    Err(refusal)
+}
+
+/// Keeps a batch in the spool and books it: as spooled, or as refused, for the reason the log had if there is one.
+async fn keep(
+    spool: &Spool,
+    records: &[Emitted],
+    tally: Tally,
+    place: &Place,
+    before: Option<Refusal>,
+) -> Result<(), Refusal> {
+    let entry = Entry::new(&place.source, place.protocol, place.received_at, records);
+    let refusal = match spool.put(&entry, SPOOL_WITHIN).await {
+        Ok(()) => {
+            tally.all_spooled().book(&place.source, place.protocol);
+            return Ok(());
+        }
+        Err(Unspooled::Full) => Refusal::SpoolFull,
+        Err(error @ (Unspooled::Slow | Unspooled::Broken(_))) => {
+            tracing::debug!(error = &error as &dyn std::error::Error, "not spooled");
+            before.unwrap_or(Refusal::Unavailable)
+        }
+    };
     tally.all_refused(refusal.code()).book(&place.source, place.protocol);
     Err(refusal)
 }
 
 /// Writes all at once. Where the log will never take one of them, one by one, so that only that one is kept as a dead
 /// letter; what is written twice by this is dropped downstream.
-async fn write(
+pub(crate) async fn write(
     publisher: &dyn Publisher,
-    records: Vec<Emitted>,
+    records: &[Emitted],
     tally: &mut Tally,
     place: &Place,
 ) -> Result<(), PublishError> {
     if records.is_empty() {
         return Ok(());
     }
-    match publisher.publish(records.clone()).await {
+    match publisher.publish(records.to_vec()).await {
         Err(PublishError::Refused(_)) => {}
         result => return result,
     }
@@ -161,7 +219,7 @@ async fn write(
         let message = format!("the log refuses the record: {refused}");
         let bad = BadRecord::new(DeadLetterKind::Size, "log-refused", message).found("", 0, &record.payload, &[]);
         publisher.publish(vec![dead_letter(&bad, place)]).await?;
-        tally.accepted -= 1;
+        tally.accepted = tally.accepted.saturating_sub(1);
         tally.bad.push(bad.code);
     }
     Ok(())

@@ -9,6 +9,7 @@ use tasuki_service::{Exit, Failure};
 use crate::mapping::Mapping;
 use crate::request::IpMode;
 use crate::source::Sources;
+use crate::spool::Spool;
 
 /// Command line and environment of ingest. The address it listens on and the sources are the program's.
 #[derive(Clone, Debug, Args)]
@@ -52,6 +53,13 @@ pub struct IngestArgs {
     /// How many proxies in front of ingest write X-Forwarded-For; 0: none, the peer is the visitor
     #[arg(long = "ingest-trusted-proxies", env = "TASUKI_INGEST_TRUSTED_PROXIES", default_value_t = 0)]
     pub trusted_proxies: usize,
+    /// Folder that keeps, while the log is away, the events of clients that never send again (beacons, pixels, Jitsu);
+    /// left out, the folder spool of the data folder
+    #[arg(long = "ingest-spool", env = "TASUKI_INGEST_SPOOL", value_name = "FOLDER")]
+    pub spool: Option<PathBuf>,
+    /// Largest size of that folder, in bytes; when it is full such clients are answered 503 like the others. 0: no spool
+    #[arg(long = "ingest-spool-max-bytes", env = "TASUKI_INGEST_SPOOL_MAX_BYTES", default_value_t = 1 << 30)]
+    pub spool_max_bytes: u64,
     /// File that says who may send (TOML); left out, the program's own source is the only one
     #[arg(long = "ingest-sources", env = "TASUKI_INGEST_SOURCES", value_name = "FILE")]
     pub sources: Option<PathBuf>,
@@ -112,6 +120,22 @@ impl IngestArgs {
         Sources::from_toml(&read(path, "--ingest-sources")?).map(Some).map_err(|error| wrong(path, &error))
     }
 
+    /// The spool of the settings, in the data folder if they name no other; `None` if they want none.
+    ///
+    /// # Errors
+    ///
+    /// If its folder cannot be used.
+    pub fn spool(&self, data_dir: &Path) -> Result<Option<Spool>, Failure> {
+        if self.spool_max_bytes == 0 {
+            return Ok(None);
+        }
+        let folder = self.spool.clone().unwrap_or_else(|| data_dir.join("spool"));
+        Spool::open(&folder, self.spool_max_bytes).map(Some).map_err(|error| {
+            let mend = "give --ingest-spool a folder that can be written to, or --ingest-spool-max-bytes 0";
+            Failure::new(Exit::CannotCreate, with_causes(&error), mend)
+        })
+    }
+
     /// The limits among the settings.
     pub fn limits(&self) -> Limits {
         Limits {
@@ -139,13 +163,18 @@ fn read(path: &Path, setting: &str) -> Result<String, Failure> {
 }
 
 fn wrong(path: &Path, error: &dyn std::error::Error) -> Failure {
-    let mut what = format!("{}: {error}", path.display());
+    let what = format!("{}: {}", path.display(), with_causes(error));
+    Failure::new(Exit::Config, what, "correct the file; the documentation of tasuki-ingest says how it is written")
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut what = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
         what = format!("{what}: {error}");
         cause = error.source();
     }
-    Failure::new(Exit::Config, what, "correct the file; the documentation of tasuki-ingest says how it is written")
+    what
 }
 
 impl Limits {

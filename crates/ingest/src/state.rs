@@ -12,12 +12,15 @@ use crate::edge;
 use crate::mapping::Mapping;
 use crate::settings::Limits;
 use crate::source::Sources;
+use crate::spool::Spool;
 
 /// What ingest works with.
 #[derive(Clone, Debug)]
 pub struct State {
     /// Where events go.
     pub publisher: Arc<dyn Publisher>,
+    /// Where events of clients that never send again go while the log is away; `None`: they are refused like others.
+    pub spool: Option<Spool>,
     /// Who may send.
     pub sources: Arc<Sources>,
     /// What events mean.

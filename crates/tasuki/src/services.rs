@@ -8,7 +8,7 @@ use tasuki_console::{ApiToken, ConsoleSettings, ConsoleState};
 use tasuki_domain::DeploymentSecret;
 use tasuki_handoff::{Desk, Handoff, HandoffPolicy};
 use tasuki_identity::{Identity, IdentitySettings};
-use tasuki_ingest::{Limits, Mapping, Sources};
+use tasuki_ingest::{Limits, Mapping, Sources, Spool};
 use tasuki_playbook::Playbook;
 use tasuki_playbook::reps::Reps;
 use tasuki_projection::{Projection, Schema};
@@ -73,6 +73,7 @@ pub(crate) struct Parts {
     pub(crate) sources: Arc<Sources>,
     pub(crate) mapping: Arc<Mapping>,
     pub(crate) limits: Limits,
+    pub(crate) spool: Option<Spool>,
     pub(crate) console: ConsoleSettings,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) health: Health,
@@ -148,6 +149,7 @@ fn project(projection: Projection, parts: &Parts, running: &mut Running) -> anyh
 fn ingest(door: Listener, parts: &Parts, running: &mut Running) {
     let state = tasuki_ingest::State {
         publisher: parts.log.publisher(),
+        spool: parts.spool.clone(),
         sources: Arc::clone(&parts.sources),
         mapping: Arc::clone(&parts.mapping),
         clock: Arc::clone(&parts.clock),
@@ -155,6 +157,14 @@ fn ingest(door: Listener, parts: &Parts, running: &mut Running) {
         limits: parts.limits,
     };
     let limits = parts.limits;
+    if let Some(spool) = parts.spool.clone() {
+        let (publisher, clock) = (parts.log.publisher(), Arc::clone(&parts.clock));
+        let component = parts.health.component("spool");
+        running.task("spool", |shutdown: Shutdown| async move {
+            spool.replay(publisher, clock, component, shutdown).await;
+            Ok(())
+        });
+    }
     running.door("ingest", |shutdown: Shutdown| async move {
         tasuki_ingest::serve(door.socket, tasuki_ingest::router(state), limits, shutdown)
             .await

@@ -157,6 +157,10 @@ async fn serve(options: &Options, checked: Checked, on_kafka: bool) -> anyhow::R
     let taken = (faults.check(ingest), faults.check(console), faults.check(operators));
     let (Some(ingest), Some(console), Some(operators)) = taken else { return Err(faults.into()) };
 
+    let spool = match services.contains(&Service::Ingest) {
+        true => options.one.ingest.spool(&checked.data_dir)?,
+        false => None,
+    };
     let stop = Shutdown::new();
     stop::on_signal(stop.clone()).context("cannot listen to signals")?;
     let metrics = telemetry::start_metrics().context("cannot collect metrics")?;
@@ -205,6 +209,7 @@ async fn serve(options: &Options, checked: Checked, on_kafka: bool) -> anyhow::R
             }),
             mapping: Arc::new(checked.mapping),
             limits: options.one.ingest.limits(),
+            spool,
             console: options.one.console.clone(),
             clock,
             health: health.clone(),

@@ -18,7 +18,7 @@ use base64::Engine;
 use prost::Message;
 use serde_json::{Map, Value, json};
 use tasuki_domain::{EventId, Timestamp};
-use tasuki_ingest::{Limits, Mapping, Source, Sources, State, WriteKeyHash, router};
+use tasuki_ingest::{Limits, Mapping, Source, Sources, Spool, State, WriteKeyHash, router};
 use tasuki_service::{Clock, Health};
 use tasuki_stream::Emitted;
 use tasuki_stream::log::{BoxFuture, PublishError, Publisher};
@@ -108,9 +108,19 @@ impl Collector {
     }
 
     pub fn with(now: &str, sources: Sources, limits: Limits) -> Self {
+        Self::complete(now, sources, limits, None)
+    }
+
+    /// With a spool; the caller replays it.
+    pub fn spooling(spool: Spool, limits: Limits) -> Self {
+        Self::complete(NOON, sources(), limits, Some(spool))
+    }
+
+    fn complete(now: &str, sources: Sources, limits: Limits, spool: Option<Spool>) -> Self {
         let log = Arc::new(Log::default());
         let state = State {
             publisher: Arc::clone(&log) as Arc<dyn Publisher>,
+            spool,
             sources: Arc::new(sources),
             mapping: Arc::new(Mapping::default()),
             clock: Arc::new(Standing(now.parse().unwrap())),
