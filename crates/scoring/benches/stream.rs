@@ -171,7 +171,7 @@ fn run<P: Processor>(task: &mut Task<P>, records: &[Record]) -> [usize; 2] {
             }
         }
         let changes = black_box(task.changes());
-        bytes[1] += changes.iter().filter_map(|change| change.value.as_ref()).map(Vec::len).sum::<usize>();
+        bytes[1] += changes.iter().filter_map(|change| change.value.as_ref()).map(|bytes| bytes.len()).sum::<usize>();
         task.take_counted();
         task.committed(changes);
     }
@@ -196,7 +196,12 @@ impl State for CopiedState {
 impl Processor for Copying {
     type State = CopiedState;
     fn topology(&self) -> Topology {
-        Topology { service: "copying", inputs: &[Topic::Activity], outputs: &[Topic::Scores], state: Topic::ScoringState }
+        Topology {
+            service: "copying",
+            inputs: &[Topic::Activity],
+            outputs: &[Topic::Scores],
+            state: Topic::ScoringState,
+        }
     }
     fn apply(&self, context: &mut Context<'_, CopiedState>, input: &Input<'_>) -> Result<(), Poison> {
         let key = input.key_str()?;
@@ -220,7 +225,10 @@ fn measure<P: Processor>(criterion: &mut Criterion, name: &str, processor: Arc<P
         .collect();
     let bytes = run(&mut task, &stream.events).map(|bytes| bytes / stream.events.len());
     let kept = states.iter().map(|(_, state)| state.len()).sum::<usize>() / states.len();
-    eprintln!("{name}: of each event, {} bytes of records and {} of state; a state of {kept} bytes", bytes[0], bytes[1]);
+    eprintln!(
+        "{name}: of each event, {} bytes of records and {} of state; a state of {kept} bytes",
+        bytes[0], bytes[1]
+    );
     let mut group = criterion.benchmark_group("stream");
     group.throughput(Throughput::Elements(u64::try_from(stream.events.len()).expect("a small number")));
     group.bench_function(BenchmarkId::from_parameter(name), |bencher| {

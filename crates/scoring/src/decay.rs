@@ -9,7 +9,8 @@ use tasuki_domain::{Millipoints, Millis};
 pub(crate) type Fine = i64;
 
 const FINE_BITS: u32 = 32;
-const ONE: f64 = 4_294_967_296.0;
+/// A millipoint in [`Fine`].
+pub(crate) const ONE: f64 = 4_294_967_296.0;
 
 /// What is left of these points at this age.
 pub(crate) fn decayed(points: Millipoints, half_life: Option<Millis>, age: Millis) -> Fine {
@@ -33,7 +34,11 @@ pub(crate) fn half_to_the(power: f64) -> f64 {
     if power >= 1_022.0 {
         return 0.0;
     }
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "cuts off; below 65,409 as just checked")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "cuts off; below 65,409 as just checked"
+    )]
     let sixty_fourths = (power * 64.0 + 0.5) as u32;
     let rest = power - f64::from(sixty_fourths) * 0.015_625;
     let [a, b, c, d, e] = SERIES;

@@ -7,11 +7,10 @@
 //! score itself.
 
 use tasuki_domain::{Millipoints, Millis, Timestamp};
-use tasuki_playbook::KEPT_FOR;
+use tasuki_playbook::Rule;
 
-use crate::decay::{Fine, capped, from_f64, millis_f64, remaining, rounded, surely_rounded};
+use crate::decay::{Fine, ONE, capped, from_f64, millis_f64, remaining, rounded, surely_rounded};
 use crate::engagement::{Engagement, Matched};
-use crate::signals::age;
 
 /// Most halvings that are tried. Where that does not do (some dozens of signals of rules that
 /// never fade; rises and falls that cancel out for long), the answer is an instant up to which nothing changes, at
@@ -22,6 +21,8 @@ const MOST_STEPS: usize = 2_000;
 const FUZZ: Fine = 1 << 16;
 /// What it costs to begin another stretch, in halvings.
 const STEPS_PER_STRETCH: usize = 30;
+/// Most steps of Newton's method; as many as the digits of an instant need, and some for caps on the way.
+const MOST_GUESSES: usize = 16;
 const LOOK_AGAIN: Millis = Millis::from_hours(1);
 
 const MILLISECOND: Millis = Millis::new(1);
@@ -37,10 +38,9 @@ pub(crate) fn next_change(engagement: &Engagement<'_>, shown: Millipoints) -> Op
 
 /// A signal leaves the window of a fact.
 fn next_fact_change(engagement: &Engagement<'_>) -> Option<Timestamp> {
-    let as_of = engagement.as_of;
-    let leaving = engagement.playbook.facts().iter().flat_map(|fact| {
-        let counted = engagement.occurred_under(fact.rule).filter(|&at| age(at, as_of) <= fact.window);
-        counted.map(|at| at + fact.window + MILLISECOND)
+    let leaving = engagement.playbook.facts().iter().filter_map(|fact| {
+        let oldest = engagement.within(fact.rule, fact.window).last();
+        oldest.map(|at| at + fact.window + MILLISECOND)
     });
     leaving.min()
 }
@@ -63,49 +63,82 @@ struct Worth {
 impl Crossing<'_, '_> {
     fn first(&self, shown: Millipoints) -> Option<Timestamp> {
         let here = self.side(shown);
-        let nothing_takes = self.engagement.rules.iter().all(|matched| matched.rule.points >= Millipoints::ZERO);
+        let nothing_takes = self.engagement.matched().all(|matched| matched.rule.points >= Millipoints::ZERO);
         if here == 0 && nothing_takes {
             return None;
         }
         let mut steps = 0;
         let mut start = self.as_of;
-        while let Some(end) = self.end_of_stretch(start) {
+        while let Some(end) = self.engagement.end_of_stretch(start) {
             steps += STEPS_PER_STRETCH;
             let stretch = Stretch::of(self.engagement, start);
             // Up to the last millisecond before the end, and then the end itself, where the terms change.
             let last = end - MILLISECOND;
-            match self.within(&stretch, start, last, here, &mut steps) {
-                Found::At(instant) => return Some(self.exactly(&stretch, instant, last, here)),
-                Found::OutOfSteps(from) => return Some(from.max(self.as_of + LOOK_AGAIN)),
-                Found::Nothing => {}
-            }
-            if self.side(self.engagement.raw_at(end)) != here {
-                return Some(end);
+            if nothing_takes {
+                if let Some(instant) = self.fall(&stretch, last, here) {
+                    return Some(instant);
+                }
+            } else {
+                match self.within(&stretch, start, last, here, &mut steps) {
+                    Found::At(instant) => return Some(self.exactly(&stretch, instant, last, here)),
+                    Found::OutOfSteps(from) => return Some(from.max(self.as_of + LOOK_AGAIN)),
+                    Found::Nothing => {}
+                }
             }
             if self.before.is_some_and(|before| end >= before) {
                 return None;
+            }
+            if self.side(self.engagement.raw_at(end)) != here {
+                return Some(end);
             }
             start = end;
         }
         None
     }
 
-    /// The first instant after `start` at which a signal starts to decay or stops to count.
-    fn end_of_stretch(&self, start: Timestamp) -> Option<Timestamp> {
-        let ends = self.engagement.rules.iter().flat_map(|matched| {
-            let next = |far: Millis| {
-                let at = matched.occurred.partition_point(|&at| at + far <= start);
-                matched.occurred.get(at).map(|&at| at + far)
-            };
-            [next(Millis::new(0)), next(Millis::new(KEPT_FOR.get() + 1))].into_iter().flatten()
-        });
-        ends.min()
-    }
-
     /// How many boundaries are reached. They lie above zero and not above the cap of the axis, whose bounds therefore
     /// make no difference here.
     fn side(&self, engagement: Millipoints) -> usize {
         self.engagement.playbook.boundaries().partition_point(|&boundary| boundary <= engagement)
+    }
+
+    /// The first instant after the start of a stretch, up to `to`, below the highest boundary that is reached, where
+    /// nothing rises. Newton's method goes near, from the side on which it never goes too far; there the roundings of
+    /// the rules decide, and halving finds the millisecond.
+    fn fall(&self, stretch: &Stretch, to: Timestamp, here: usize) -> Option<Timestamp> {
+        let boundary = here.checked_sub(1).map(|reached| self.engagement.playbook.boundaries()[reached])?;
+        let above = |instant: Timestamp| {
+            let worth = stretch.at(instant);
+            boundary <= if worth.sure { worth.gives } else { self.engagement.raw_at(instant) }
+        };
+        // What is later than the change of a fact need not be found.
+        let mut below = self.before.map_or(to, |before| before.min(to));
+        if below <= stretch.start || above(below) {
+            return None;
+        }
+        let mut inside = stretch.start;
+        let mut slope = 0.0;
+        for _ in 0..MOST_GUESSES {
+            let glide = stretch.glide(inside);
+            slope = glide.slope;
+            let guess = inside + glide.until(boundary);
+            if guess <= inside || guess >= below {
+                break;
+            }
+            *(if above(guess) { &mut inside } else { &mut below }) = guess;
+        }
+        // As long as all roundings together can keep it up.
+        let mut step = Glide { value: (stretch.terms.len() as f64 + 1.0) * ONE, slope }.until(Millipoints::ZERO);
+        while step > MILLISECOND && inside + step < below {
+            let guess = inside + step;
+            *(if above(guess) { &mut inside } else { &mut below }) = guess;
+            step = Millis::new(step.get().saturating_mul(2));
+        }
+        while below.since(inside) > MILLISECOND {
+            let middle = inside + Millis::new(below.since(inside).get() / 2);
+            *(if above(middle) { &mut inside } else { &mut below }) = middle;
+        }
+        Some(below)
     }
 
     /// The first instant after `from`, up to `to`, on another side, by the terms of the stretch.
@@ -174,6 +207,21 @@ enum Found {
     OutOfSteps(Timestamp),
 }
 
+/// What is worth how much, and loses how much in a millisecond (below zero), in 2^-32 millipoints.
+struct Glide {
+    value: f64,
+    slope: f64,
+}
+
+impl Glide {
+    /// How long it takes to get down to an amount if it goes on like this.
+    fn until(&self, amount: Millipoints) -> Millis {
+        // No division by zero: what does not fall gets there in some million years.
+        let length = (self.value - millis_f64(amount.get()) * ONE) / -self.slope.min(-1e-9);
+        Millis::new(from_f64(length.min(1e15)))
+    }
+}
+
 /// A stretch of time in which every rule is one term.
 struct Stretch {
     start: Timestamp,
@@ -191,10 +239,39 @@ struct Term {
 
 impl Stretch {
     fn of(engagement: &Engagement<'_>, start: Timestamp) -> Self {
-        Self {
-            start,
-            terms: engagement.rules.iter().map(|matched| Term::of(matched, start, engagement.as_of)).collect(),
+        let term = |rule: &Rule, constant, fading| Term {
+            constant,
+            fading: millis_f64(fading),
+            half_life: rule.half_life,
+            cap: rule.cap,
+            takes: rule.points < Millipoints::ZERO,
+        };
+        let terms = if start == engagement.as_of {
+            let matched = engagement.matched();
+            matched.map(|Matched { rule, tally, .. }| term(rule, tally.constant, tally.fading)).collect()
+        } else {
+            let sums = engagement.sums_at(start).into_iter();
+            sums.map(|(rule, constant, fading)| term(rule, constant, fading)).collect()
+        };
+        Self { start, terms }
+    }
+
+    /// What the rules are worth and how fast they lose it, without rounding.
+    fn glide(&self, instant: Timestamp) -> Glide {
+        let passed = instant.since(self.start);
+        let mut glide = Glide { value: 0.0, slope: 0.0 };
+        for term in &self.terms {
+            let cap = term.cap.map_or(f64::INFINITY, |cap| millis_f64(cap.get()) * ONE);
+            let faded = term.half_life.map_or(0.0, |half_life| term.fading * remaining(half_life, passed));
+            let worth = millis_f64(term.constant) + faded;
+            if worth < cap {
+                glide.value += worth;
+                glide.slope -= term.half_life.map_or(0.0, |h| faded * std::f64::consts::LN_2 / millis_f64(h.get()));
+            } else {
+                glide.value += cap;
+            }
         }
+        glide
     }
 
     fn at(&self, instant: Timestamp) -> Worth {
@@ -211,19 +288,6 @@ impl Stretch {
 }
 
 impl Term {
-    fn of(matched: &Matched<'_>, start: Timestamp, as_of: Timestamp) -> Self {
-        let half_life = matched.rule.half_life;
-        let (mut constant, mut fading) = (0, 0);
-        for (&at, &worth) in matched.occurred.iter().zip(&matched.worth) {
-            let worth = if start == as_of { worth } else { matched.one_at(at, start) };
-            // What lies ahead is worth its full points until the stretch ends.
-            let fades = half_life.is_some() && at <= start;
-            *(if fades { &mut fading } else { &mut constant }) += worth;
-        }
-        let takes = matched.rule.points < Millipoints::ZERO;
-        Self { constant, fading: millis_f64(fading), half_life, cap: matched.rule.cap, takes }
-    }
-
     fn at(&self, passed: Millis) -> Fine {
         let faded = self.half_life.map_or(0, |half_life| from_f64(self.fading * remaining(half_life, passed)));
         capped(self.constant.saturating_add(faded), self.cap)

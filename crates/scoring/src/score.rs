@@ -4,7 +4,6 @@ use tasuki_domain::{Millipoints, Timestamp};
 use tasuki_playbook::{EMAIL_DOMAIN, EventKind, FitRule, Grade, Playbook, SignalFields};
 use tasuki_wire::v1;
 
-use crate::decay::rounded;
 use crate::engagement::{Engagement, Matched};
 use crate::next_change::next_change;
 use crate::signals::{Signals, index};
@@ -41,8 +40,8 @@ pub struct Score {
 /// and only here → bounds of the axis. A grade follows from both axes.
 pub fn score(signals: &Signals, profile: &v1::Profile, playbook: &Playbook, as_of: Timestamp) -> Score {
     let matched = Engagement::of(signals, playbook, as_of);
-    let mut contributions = Vec::with_capacity(matched.rules.len() + 6);
-    let rules = matched.rules.iter().map(|rule| behaviour(rule, signals));
+    let mut contributions = Vec::new();
+    let rules = matched.matched().map(|rule| behaviour(&rule, signals));
     let engagement = axis(&mut contributions, v1::Axis::Engagement, playbook.engagement_cap(), rules);
     let rules = playbook.fit_rules().iter().filter(|rule| fits(rule, profile)).map(attribute);
     let fit = axis(&mut contributions, v1::Axis::Fit, playbook.fit_cap(), rules);
@@ -82,23 +81,21 @@ fn axis(
 }
 
 fn behaviour(matched: &Matched<'_>, signals: &Signals) -> v1::Contribution {
-    let newest = matched.signals.iter().zip(&matched.worth).rev().take(MOST_EVIDENCE);
-    let evidence = newest.map(|(&number, &worth)| {
-        let signal = &signals.list[index(number)];
+    let evidence = matched.evidence.iter().map(|piece| {
+        let signal = &signals.list[index(piece.signal)];
         v1::Evidence {
             behavior_id: signal.id.as_bytes().to_vec(),
             occurred_at_ms: signal.occurred_at.as_millis(),
             what: in_words(&signals.fields_of(&signals.shapes[index(signal.shape)])),
-            points_mp: rounded(worth).get(),
+            points_mp: piece.points.get(),
         }
     });
-    let matches = i64::try_from(matched.signals.len()).expect("a lead has a few hundred signals");
     v1::Contribution {
         axis: v1::Axis::Engagement.into(),
         rule: matched.rule.name.clone(),
         points_mp: matched.points().get(),
-        raw_mp: matched.rule.points.get().saturating_mul(matches),
-        matches: u32::try_from(matches).expect("a lead has a few hundred signals"),
+        raw_mp: matched.raw().get(),
+        matches: matched.tally.matches,
         evidence: evidence.collect(),
     }
 }
