@@ -28,10 +28,12 @@ pub enum Release {
 }
 
 /// A [`Trap`] with all its parts.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct LateRequest {
     /// The next one of these is held.
     pub hold: Api,
+    /// Only of the client with this `client.id`; of any, if empty.
+    pub of: String,
     /// When it is let go.
     pub release: Release,
     /// What the client sends after that waits in the proxy until [`super::KafkaProxy::let_go`]: time to kill it.
@@ -40,7 +42,7 @@ pub struct LateRequest {
 
 impl From<Trap> for LateRequest {
     fn from(trap: Trap) -> Self {
-        Self { hold: trap.hold, release: Release::After(trap.release_after), then_wait: false }
+        Self { hold: trap.hold, of: String::new(), release: Release::After(trap.release_after), then_wait: false }
     }
 }
 
@@ -82,6 +84,7 @@ pub(super) enum Decision {
 
 impl Held {
     fn new(late: LateRequest, request: Request, exchange: Exchange) -> Self {
+        let waits = late.then_wait;
         Self {
             late,
             request,
@@ -94,7 +97,7 @@ impl Held {
             trigger: None,
             triggered: false,
             answer: None,
-            waits: late.then_wait,
+            waits,
         }
     }
 
@@ -134,7 +137,10 @@ impl Shared {
     pub(super) fn asked(&self, exchange: Exchange, request: &Request) -> Decision {
         let stops = |held: &Held| held.stops(request);
         let mut state = self.wait_while(|state| !state.over && state.held.as_ref().is_some_and(stops));
-        if let Some(late) = state.trap.take_if(|late| request.is(late.hold)) {
+        let catches = |late: &mut LateRequest| {
+            request.is(late.hold) && (late.of.is_empty() || late.of.as_bytes() == request.client)
+        };
+        if let Some(late) = state.trap.take_if(catches) {
             state.held = Some(Held::new(late, request.clone(), exchange));
             return Decision::Hold;
         }
