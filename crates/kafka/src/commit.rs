@@ -77,9 +77,13 @@ impl Pace {
     /// Whether to commit now. `drained`: the last poll found nothing.
     pub(crate) fn is_due(&self, load: &Load, drained: bool, now: Instant) -> bool {
         let soon_enough = self.last_commit.is_none_or(|last| now - last >= self.interval);
+        self.is_full(load) || now - load.begun >= self.longest() || (drained && soon_enough)
+    }
+
+    /// Whether the transaction takes no more records.
+    pub(crate) fn is_full(&self, load: &Load) -> bool {
         let most_records = if self.one_by_one > 0 { 1 } else { self.most_records };
-        let full = load.records >= most_records || load.bytes >= self.most_bytes;
-        full || now - load.begun >= self.longest() || (drained && soon_enough)
+        load.records >= most_records || load.bytes >= self.most_bytes
     }
 
     /// A transaction was committed.

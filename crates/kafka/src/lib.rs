@@ -13,6 +13,7 @@ mod commit;
 mod group;
 mod metrics;
 mod open;
+mod outbox;
 mod partitions;
 mod poison;
 mod producer;

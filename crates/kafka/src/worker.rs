@@ -26,7 +26,7 @@ use crate::metrics::{self, Rebuild};
 use crate::open::KafkaLog;
 use crate::partitions::Partitions;
 use crate::poison::{FloodGuard, Refusals};
-use crate::producer::{Failed, Kind, Transactions};
+use crate::producer::{Failed, Transactions};
 use crate::restore::Observer;
 use crate::watchdog::Watchdog;
 
@@ -39,6 +39,8 @@ mod transaction;
 pub(crate) use error::Trouble;
 pub use error::WorkerError;
 
+/// So many records are applied before anything else is looked at, if so many are there.
+const BURST: u32 = 64;
 /// At most so many deadlines of a partition in one transaction: after a long stop there may be very many.
 const DEADLINES: usize = 1_000;
 /// Between two tries of anything that brokers have to answer.
@@ -200,17 +202,39 @@ impl<P: Processor> Worker<'_, P> {
         if self.stale.is_some() {
             return Ok(());
         }
-        let polled = group.poll(self.pace.wait(self.load.as_ref(), Instant::now()));
-        let drained = polled.is_none();
-        match polled {
-            Some(Ok(message)) => {
-                self.heard();
-                self.take(group, &message)?;
+        self.work(group)
+    }
+
+    /// Applies the records that are there, and commits if it is time to. Clock and health are looked at once for all of
+    /// them: that costs as much as a simple processor.
+    fn work(&mut self, group: &Group) -> Result<(), Trouble> {
+        let mut wait = self.pace.wait(self.load.as_ref(), Instant::now());
+        let (mut taken, mut drained) = (false, false);
+        for _ in 0..BURST {
+            match group.poll(wait) {
+                Some(Ok(message)) => self.take(group, &message)?,
+                Some(Err(error)) => {
+                    self.complain(group, &error)?;
+                    break;
+                }
+                None => {
+                    drained = true;
+                    break;
+                }
             }
-            Some(Err(error)) => self.complain(group, &error)?,
-            None => self.keep_in_touch(group),
+            taken = true;
+            wait = Duration::ZERO;
+            if self.load.as_ref().is_some_and(|load| self.pace.is_full(load)) {
+                break;
+            }
         }
-        if self.load.as_ref().is_some_and(|load| self.pace.is_due(load, drained, Instant::now())) {
+        let now = Instant::now();
+        if taken {
+            self.heard(now);
+        } else {
+            self.keep_in_touch(group);
+        }
+        if self.load.as_ref().is_some_and(|load| self.pace.is_due(load, drained, now)) {
             self.finish(group, drained)?;
         }
         Ok(())
@@ -275,30 +299,32 @@ impl<P: Processor> Worker<'_, P> {
                 Err(rejected) => Some(rejected.poison),
             },
         };
-        let mut emitted = kept.task.take_emitted();
+        write(&mut self.transactions, load, kept.task.drain_emitted())?;
         if let Some(poison) = refused {
             let service = self.topology.service;
             tracing::warn!(
                 service, kafka.topic = %topic, kafka.partition = partition.get(), kafka.offset = offset,
                 code = poison.code, "sent to dead letters"
             );
-            emitted.push(dead_letter(service, &input, &poison, load.now));
             self.refusals.note(poison.code);
-        }
-        Ok(self.send_outputs(emitted)?)
-    }
-
-    fn send_outputs(&mut self, emitted: Vec<Emitted>) -> Result<(), Failed> {
-        for Emitted { topic, key, payload } in emitted {
-            if let Some(load) = &mut self.load {
-                load.bytes += key.len() + payload.len();
-            }
-            let partition = self.log.partitions().of_key(key.as_bytes());
-            let name = self.log.settings().topic_name(topic);
-            self.transactions.send(Kind::Output(topic), &name, partition, key.as_bytes(), Some(&payload))?;
+            let letter = dead_letter(service, &input, &poison, load.now);
+            write(&mut self.transactions, load, [letter])?;
         }
         Ok(())
     }
+}
+
+/// Adds outputs to the transaction under way.
+fn write(
+    transactions: &mut Transactions,
+    load: &mut Load,
+    emitted: impl IntoIterator<Item = Emitted>,
+) -> Result<(), Failed> {
+    for record in emitted {
+        load.bytes += record.key.len() + record.payload.len();
+        transactions.write(record)?;
+    }
+    Ok(())
 }
 
 /// The name of a topic for a message.

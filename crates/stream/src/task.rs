@@ -173,6 +173,11 @@ impl<P: Processor, B: StateStore> Task<P, B> {
         self.earliest_deadline().map(|(due_at, _)| due_at)
     }
 
+    /// What was emitted since the last call, in order, for a runner that hands it on at once. What is left in it is lost.
+    pub fn drain_emitted(&mut self) -> std::vec::Drain<'_, Emitted> {
+        self.emitted.drain(..)
+    }
+
     /// What was emitted since the last call, in order.
     pub fn take_emitted(&mut self) -> Vec<Emitted> {
         std::mem::take(&mut self.emitted)

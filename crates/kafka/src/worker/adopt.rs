@@ -62,7 +62,7 @@ impl<P: Processor> Worker<'_, P> {
         group.assign(&offsets).map_err(WorkerError::Client)?;
         self.joined = true;
         self.component.ready();
-        self.heard();
+        self.heard(Instant::now());
         let (owned, keys, bytes) = self.partitions.size();
         metrics::kept(service, self.number, owned, keys, bytes);
         let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);

@@ -84,11 +84,11 @@ impl<P: Processor> Worker<'_, P> {
     }
 
     /// A broker did something for us.
-    pub(super) fn heard(&mut self) {
+    pub(super) fn heard(&mut self, now: Instant) {
         if !self.well.replace(true) {
             self.component.ready();
         }
-        self.contact = Instant::now();
+        self.contact = now;
     }
 
     /// Asks for a broker when none was heard of for a while, so that readiness tells the truth also where there is
@@ -101,7 +101,7 @@ impl<P: Processor> Worker<'_, P> {
         self.asked = Instant::now();
         match group.ping(Duration::from_secs(3)) {
             // What group and partitions wait for is told by those who wait.
-            Ok(()) if self.pending.is_none() && self.joined => self.heard(),
+            Ok(()) if self.pending.is_none() && self.joined => self.heard(Instant::now()),
             Ok(()) => self.contact = Instant::now(),
             Err(error) => {
                 self.well.set(false);

@@ -5,11 +5,11 @@ use std::time::Instant;
 use tasuki_stream::{Change, Processor};
 use tasuki_wire::Partition;
 
-use super::{DEADLINES, Trouble, Worker, WorkerError};
+use super::{DEADLINES, Trouble, Worker, WorkerError, write};
 use crate::commit::Load;
 use crate::group::Group;
 use crate::metrics::{self, Rebuild};
-use crate::producer::{Failed, Kind};
+use crate::producer::Failed;
 
 impl<P: Processor> Worker<'_, P> {
     /// Fires the deadlines that have passed, if no transaction is under way; those of a burst in transactions of their
@@ -42,7 +42,6 @@ impl<P: Processor> Worker<'_, P> {
         let Some(load) = &mut self.load else { return Ok(false) };
         let service = self.topology.service;
         let mut more = false;
-        let mut emitted = Vec::new();
         for (partition, kept) in self.partitions.each_mut() {
             let left_out = which == Which::Touched && !kept.touched;
             if left_out || kept.task.next_deadline().is_none_or(|due| due > load.now) {
@@ -56,9 +55,8 @@ impl<P: Processor> Worker<'_, P> {
             kept.touched |= fired > 0;
             load.fired += u64::try_from(fired).unwrap_or(u64::MAX);
             more |= fired == limit;
-            emitted.append(&mut kept.task.take_emitted());
+            write(&mut self.transactions, load, kept.task.drain_emitted())?;
         }
-        self.send_outputs(emitted)?;
         Ok(more)
     }
 
@@ -85,19 +83,15 @@ impl<P: Processor> Worker<'_, P> {
         }
         // The watchdog may have said otherwise meanwhile.
         self.component.ready();
-        self.heard();
+        self.heard(Instant::now());
         Ok(())
     }
 
     fn commit(&mut self, group: &Group) -> Result<bool, Failed> {
         let mut changes = Vec::new();
-        let state = self.log.settings().topic_name(self.topology.state);
         for (partition, kept) in self.partitions.touched_mut() {
             let of_partition = kept.task.changes();
-            for Change { key, value } in &of_partition {
-                let kind = Kind::State(partition);
-                self.transactions.send(kind, &state, partition, key.as_bytes(), value.as_deref())?;
-            }
+            self.transactions.change(partition, &of_partition)?;
             changes.push((partition, of_partition));
         }
         let offsets = self.partitions.offsets_of_transaction();
