@@ -3,8 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
+use tasuki_domain::EmailAddress;
 use tasuki_wire::v1;
 use tasuki_wire::v1::behavior_record::Event;
+
+mod kind;
+
+use kind::Kind;
 
 /// Of the page in most forms, though an identify's is the person's website.
 const PAGE_URL: &str = "url";
@@ -18,6 +23,7 @@ pub struct Mapping {
     schemas: HashMap<String, Vec<usize>>,
     traits: Vec<(String, Vec<String>)>,
     company_traits: Vec<(String, Vec<String>)>,
+    who: WhoFrom,
 }
 
 /// The mapping file is wrong.
@@ -51,6 +57,9 @@ pub enum InvalidMapping {
 pub enum Called<'a> {
     /// Name of a track call.
     Name(&'a str),
+    /// Type of a CloudEvent or webhook: a name in reverse domain style, "com.acme.form.submitted". Its end decides, the
+    /// longest that is known; a version at the end ("v1") says nothing.
+    Type(&'a str),
     /// Snowplow structured event.
     Structured {
         /// `se_ca`
@@ -83,6 +92,31 @@ impl Meaning {
     }
 }
 
+/// Who an event is about, as far as its properties say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Who {
+    /// Device or browser.
+    pub anonymous_id: Option<String>,
+    /// The person, as the customer's systems know them.
+    pub user_id: Option<String>,
+    /// E-mail address, as written.
+    pub email: Option<String>,
+    /// Phone number, as written.
+    pub phone: Option<String>,
+}
+
+/// Where properties say who it was.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WhoFrom {
+    #[serde(default)]
+    anonymous_id: Vec<String>,
+    #[serde(default)]
+    user_id: Vec<String>,
+    #[serde(default)]
+    persons: Vec<String>,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -93,6 +127,7 @@ struct File {
     traits: toml::Table,
     #[serde(default)]
     company_traits: toml::Table,
+    who: Option<WhoFrom>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -113,97 +148,15 @@ struct Rule {
     constants: BTreeMap<String, String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-enum Kind {
-    PageViewed,
-    FormSubmitted,
-    EmailOpened,
-    EmailClicked,
-    ContentDownloaded,
-    EventAttended,
-    SurveyAnswered,
-    AssessmentCompleted,
-    ReferralReceived,
-    InquiryReceived,
-    CustomBehavior,
-}
-
-impl Kind {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::PageViewed => "PageViewed",
-            Self::FormSubmitted => "FormSubmitted",
-            Self::EmailOpened => "EmailOpened",
-            Self::EmailClicked => "EmailClicked",
-            Self::ContentDownloaded => "ContentDownloaded",
-            Self::EventAttended => "EventAttended",
-            Self::SurveyAnswered => "SurveyAnswered",
-            Self::AssessmentCompleted => "AssessmentCompleted",
-            Self::ReferralReceived => "ReferralReceived",
-            Self::InquiryReceived => "InquiryReceived",
-            Self::CustomBehavior => "CustomBehavior",
-        }
+/// Somebody said who they are. An address that is none is left out.
+pub(crate) fn identified(attributes: impl IntoIterator<Item = (String, String)>) -> Event {
+    let mut attributes: BTreeMap<String, String> = attributes.into_iter().collect();
+    if let Some(email) = attributes.remove("email")
+        && let Ok(address) = email.parse::<EmailAddress>()
+    {
+        attributes.insert("email".to_owned(), address.as_str().to_owned());
     }
-
-    const fn fields(self) -> &'static [&'static str] {
-        match self {
-            Self::PageViewed => &["name", "category"],
-            Self::FormSubmitted => &["form"],
-            Self::EmailOpened => &["email_name"],
-            Self::EmailClicked => &["email_name", "target_url"],
-            Self::ContentDownloaded => &["content"],
-            Self::EventAttended => &["event_name", "kind"],
-            Self::SurveyAnswered => &["survey"],
-            Self::AssessmentCompleted => &["assessment", "result"],
-            Self::ReferralReceived => &["referred_by"],
-            Self::InquiryReceived => &["channel", "subject"],
-            Self::CustomBehavior => &["name"],
-        }
-    }
-
-    /// Whether its properties are what somebody filled in about themselves. Those of the others are about a document
-    /// or a mail, which have names and titles too.
-    const fn describes_person(self) -> bool {
-        match self {
-            Self::FormSubmitted | Self::EventAttended | Self::InquiryReceived => true,
-            Self::PageViewed
-            | Self::EmailOpened
-            | Self::EmailClicked
-            | Self::ContentDownloaded
-            | Self::SurveyAnswered
-            | Self::AssessmentCompleted
-            | Self::ReferralReceived
-            | Self::CustomBehavior => false,
-        }
-    }
-
-    fn event(self, field: impl Fn(&str) -> String) -> Event {
-        match self {
-            Self::PageViewed => Event::PageViewed(v1::PageViewed { name: field("name"), category: field("category") }),
-            Self::FormSubmitted => Event::FormSubmitted(v1::FormSubmitted { form: field("form") }),
-            Self::EmailOpened => Event::EmailOpened(v1::EmailOpened { email_name: field("email_name") }),
-            Self::EmailClicked => Event::EmailClicked(v1::EmailClicked {
-                email_name: field("email_name"),
-                target_url: field("target_url"),
-            }),
-            Self::ContentDownloaded => Event::ContentDownloaded(v1::ContentDownloaded { content: field("content") }),
-            Self::EventAttended => {
-                Event::EventAttended(v1::EventAttended { event_name: field("event_name"), kind: field("kind") })
-            }
-            Self::SurveyAnswered => Event::SurveyAnswered(v1::SurveyAnswered { survey: field("survey") }),
-            Self::AssessmentCompleted => Event::AssessmentCompleted(v1::AssessmentCompleted {
-                assessment: field("assessment"),
-                result: field("result"),
-            }),
-            Self::ReferralReceived => {
-                Event::ReferralReceived(v1::ReferralReceived { referred_by: field("referred_by") })
-            }
-            Self::InquiryReceived => {
-                Event::InquiryReceived(v1::InquiryReceived { channel: field("channel"), subject: field("subject") })
-            }
-            Self::CustomBehavior => Event::CustomBehavior(v1::CustomBehavior { name: field("name") }),
-        }
-    }
+    Event::LeadIdentified(v1::LeadIdentified { attributes: attributes.into_iter().collect() })
 }
 
 impl Default for Mapping {
@@ -226,24 +179,36 @@ impl Mapping {
         let (mut names, mut structured, mut schemas) = (HashMap::new(), HashMap::new(), HashMap::new());
         for (index, rule) in file.rule.iter().enumerate() {
             check(rule, index + 1)?;
-            for (texts, map) in
-                [(&rule.names, &mut names), (&rule.structured, &mut structured), (&rule.schemas, &mut schemas)]
-            {
-                for text in texts {
-                    let entry: &mut Vec<usize> = map.entry(plain_path(text)).or_default();
-                    entry.push(index);
-                }
-            }
+            index_under(&mut names, rule.names.iter().map(|name| plain(name)), index);
+            index_under(&mut structured, rule.structured.iter().map(|text| plain_path(text)), index);
+            index_under(&mut schemas, rule.schemas.iter().map(|text| plain_path(text)), index);
         }
         let traits = aliases(file.traits)?;
         let company_traits = aliases(file.company_traits)?;
-        Ok(Self { rules: file.rule, names, structured, schemas, traits, company_traits })
+        let who = file.who.unwrap_or_else(WhoFrom::built_in).plain();
+        Ok(Self { rules: file.rule, names, structured, schemas, traits, company_traits, who })
     }
 
-    /// What an event called so, with these properties (paths joined with dots), means.
+    /// What an event called so, with these properties (paths joined with dots), means. What no rule knows is a
+    /// `CustomBehavior`.
     pub fn meaning(&self, called: Called<'_>, properties: &[(String, String)]) -> Meaning {
+        self.known(called, properties).unwrap_or_else(|| {
+            let name = match called {
+                Called::Name(name) | Called::Type(name) => name.to_owned(),
+                Called::Structured { category, action } => format!("{category}/{action}"),
+                Called::Schema { name, .. } => name.to_owned(),
+            };
+            Meaning::of(Event::CustomBehavior(v1::CustomBehavior { name }))
+        })
+    }
+
+    /// What an event called so means by the first rule that fits, if any does.
+    pub fn known(&self, called: Called<'_>, properties: &[(String, String)]) -> Option<Meaning> {
         let candidates: Vec<usize> = match called {
             Called::Name(name) => found(&self.names, &plain(name)),
+            Called::Type(name) => {
+                ends_of(name).map(|end| found(&self.names, &plain(end))).find(|rules| !rules.is_empty())?
+            }
             Called::Structured { category, action } => {
                 found(&self.structured, &format!("{}/{}", plain(category), plain(action)))
             }
@@ -254,22 +219,53 @@ impl Mapping {
                 candidates
             }
         };
-        let properties = Lookup::of(properties);
-        for rule in candidates.into_iter().map(|index| &self.rules[index]) {
-            let field = |name: &str| {
-                let filled = rule.fields.get(name).and_then(|from| properties.first(from));
-                filled.or_else(|| rule.constants.get(name).cloned()).unwrap_or_default()
-            };
-            if rule.ends_with.is_empty() || ends_with(rule, &properties) {
-                return Meaning { event: rule.event.event(field), attributes: self.of_person(rule, &properties) };
-            }
-        }
-        let name = match called {
-            Called::Name(name) => name.to_owned(),
-            Called::Structured { category, action } => format!("{category}/{action}"),
-            Called::Schema { name, .. } => name.to_owned(),
+        let lookup = Lookup::of(properties);
+        let rule = candidates
+            .into_iter()
+            .map(|index| &self.rules[index])
+            .find(|rule| rule.ends_with.is_empty() || ends_with(rule, &lookup))?;
+        let field = |name: &str| {
+            let filled = rule.fields.get(name).and_then(|from| lookup.first(from));
+            filled.or_else(|| rule.constants.get(name).cloned()).unwrap_or_default()
         };
-        Meaning::of(Event::CustomBehavior(v1::CustomBehavior { name }))
+        let attributes = || self.attributes(&self.without_persons(properties));
+        Some(Meaning { event: rule.event.event(field, attributes), attributes: self.of_person(rule, &lookup) })
+    }
+
+    /// Properties of an event that has no fields of its own for who it was. What stands in an object for the person
+    /// (`contact`, `user` ...) counts as if it stood at the top too, unless something of that name does.
+    pub fn lifted(&self, mut properties: Vec<(String, String)>) -> Vec<(String, String)> {
+        let mut lifted = Vec::new();
+        for person in &self.who.persons {
+            let inside = properties.iter().filter_map(|(path, value)| {
+                let (first, rest) = path.split_once('.')?;
+                (plain(first) == *person).then(|| (rest.to_owned(), value.clone()))
+            });
+            lifted.extend(inside);
+        }
+        properties.extend(lifted);
+        properties
+    }
+
+    /// Who an event is about, by its properties ([`lifted`](Self::lifted)).
+    pub fn who(&self, properties: &[(String, String)]) -> Who {
+        let lookup = Lookup::of(properties);
+        let standard = |name: &str| {
+            let (_, from) = self.traits.iter().find(|(standard, _)| standard == name)?;
+            from.iter().find_map(|path| lookup.by_plain_path.get(path)).map(|value| (*value).to_owned())
+        };
+        Who {
+            anonymous_id: lookup.first(&self.who.anonymous_id),
+            user_id: lookup.first(&self.who.user_id),
+            email: standard("email"),
+            phone: standard("phone"),
+        }
+    }
+
+    fn without_persons(&self, properties: &[(String, String)]) -> Vec<(String, String)> {
+        let of_person =
+            |path: &str| path.split_once('.').is_some_and(|(first, _)| self.who.persons.contains(&plain(first)));
+        properties.iter().filter(|(path, _)| !of_person(path)).cloned().collect()
     }
 
     /// The standard attributes among the properties. What fills a field of the event is no attribute: a title may be
@@ -301,6 +297,35 @@ impl Mapping {
     }
 }
 
+impl WhoFrom {
+    fn built_in() -> Self {
+        let file: File = toml::from_str(include_str!("mapping.toml")).expect("the default mapping is tested");
+        file.who.expect("the default mapping says who")
+    }
+
+    fn plain(self) -> Self {
+        let plain_paths = |paths: Vec<String>| paths.iter().map(|path| plain_path(path)).collect();
+        Self {
+            anonymous_id: plain_paths(self.anonymous_id),
+            user_id: plain_paths(self.user_id),
+            persons: self.persons.iter().map(|person| plain(person)).collect(),
+        }
+    }
+}
+
+/// The ends of a type, the longest first, without a version.
+fn ends_of(name: &str) -> impl Iterator<Item = &str> {
+    let is_version = |part: &str| {
+        part.strip_prefix(['v', 'V']).unwrap_or(part).chars().all(|c| c.is_ascii_digit()) && !part.is_empty()
+    };
+    let name = match name.rsplit_once(['.', '/', ':']) {
+        Some((rest, last)) if is_version(last) => rest,
+        Some(_) | None => name,
+    };
+    let starts = name.match_indices(['.', '/', ':']).map(|(at, _)| at + 1);
+    std::iter::once(0).chain(starts).map(|start| &name[start..])
+}
+
 fn check(rule: &Rule, number: usize) -> Result<(), InvalidMapping> {
     if rule.names.is_empty() && rule.structured.is_empty() && rule.schemas.is_empty() {
         return Err(InvalidMapping::NeverFits(number));
@@ -323,6 +348,12 @@ fn aliases(table: toml::Table) -> Result<Vec<(String, Vec<String>)>, InvalidMapp
             Ok((standard, from.iter().map(|path| plain_path(path)).collect()))
         })
         .collect()
+}
+
+fn index_under(map: &mut HashMap<String, Vec<usize>>, names: impl Iterator<Item = String>, rule: usize) {
+    for name in names {
+        map.entry(name).or_default().push(rule);
+    }
 }
 
 fn found(index: &HashMap<String, Vec<usize>>, name: &str) -> Vec<usize> {

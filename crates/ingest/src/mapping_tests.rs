@@ -155,3 +155,74 @@ fn says_what_is_wrong_with_a_file() {
         "rule 1 names no names, structured or schemas: it would never fit"
     );
 }
+
+#[test]
+fn the_end_of_a_type_is_its_name_and_a_version_says_nothing() {
+    let mapping = Mapping::default();
+    let form = Event::FormSubmitted(v1::FormSubmitted { form: "x".to_owned() });
+    for name in ["com.acme.form.submitted", "form.submitted", "acme.FormSubmitted", "com.acme.forms.form_submitted.v2"]
+    {
+        assert_eq!(event(&mapping, Called::Type(name), &pairs(&[("form", "x")])), form, "{name}");
+    }
+    let other = "com.acme.thing.happened.v1";
+    assert_eq!(
+        event(&mapping, Called::Type(other), &[]),
+        Event::CustomBehavior(v1::CustomBehavior { name: other.to_owned() })
+    );
+    assert_eq!(mapping.known(Called::Type(""), &[]), None);
+    assert_eq!(mapping.known(Called::Type("v1"), &[]), None);
+}
+
+#[test]
+fn who_it_was_stands_at_the_top_or_in_an_object_for_the_person() {
+    let mapping = Mapping::default();
+    let said = |properties: &[(&str, &str)]| mapping.who(&mapping.lifted(pairs(properties)));
+    let ana = Some("ana@acme.example".to_owned());
+    assert_eq!(said(&[("email", "ana@acme.example")]).email, ana);
+    assert_eq!(said(&[("Contact.Email", "ana@acme.example"), ("contact.phone", "+81 3")]).email, ana);
+    assert_eq!(
+        said(&[
+            ("email", "ana@acme.example"),
+            ("lead.email", "other@acme.example"),
+            ("clientId", "c"),
+            ("user.id", "7")
+        ]),
+        Who { anonymous_id: Some("c".to_owned()), user_id: Some("7".to_owned()), email: ana, phone: None }
+    );
+    assert_eq!(said(&[("sender.email", "ana@acme.example"), ("id", "7")]), Who::default());
+}
+
+#[test]
+fn a_contact_that_was_created_is_a_person_with_its_traits() {
+    let mapping = Mapping::default();
+    let properties =
+        mapping.lifted(pairs(&[("contact.email", "Ana@acme.example"), ("contact.jobTitle", "CTO"), ("plan", "gold")]));
+    let attributes = [("email", "ana@acme.example"), ("title", "CTO"), ("plan", "gold")];
+    assert_eq!(
+        mapping.meaning(Called::Type("contact.created"), &properties),
+        Meaning::of(identified(pairs(&attributes)))
+    );
+}
+
+#[test]
+fn consent_is_given_unless_it_is_said_to_be_denied() {
+    let mapping = Mapping::default();
+    for (granted, expected) in [("true", true), ("granted", true), ("Denied", false), ("false", false), ("", false)] {
+        assert_eq!(
+            event(&mapping, Called::Name("Consent Changed"), &pairs(&[("purpose", "scoring"), ("granted", granted)])),
+            Event::ConsentChanged(v1::ConsentChanged {
+                purpose: "scoring".to_owned(),
+                granted: expected,
+                basis: String::new()
+            }),
+            "{granted:?}"
+        );
+    }
+}
+
+#[test]
+fn a_mapping_that_does_not_say_who_looks_where_the_built_in_one_looks() {
+    let mapping = Mapping::from_toml("version = 1\n[traits]\nemail = [\"mail\"]").unwrap();
+    let who = mapping.who(&mapping.lifted(pairs(&[("user_id", "7"), ("contact.mail", "a@acme.example")])));
+    assert_eq!((who.user_id.as_deref(), who.email.as_deref()), (Some("7"), Some("a@acme.example")));
+}

@@ -10,6 +10,9 @@ use tasuki_wire::v1::{BehaviorRecord, Circumstances, DeadLetterKind, Identifiers
 use crate::request::RawRequest;
 use crate::time::Times;
 
+/// The operation of endpoints where senders sign.
+pub(crate) const SIGNED: &str = "webhook";
+
 /// From this size on an event is flagged "large": the limit Segment documents. Clients do send larger ones.
 const LARGE: usize = 32 * 1024;
 
@@ -70,8 +73,12 @@ pub struct Observed {
     pub email: Option<String>,
     /// Phone number, as written.
     pub phone: Option<String>,
+    /// Id in the CRM system.
+    pub crm_id: Option<String>,
     /// Where and how. The IP address is as the event has it; the rules decide what is kept.
     pub circumstances: Circumstances,
+    /// The IP address there is the visitor's, whoever sent it.
+    pub ip_vouched: bool,
     /// A JSON object, or empty.
     pub properties_json: String,
     /// What the event is, without what a re-send changes.
@@ -156,7 +163,9 @@ impl Observed {
             user_id: None,
             email: None,
             phone: None,
+            crm_id: None,
             circumstances: Circumstances::default(),
+            ip_vouched: false,
             properties_json: String::new(),
             fingerprint: Fingerprint::default(),
             size: 0,
@@ -184,6 +193,7 @@ impl Observed {
             ));
         }
         identifiers.phone = self.phone.take().unwrap_or_default();
+        identifiers.crm_id = self.crm_id.take().unwrap_or_default();
         if self.size > LARGE {
             flags.push("large");
         }
@@ -253,9 +263,11 @@ impl Observed {
         if is_bot(&at.user_agent) {
             flags.push("bot");
         }
-        let told = if request.source.server { at.ip.parse().ok() } else { None };
+        // Of a signed webhook the other end is the sender's server, never the visitor.
+        let signed = request.operation == SIGNED;
+        let told = if request.source.server || signed || self.ip_vouched { at.ip.parse().ok() } else { None };
         let anonymous = request.headers.contains_key("sp-anonymous");
-        at.ip = match told.or(request.peer) {
+        at.ip = match told.or(request.peer.filter(|_| !signed)) {
             Some(address) if !anonymous => request.ip_mode.keep(address),
             Some(_) | None => String::new(),
         };

@@ -1,9 +1,14 @@
 //! One adapter per tracker protocol: pure functions from a request to behavior records and bad records.
 
+mod cloudevents;
+mod hubspot;
 mod jitsu;
+mod mautic;
+mod reading;
 mod rudder;
 mod segment;
 mod snowplow;
+mod standard_webhooks;
 
 use axum::http::{HeaderMap, StatusCode};
 use serde_json::Value;
@@ -14,7 +19,16 @@ use crate::request::RawRequest;
 use crate::source::Sources;
 
 /// Every protocol. The first whose path fits takes a request.
-pub static ADAPTERS: &[&dyn Adapter] = &[&segment::Segment, &rudder::Rudder, &jitsu::Jitsu, &snowplow::Snowplow];
+pub static ADAPTERS: &[&dyn Adapter] = &[
+    &segment::Segment,
+    &rudder::Rudder,
+    &jitsu::Jitsu,
+    &snowplow::Snowplow,
+    &cloudevents::CloudEvents,
+    &standard_webhooks::StandardWebhooks,
+    &hubspot::HubSpot,
+    &mautic::Mautic,
+];
 
 /// What one event of a request became.
 pub type Outcome = Result<BehaviorRecord, BadRecord>;

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use tasuki_domain::EmailAddress;
 use tasuki_wire::v1;
 use tasuki_wire::v1::behavior_record::Event;
 use tasuki_wire::v1::{Circumstances, DeadLetterKind};
@@ -15,7 +14,7 @@ use super::{
     UnknownSource,
 };
 use crate::json::{self, Object};
-use crate::mapping::Called;
+use crate::mapping::{Called, identified};
 use crate::observed::{BadRecord, Fingerprint, Observed};
 use crate::request::RawRequest;
 use crate::source::Sources;
@@ -339,13 +338,13 @@ impl Item<'_> {
                 attributes = meaning.attributes;
                 meaning.event
             }
-            "identify" => self.identified(self.request.mapping.attributes(&json::flatten(traits))),
+            "identify" => identified(self.request.mapping.attributes(&json::flatten(traits))),
             "group" => {
                 let mut attributes = self.request.mapping.company_attributes(&json::flatten(traits));
                 attributes.extend(self.text("groupId").map(|id| ("group_id".to_owned(), id)));
-                self.identified(attributes)
+                identified(attributes)
             }
-            "alias" => self.identified(Vec::new()),
+            "alias" => identified(Vec::new()),
             "merge" => Event::CustomBehavior(v1::CustomBehavior { name: "merge".to_owned() }),
             _ => {
                 let allowed = "identify, page, screen, track, group, alias, merge";
@@ -366,16 +365,6 @@ impl Item<'_> {
             observed.properties_json = format!("{{\"mergeProperties\":{}}}", raw.get());
         }
         Ok(observed)
-    }
-
-    fn identified(&self, attributes: Vec<(String, String)>) -> Event {
-        let mut attributes: BTreeMap<String, String> = attributes.into_iter().collect();
-        if let Some(email) = attributes.remove("email")
-            && let Ok(address) = email.parse::<EmailAddress>()
-        {
-            attributes.insert("email".to_owned(), address.as_str().to_owned());
-        }
-        Event::LeadIdentified(v1::LeadIdentified { attributes: attributes.into_iter().collect() })
     }
 
     /// An alias says that `previousId` is `userId` too; most often it is the anonymous id.

@@ -13,12 +13,12 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderMap, Request, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
 use base64::Engine;
 use prost::Message;
 use serde_json::{Map, Value, json};
 use tasuki_domain::{EventId, Timestamp};
-use tasuki_ingest::{Limits, Mapping, Source, Sources, Spool, State, WriteKeyHash, router};
+use tasuki_ingest::{Limits, Mapping, Sender, Source, Sources, Spool, State, Webhook, WriteKeyHash, router};
 use tasuki_service::{Clock, Health};
 use tasuki_stream::Emitted;
 use tasuki_stream::log::{BoxFuture, PublishError, Publisher};
@@ -91,8 +91,20 @@ pub fn sources() -> Sources {
     let website = Source::new("website", WriteKeyHash::of("WK"));
     let captured = Source::new("captured", WriteKeyHash::of("WK_test_0001"));
     let jitsu = Source::new("jitsu", WriteKeyHash::of("key"));
-    Sources::new(vec![website, captured, jitsu]).unwrap()
+    let mut all = vec![website, captured, jitsu];
+    for (name, sender, secret) in [
+        ("generic", Sender::StandardWebhooks, WHSEC),
+        ("hubspot", Sender::HubSpot, "secret"),
+        ("mautic", Sender::Mautic, "mautic-secret"),
+    ] {
+        let webhook = Webhook::new(sender, &["whsec_b3RoZXI=", secret], "http://127.0.0.1:18214").unwrap();
+        all.push(Source::new(name, WriteKeyHash::of(name)).with_webhook(webhook));
+    }
+    Sources::new(all).unwrap()
 }
+
+/// The secret of the captured Standard Webhook.
+pub const WHSEC: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 impl Collector {
     pub fn new() -> Self {
@@ -215,7 +227,9 @@ pub fn captured(file: &str) -> Vec<Request<Body>> {
             let text = |value: &Value| value.as_str().unwrap().to_owned();
             let mut built = Request::builder().method(text(&request["method"]).as_str()).uri(text(&request["path"]));
             for header in request["headers"].as_array().unwrap() {
-                built = built.header(text(&header[0]), text(&header[1]));
+                // Captures say the bytes of a header as Latin-1.
+                let bytes: Vec<u8> = text(&header[1]).chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect();
+                built = built.header(text(&header[0]), HeaderValue::from_bytes(&bytes).unwrap());
             }
             let body = match (&request["body_base64_as_sent"], &request["body_text"]) {
                 (Value::String(encoded), _) => base64::engine::general_purpose::STANDARD.decode(encoded).unwrap(),
