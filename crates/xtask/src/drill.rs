@@ -16,6 +16,8 @@ mod report;
 mod run;
 mod scene;
 mod service;
+mod stale;
+mod unknown_outcome;
 mod watch;
 mod world;
 

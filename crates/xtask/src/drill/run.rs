@@ -44,7 +44,7 @@ fn perform(world: &mut World, fault: &dyn Fault, options: &Options, run: &mut Ru
         arguments: options.without.iter().map(|rule| format!("--kafka-without={rule}")).collect(),
         arguments_of: Vec::new(),
         through_kafka_proxy: false,
-        database_for_services: None,
+        through_postgres_proxy: false,
         storm: Duration::from_secs(options.storm_seconds),
         leaves_a_transaction_open: false,
     };

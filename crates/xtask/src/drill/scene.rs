@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use sqlx::{ConnectOptions, Connection};
 use tasuki_kafka::{KafkaLog, Settings};
 use tasuki_testkit::postgres::fresh_database;
+use tasuki_testkit::proxy::{PostgresProxy, kafka, postgres};
 use tasuki_wire::{PartitionCount, Topic};
 
 use super::load::{Feeder, Load, Shape};
@@ -35,8 +36,8 @@ pub(crate) struct Plan {
     pub(crate) arguments_of: Vec<(Service, String)>,
     /// The services talk to Kafka through the proxy of the world.
     pub(crate) through_kafka_proxy: bool,
-    /// Where the projection finds Postgres, given the real address: a proxy's address, say.
-    pub(crate) database_for_services: Option<String>,
+    /// The services talk to Postgres through a proxy: [`Scene::postgres`].
+    pub(crate) through_postgres_proxy: bool,
     /// How long a storm lasts.
     pub(crate) storm: Duration,
     /// Whether a transaction is left open that nobody but the broker ends: it may take longer to catch up then.
@@ -56,6 +57,8 @@ pub(crate) struct Scene<'w> {
     pub(crate) settings: Settings,
     /// Straight to the server.
     pub(crate) database_url: String,
+    /// Before the server, if the plan wants it.
+    pub(crate) postgres: Option<PostgresProxy>,
     pub(crate) members: Vec<Member>,
     pub(crate) feeder: Feeder,
     /// Reads all that is committed, while it happens.
@@ -79,11 +82,14 @@ impl<'w> Scene<'w> {
         };
         world.runtime.block_on(KafkaLog::open(settings.clone())).context("make the topics")?;
         let partitions = PartitionCount::new(plan.partitions).context("at least one partition")?;
+        let database_url = fresh_database();
+        let postgres = plan.through_postgres_proxy.then(|| PostgresProxy::start(&database_url)).transpose()?;
         let mut scene = Self {
             random: Random::of(plan.seed, "schedule"),
             feeder: Feeder::new(load, &settings, partitions)?,
             watch: Watch::start(&settings, partitions)?,
-            database_url: fresh_database(),
+            database_url,
+            postgres,
             members: Vec::new(),
             begun: Instant::now(),
             schedule: Vec::new(),
@@ -167,6 +173,14 @@ impl<'w> Scene<'w> {
 
     /// Brings everything back: processes that are stopped or gone, whatever the proxy holds.
     pub(crate) fn heal(&mut self) -> Result<()> {
+        let proxy = &self.world.kafka()?.proxy;
+        proxy.decide(|_| kafka::Deed::Pass);
+        proxy.let_go();
+        proxy.release();
+        if let Some(proxy) = &self.postgres {
+            proxy.decide(|_| postgres::Fate::Pass);
+            proxy.release();
+        }
         for member in &mut self.members {
             member.revive()?;
         }
@@ -197,7 +211,7 @@ impl<'w> Scene<'w> {
         let through_proxy = self.plan.through_kafka_proxy;
         let kafka = self.world.kafka()?;
         let servers = if through_proxy { kafka.proxy.bootstrap_servers() } else { kafka.broker.bootstrap_servers() };
-        let database = self.plan.database_for_services.as_ref().unwrap_or(&self.database_url);
+        let database = self.postgres.as_ref().map_or(self.database_url.as_str(), PostgresProxy::url);
         let mut command = Command::new(&self.world.binary);
         command
             .arg(service.name())
