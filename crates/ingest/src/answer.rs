@@ -24,6 +24,7 @@ pub(crate) enum Refusal {
     UnknownKey,
     Unsigned(Unsigned),
     TooLarge,
+    TooManyEvents,
     BadEncoding,
     BodyTimeout,
     BodyBroken,
@@ -44,6 +45,7 @@ impl Refusal {
             Self::Unsigned(Unsigned::Wrong) => "wrong-signature",
             Self::Unsigned(Unsigned::Stale) => "stale-signature",
             Self::TooLarge => "too-large",
+            Self::TooManyEvents => "too-many-events",
             Self::BadEncoding => "bad-encoding",
             Self::BodyTimeout => "body-timeout",
             Self::BodyBroken => "body-broken",
@@ -59,7 +61,7 @@ impl Refusal {
             Self::NoSuchPath => StatusCode::NOT_FOUND,
             Self::NoSuchMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::UnknownKey | Self::Unsigned(_) => StatusCode::UNAUTHORIZED,
-            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooLarge | Self::TooManyEvents => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BadEncoding | Self::BodyBroken => StatusCode::BAD_REQUEST,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Overloaded | Self::Unavailable | Self::Deadline | Self::SpoolFull => StatusCode::SERVICE_UNAVAILABLE,
@@ -75,8 +77,11 @@ impl Refusal {
             Self::Unsigned(Unsigned::Wrong) => "the signature is not of a secret of this source",
             Self::Unsigned(Unsigned::Stale) => "signed more than five minutes before or after now",
             Self::TooLarge => "the body is too large",
+            Self::TooManyEvents => "the body has too many events or values",
             Self::BodyTimeout => "the body did not arrive in time",
-            Self::BadEncoding => "the body is not what its Content-Encoding says; gzip and deflate are understood",
+            Self::BadEncoding => {
+                "the body is not what its Content-Encoding says; gzip, deflate, br and zstd are understood"
+            }
             Self::BodyBroken => "the body broke off",
             Self::Overloaded => "too much is being worked on; try again",
             Self::Unavailable | Self::Deadline | Self::SpoolFull => "the log does not answer; try again",

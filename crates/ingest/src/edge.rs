@@ -22,6 +22,7 @@ use crate::adapter::{
 use crate::answer::{self, Refusal};
 use crate::body::{self, Arrived, Decoded, Reserved};
 use crate::cors;
+use crate::json;
 use crate::metrics::{self, Tally};
 use crate::observed::BadRecord;
 use crate::publish::{self, Batch, Place};
@@ -207,18 +208,25 @@ impl Visit {
             let bad = BadRecord::new(DeadLetterKind::Auth, "unknown-source", message);
             return only(bad.found("", 0, &original, &[]), self.success());
         };
+        let too_large = |refusal: Refusal, message: String| {
+            if self.endpoint.manners.too_large == TooLarge::Refuse {
+                return Err(refuse(refusal, Some(source)));
+            }
+            let bad = BadRecord::new(DeadLetterKind::Size, refusal.code(), message);
+            only(bad.found("", 0, &original, &[]), self.success())
+        };
         let plain = match decoded {
+            Decoded::Plain(plain) if json::has_too_many(&plain, limits.events) => {
+                let message = format!("the body has more than {} events, or too many values", limits.events);
+                return too_large(Refusal::TooManyEvents, message);
+            }
             Decoded::Plain(plain) => plain,
             Decoded::TooLarge => {
-                if self.endpoint.manners.too_large == TooLarge::Refuse {
-                    return Err(refuse(Refusal::TooLarge, Some(source)));
-                }
                 let message = format!(
                     "the body has {} bytes as sent; at most {} as sent and {} decompressed are taken",
                     arrived.length, limits.body_bytes, limits.decoded_bytes
                 );
-                let bad = BadRecord::new(DeadLetterKind::Size, "too-large", message);
-                return only(bad.found("", 0, &original, &[]), self.success());
+                return too_large(Refusal::TooLarge, message);
             }
             Decoded::Broken => {
                 let bad = BadRecord::new(DeadLetterKind::Format, "bad-encoding", "not what its Content-Encoding says");

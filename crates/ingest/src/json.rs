@@ -13,6 +13,48 @@ pub(crate) type Object<'a> = BTreeMap<String, &'a RawValue>;
 /// Nesting that is kept; what lies deeper becomes `null`. Below the limit of 128 that readers of JSON have.
 const MAX_DEPTH: usize = 100;
 
+/// Values that a body may have. Read, each takes up to about 72 bytes, however few it has as text.
+const MAX_VALUES: usize = 400_000;
+
+/// Whether a body has more events than `max_events` in an array at its top or in a field at its top, or more values
+/// than are read. Costs next to nothing for bodies of usual size.
+pub(crate) fn has_too_many(body: &[u8], max_events: usize) -> bool {
+    let commas = body.iter().filter(|byte| **byte == b',').count();
+    let containers = body.iter().filter(|byte| matches!(**byte, b'[' | b'{')).count();
+    commas + containers > MAX_VALUES || (commas >= max_events && most_elements(body) > max_events)
+}
+
+/// How many elements the largest array has that is the body or a field of it. Strings may hold what they will.
+fn most_elements(body: &[u8]) -> usize {
+    let (mut most, mut elements, mut depth, mut in_string) = (0_usize, 0_usize, 0_usize, false);
+    let mut array_at = None;
+    let mut at = 0;
+    while let Some(&byte) = body.get(at) {
+        at += 1;
+        match byte {
+            b'\\' if in_string => at += 1,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'[' | b'{' => {
+                depth += 1;
+                if byte == b'[' && depth <= 2 && array_at.is_none() {
+                    (array_at, elements) = (Some(depth), 1);
+                }
+            }
+            b']' | b'}' => {
+                if array_at == Some(depth) {
+                    most = most.max(elements);
+                    array_at = None;
+                }
+                depth = depth.saturating_sub(1);
+            }
+            b',' if array_at == Some(depth) => elements += 1,
+            _ => {}
+        }
+    }
+    most.max(elements)
+}
+
 /// Mends what spoils a whole body: bare `NaN`, `Infinity` and `-Infinity` (Python) become `null`, raw control
 /// characters in strings become escapes. `None` when there is nothing to mend.
 pub(crate) fn mend_body(text: &str) -> Option<(String, Vec<&'static str>)> {
@@ -219,6 +261,32 @@ fn flatten_into(value: &Value, path: &str, flat: &mut Vec<(String, String)>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn elements_are_counted_where_events_stand() {
+        for (body, most) in [
+            ("", 0),
+            ("{}", 0),
+            ("[]", 1),
+            ("[1,2,3]", 3),
+            (r#"{"batch":[{"a":[1,2,3,4,5]},{"b":"],,,\",,"}],"x":1,"y":2}"#, 2),
+            (r#"{"a":[1],"b":[1,2,3],"c":[1,2]}"#, 3),
+            (r#"[[1,2,3],4]"#, 2),
+            (r#"{"a":{"b":[1,2,3]}}"#, 0),
+            ("[1,2", 2),
+        ] {
+            assert_eq!(most_elements(body.as_bytes()), most, "{body}");
+        }
+    }
+
+    #[test]
+    fn too_many_events_or_values_are_noticed_and_a_long_text_is_not() {
+        let of = |count: usize| format!("[{}]", vec!["1"; count].join(","));
+        assert_eq!([of(100), of(101)].map(|body| has_too_many(body.as_bytes(), 100)), [false, true]);
+        let text = format!(r#"{{"batch":[{{"text":"{}"}}]}}"#, ",".repeat(1000));
+        assert!(!has_too_many(text.as_bytes(), 100));
+        assert!(has_too_many(format!(r#"{{"a":{{"b":{}}}}}"#, of(MAX_VALUES)).as_bytes(), 100));
+    }
 
     #[test]
     fn mends_bare_numbers_that_are_none_but_not_in_strings() {

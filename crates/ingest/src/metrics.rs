@@ -19,7 +19,7 @@ pub const BAD: &str = "tasuki_ingest_bad_events_total";
 /// Exact copies within one request, dropped. Labels: source, protocol.
 pub const DEDUPLICATED: &str = "tasuki_ingest_deduplicated_events_total";
 /// Events that were not taken; the client was told so and, as far as it can, sends them again. Labels: source,
-/// protocol, reason: unknown-key, too-large, bad-encoding, not-json, body-timeout, body-broken, overloaded,
+/// protocol, reason: unknown-key, too-large, too-many-events, bad-encoding, not-json, body-timeout, body-broken, overloaded,
 /// unavailable, deadline, spool-full.
 pub const REFUSED: &str = "tasuki_ingest_refused_events_total";
 /// Events of clients that never send again, durable on local disk while the log is away. Labels: source, protocol.

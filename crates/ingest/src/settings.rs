@@ -24,6 +24,9 @@ pub struct IngestArgs {
     /// Largest event on the log, in bytes; larger ones are kept, cut, as dead letters
     #[arg(long = "ingest-max-event-bytes", env = "TASUKI_INGEST_MAX_EVENT_BYTES", default_value_t = Limits::DEFAULT.event_bytes)]
     pub max_event_bytes: usize,
+    /// Most events in one body
+    #[arg(long = "ingest-max-events", env = "TASUKI_INGEST_MAX_EVENTS", default_value_t = Limits::DEFAULT.events)]
+    pub max_events: usize,
     /// Requests worked on at once; what comes on top is answered 503 before its body is read
     #[arg(long = "ingest-max-requests", env = "TASUKI_INGEST_MAX_REQUESTS", default_value_t = Limits::DEFAULT.requests)]
     pub max_requests: usize,
@@ -77,6 +80,8 @@ pub struct Limits {
     pub decoded_bytes: usize,
     /// Largest event on the log.
     pub event_bytes: usize,
+    /// Events in one body.
+    pub events: usize,
     /// Requests at once.
     pub requests: usize,
     /// Bytes of bodies at once, as sent and decompressed together.
@@ -142,6 +147,7 @@ impl IngestArgs {
             body_bytes: self.max_body_bytes,
             decoded_bytes: self.max_decoded_bytes,
             event_bytes: self.max_event_bytes,
+            events: self.max_events,
             requests: self.max_requests,
             bytes_in_flight: self.max_bytes_in_flight,
             connections: self.max_connections,
@@ -183,6 +189,7 @@ impl Limits {
         body_bytes: 8 << 20,
         decoded_bytes: 16 << 20,
         event_bytes: 900_000,
+        events: 10_000,
         requests: 1024,
         bytes_in_flight: 64 << 20,
         connections: 10_000,

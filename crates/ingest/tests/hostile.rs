@@ -265,6 +265,39 @@ async fn a_bomb_is_refused_where_clients_drop_it_and_kept_where_they_would_retry
 }
 
 #[tokio::test]
+async fn more_events_than_a_body_may_have_are_answered_as_a_body_too_large() {
+    let limits = Limits { events: 3, ..Limits::default() };
+    let batch = |count: usize| format!(r#"{{"batch":[{}]}}"#, vec![r#"{"type":"page","userId":"u"}"#; count].join(","));
+    let collector = Collector::limited(limits);
+    let answer = collector.post("/v1/batch", batch(4)).await;
+    assert_eq!((answer.status.as_u16(), answer.code()), (413, "too-many-events".to_owned()));
+    assert_eq!(collector.post("/v1/batch", batch(3)).await.status, 200);
+    let pages = format!(r#"{{"data":[{}]}}"#, vec![r#"{"e":"pv","duid":"d"}"#; 4].join(","));
+    assert_eq!(collector.post("/a.b/tp2", pages.clone()).await.text(), "ok");
+    let letters = collector.letters();
+    assert_eq!((letters.len(), letters[0].code.as_str()), (1, "too-many-events"));
+    assert_eq!(letters[0].original.as_ref(), pages.as_bytes());
+}
+
+#[tokio::test]
+async fn brotli_and_zstd_are_taken_and_their_bombs_refused() {
+    let collector = Collector::limited(Limits { decoded_bytes: 1 << 20, ..Limits::default() });
+    let level = ruzstd::encoding::CompressionLevel::Fastest;
+    let event = br#"{"event":"X","userId":"u"}"#;
+    for (encoding, body, status) in [
+        ("zstd", ruzstd::encoding::compress_to_vec(&event[..], level), 200),
+        ("zstd", ruzstd::encoding::compress_to_vec(vec![b' '; 40 << 20].as_slice(), level), 413),
+        ("br", b"\x8b\x0c\x80{\"event\":\"X\",\"userId\":\"u\"}\x03".to_vec(), 200),
+        ("br", b"\x8b\x0c\x80{\"event\":\"X\",\"userId\":\"u\"}".to_vec(), 400),
+    ] {
+        let request = Request::post("/v1/track").header("authorization", basic("WK:"));
+        let answer = collector.send(request.header("content-encoding", encoding).body(body.into()).unwrap()).await;
+        assert_eq!(answer.status.as_u16(), status, "{encoding}");
+    }
+    assert_eq!(collector.behaviors().len(), 2);
+}
+
+#[tokio::test]
 async fn a_body_too_large_on_the_wire_is_read_to_its_end_and_answered() {
     let limits = Limits { body_bytes: 1000, ..Limits::default() };
     let collector = Collector::limited(limits);
