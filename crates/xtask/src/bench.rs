@@ -1,88 +1,339 @@
-//! Measures the running system, started as users start it, and writes the figures as a table.
+//! Measures the running system, started as users start it, and the processors against a control and a peer, and writes
+//! the figures as a table.
+//!
+//! One benchmark that fails says why and does not keep the others from being run; figures are written after each.
 
 mod capacity;
+mod cluster;
+mod copy;
+mod feed;
+mod hop;
 mod latency;
+mod leads;
+mod load;
+mod pipeline_latency;
+mod process;
 mod report;
+mod subject;
+mod throughput;
+mod whole;
 
-use anyhow::bail;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, bail};
 use clap::Args;
-use tasuki_tests::{Log, Tasuki};
+use tasuki_tests::Log;
+use tempfile::TempDir;
 
-use report::Measured;
+use crate::run::top;
+use cluster::Cluster;
+use load::Load;
+use report::Figure;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Which benchmarks; all when none is named: latency-embedded, latency-kafka, capacity-embedded, capacity-kafka.
+    /// Which benchmarks; all when none is named. `--list` names them.
     names: Vec<String>,
-    /// Multiplies how much is sent.
-    #[arg(long, default_value_t = 1)]
-    scale: u32,
-    /// Write the figures to this file, as JSON.
+    /// Multiplies how much is sent, and how many leads there are; 0.05 is for trying whether everything works.
+    #[arg(long, default_value_t = 1.0)]
+    scale: f64,
+    /// Pairs of control and subject.
+    #[arg(long, default_value_t = 5)]
+    pairs: u32,
+    /// Use this broker, as host:port, instead of starting one. Topics beginning with `one.`, `four.`, `million.` and
+    /// `hop.` are made and deleted on it.
     #[arg(long)]
-    json: Option<std::path::PathBuf>,
-    /// Put the table of figures into docs/BENCHMARKS.md.
+    kafka: Option<String>,
+    /// Write the figures to this file, as JSON, after each benchmark.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Put the rows of the table into docs/BENCHMARKS.md.
     #[arg(long)]
     write: bool,
+    /// Name the benchmarks, say how long each takes, and do nothing.
+    #[arg(long)]
+    list: bool,
+    /// Be the control of `scoring-vs-copy`.
+    #[arg(long, hide = true)]
+    as_copy: Option<copy::Start>,
 }
 
-type Benchmark = fn(&Running, u32) -> anyhow::Result<Vec<Measured>>;
+/// A benchmark, and about how many minutes it takes at scale 1 with 5 pairs on two cores.
+struct Benchmark {
+    name: &'static str,
+    minutes: f64,
+    what: &'static str,
+}
 
-const BENCHMARKS: [(&str, Log, Benchmark); 4] = [
-    ("latency-embedded", Log::Embedded, latency::measure),
-    ("latency-kafka", Log::Kafka, latency::measure),
-    ("capacity-embedded", Log::Embedded, capacity::measure),
-    ("capacity-kafka", Log::Kafka, capacity::measure),
+const BENCHMARKS: [Benchmark; 9] = [
+    Benchmark { name: "scoring-vs-copy", minutes: 7.0, what: "scoring against the same runner without the scoring" },
+    Benchmark { name: "scoring-vs-streams-best", minutes: 12.0, what: "scoring against Kafka Streams, in memory, no cache" },
+    Benchmark { name: "scoring-vs-streams-default", minutes: 14.0, what: "scoring against Kafka Streams, RocksDB, cache" },
+    Benchmark { name: "scoring-memory", minutes: 6.0, what: "memory with 1 M leads, against Kafka Streams" },
+    Benchmark { name: "scoring-recovery", minutes: 7.0, what: "back after kill -9 with 1 M leads, against Kafka Streams" },
+    Benchmark { name: "hop-latency", minutes: 4.0, what: "one hop and the whole pipeline at 2,000 events/s" },
+    Benchmark { name: "pipeline-capacity", minutes: 3.0, what: "events/s through the whole pipeline, on both logs" },
+    Benchmark { name: "latency-embedded", minutes: 0.5, what: "one event at a time on the embedded log" },
+    Benchmark { name: "latency-kafka", minutes: 1.0, what: "one event at a time on Kafka" },
 ];
 
-/// A Tasuki of its own for one benchmark, and a connection to its database.
-struct Running {
-    tasuki: Tasuki,
-    runtime: tokio::runtime::Runtime,
-    database: sqlx::PgPool,
-    name: &'static str,
+/// What benchmarks of the processors share.
+struct Bench {
+    cluster: Cluster,
+    /// For state and output of subjects.
+    folder: TempDir,
+    /// The program that is measured.
+    tasuki: PathBuf,
+    scale: f64,
+    pairs: u32,
+    inputs: Vec<Input>,
+    begun: Instant,
+}
+
+/// Records of activity on the broker, which stay for all runs.
+#[derive(Clone, Debug)]
+struct Input {
+    prefix: String,
+    load: Load,
+    /// How many there are.
+    records: u64,
+}
+
+impl Bench {
+    /// A number of leads or events at this scale.
+    fn scaled(&self, number: u64) -> u64 {
+        scaled(number, self.scale)
+    }
+
+    fn scaled_count(&self, number: u32) -> u32 {
+        u32::try_from(scaled(u64::from(number), self.scale)).unwrap_or(u32::MAX)
+    }
+
+    /// Seconds of measuring at this scale; not fewer than ten.
+    fn scaled_seconds(&self, seconds: u32) -> u32 {
+        self.scaled_count(seconds).max(10)
+    }
+
+    /// A heap for as many leads as there are at this scale.
+    fn scaled_heap(&self, megabytes: u32) -> u32 {
+        self.scaled_count(megabytes).min(megabytes)
+    }
+
+    /// The input behind this prefix, made at the first call.
+    fn input(&mut self, prefix: &str, leads: u64, records: u64) -> anyhow::Result<Input> {
+        if let Some(found) = self.inputs.iter().find(|input| input.prefix == prefix) {
+            return Ok(found.clone());
+        }
+        let records = self.scaled(records);
+        self.say(&format!("filling {prefix}activity with {records} events of {leads} leads"));
+        let load = Load::new(leads, now_ms());
+        cluster::needs_space(2.0 + 12.0 * self.scale)?;
+        self.cluster.make_installation(prefix)?;
+        let topic = format!("{prefix}activity");
+        feed::fill(&self.cluster.servers, &topic, load, 0..records)?;
+        let found = self.cluster.records(&topic)?;
+        if found != records {
+            bail!("{found} records are on {topic}, {records} were written: is it left from an earlier run?");
+        }
+        let input = Input { prefix: prefix.to_owned(), load, records };
+        self.inputs.push(input.clone());
+        Ok(input)
+    }
+
+    /// Says what is being done, and when that was.
+    fn say(&self, what: &str) {
+        let seconds = self.begun.elapsed().as_secs();
+        eprintln!("  {:>3}:{:02} {what}", seconds / 60, seconds % 60);
+    }
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive number of some millions")]
+fn scaled(number: u64, scale: f64) -> u64 {
+    ((subject::float(number) * scale).round() as u64).max(1)
+}
+
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    if let Some(start) = &options.as_copy {
+        return copy::run(start);
+    }
     for name in &options.names {
-        if !BENCHMARKS.iter().any(|(known, _, _)| known == name) {
-            bail!("no benchmark is called {name}; there are {}", BENCHMARKS.map(|(known, _, _)| known).join(", "));
+        if !BENCHMARKS.iter().any(|benchmark| benchmark.name == name) {
+            let known = BENCHMARKS.each_ref().map(|benchmark| benchmark.name).join(", ");
+            bail!("no benchmark is called {name}; there are {known}");
         }
     }
-    let mut measured = Vec::new();
-    for (name, log, measure) in BENCHMARKS {
-        if !options.names.is_empty() && !options.names.iter().any(|wanted| wanted == name) {
-            continue;
-        }
-        eprintln!("--- {name}");
-        let folder = tempfile::tempdir()?;
-        let tasuki = Tasuki::start(log, folder.path(), &[])?;
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        let database = runtime.block_on(sqlx::PgPool::connect(tasuki.told("database_url")))?;
-        let running = Running { tasuki, runtime, database, name };
-        let figures = measure(&running, options.scale)?;
-        for figure in &figures {
-            eprintln!("{figure}");
-        }
-        measured.extend(figures);
-        running.runtime.block_on(running.database.close());
-        running.tasuki.stop()?;
+    if !(options.scale > 0.0 && options.scale <= 100.0) || options.pairs == 0 {
+        bail!("--scale must be above 0 and at most 100, --pairs at least 1");
     }
-    report::write(&measured, options.json.as_deref(), options.write)
+    if options.list {
+        list(options);
+        return Ok(());
+    }
+    if cfg!(debug_assertions) {
+        return in_release();
+    }
+    measure(options)
 }
 
-impl Running {
-    /// Sends a body to the Segment batch route and waits for the 200.
-    fn send(&self, agent: &ureq::Agent, batch: &serde_json::Value) -> anyhow::Result<()> {
-        let url = format!("{}/v1/batch", self.tasuki.told("ingest"));
-        let mut body = batch.clone();
-        body["writeKey"] = self.tasuki.ready["write_key"].clone();
-        agent.post(url).send_json(&body)?;
-        Ok(())
+/// Builds what is measured, and this program, in release, and goes on in the latter: load that is made by a slow program
+/// takes the CPU away from what is measured.
+fn in_release() -> anyhow::Result<()> {
+    eprintln!("--- building tasuki and xtask in release");
+    let words = ["build", "--release", "--locked", "--package", "tasuki", "--package", "xtask"];
+    let status = Command::new("cargo").args(words).current_dir(top()).status().context("cannot run cargo")?;
+    if !status.success() {
+        bail!("cargo build --release ended with {status}");
+    }
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| top().join("target"), PathBuf::from);
+    let program = target.join("release/xtask");
+    let status = Command::new(&program).args(std::env::args_os().skip(1)).status();
+    let status = status.with_context(|| format!("cannot run {}", program.display()))?;
+    if !status.success() {
+        bail!("{} ended with {status}", program.display());
+    }
+    Ok(())
+}
+
+fn is_wanted(options: &Options, name: &str) -> bool {
+    options.names.is_empty() || options.names.iter().any(|wanted| wanted == name)
+}
+
+fn list(options: &Options) {
+    let mut sum = 0.0;
+    for Benchmark { name, minutes, what } in &BENCHMARKS {
+        // Half a minute of starting and warming up does not depend on the scale.
+        let minutes = (minutes - 0.5).max(0.0) * options.scale * f64::from(options.pairs) / 5.0 + 0.5;
+        if is_wanted(options, name) {
+            sum += minutes;
+        }
+        println!("{name:<28} {minutes:>5.1} min  {what}");
+    }
+    println!("{:<28} {sum:>5.1} min  at scale {} with {} pairs", "all that is asked for", options.scale, options.pairs);
+}
+
+/// Figures so far; written down as soon as there is one more.
+struct Book<'o> {
+    options: &'o Options,
+    figures: Vec<Figure>,
+}
+
+impl Book<'_> {
+    /// Takes a figure, in the place of an earlier one of the same name.
+    fn add(&mut self, figure: Figure) {
+        eprintln!("{}", figure.row());
+        match self.figures.iter_mut().find(|known| known.name() == figure.name()) {
+            Some(known) => *known = figure,
+            None => self.figures.push(figure),
+        }
+        if let Some(path) = &self.options.json
+            && let Err(error) = report::write_json(&self.figures, path)
+        {
+            eprintln!("the figures so far are not written: {error:#}");
+        }
+        if self.options.write
+            && let Err(error) = report::write_docs(&self.figures)
+        {
+            eprintln!("the figures so far are not in the docs: {error:#}");
+        }
     }
 
-    /// The one number that a query gives.
-    fn number(&self, query: &'static str, bound: &str) -> anyhow::Result<i64> {
-        let row: (i64,) = self.runtime.block_on(sqlx::query_as(query).bind(bound).fetch_one(&self.database))?;
-        Ok(row.0)
+    /// Runs a benchmark; if it fails, its figures say so unless they stand already.
+    fn run(&mut self, names: &[&str], work: impl FnOnce(&mut dyn FnMut(Figure)) -> anyhow::Result<()>) {
+        let started = Instant::now();
+        eprintln!("--- {}", names.join(", "));
+        if let Err(error) = work(&mut |figure| self.add(figure)) {
+            eprintln!("{} failed: {error:#}", names.join(", "));
+            for name in names {
+                match self.figures.iter_mut().find(|known| known.name() == *name) {
+                    Some(known) => {
+                        let incomplete = known.clone().because(vec![format!("{error:#}")]);
+                        self.add(incomplete);
+                    }
+                    None => self.add(Figure::failed(name, &error)),
+                }
+            }
+        }
+        eprintln!("--- {}: {:.1} min", names.join(", "), started.elapsed().as_secs_f64() / 60.0);
+    }
+}
+
+fn measure(options: &Options) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    let mut book = Book { options, figures: Vec::new() };
+    let wanted = |name| is_wanted(options, name);
+    let tasuki = std::env::current_exe()?.with_file_name("tasuki");
+    if !tasuki.exists() {
+        bail!("{} is not there: `cargo build --release --package tasuki` makes it", tasuki.display());
+    }
+    let mut bench = Bench {
+        cluster: Cluster::start(options.kafka.as_deref())?,
+        folder: tempfile::Builder::new().prefix("tasuki-bench-").tempdir()?,
+        tasuki,
+        scale: options.scale,
+        pairs: options.pairs,
+        inputs: Vec::new(),
+        begun,
+    };
+    let against = throughput::Wanted {
+        copy: wanted("scoring-vs-copy"),
+        best: wanted("scoring-vs-streams-best"),
+        default: wanted("scoring-vs-streams-default"),
+    };
+    let names = ["scoring-vs-copy", "scoring-vs-streams-best", "scoring-vs-streams-default"].map(|name| (name, wanted(name)));
+    let names: Vec<_> = names.into_iter().filter_map(|(name, wanted)| wanted.then_some(name)).collect();
+    if !names.is_empty() {
+        book.run(&names, |done| throughput::measure(&mut bench, against, done));
+        bench.forget("one.");
+        bench.forget("four.");
+    }
+    let with_leads = leads::Wanted { memory: wanted("scoring-memory"), recovery: wanted("scoring-recovery") };
+    let names = ["scoring-memory", "scoring-recovery"].map(|name| (name, wanted(name)));
+    let names: Vec<_> = names.into_iter().filter_map(|(name, wanted)| wanted.then_some(name)).collect();
+    if !names.is_empty() {
+        book.run(&names, |done| leads::measure(&mut bench, with_leads, done));
+        bench.forget("million.");
+    }
+    if wanted("hop-latency") {
+        book.run(&["hop-latency"], |done| hop::measure(&bench, done));
+    }
+    // The others start brokers of their own: ours must not be in their way.
+    bench.cluster.stop();
+    if wanted("hop-latency") {
+        book.run(&["hop-latency: whole pipeline"], |done| pipeline_latency::measure(&bench, done));
+    }
+    if wanted("pipeline-capacity") {
+        book.run(&["pipeline-capacity"], |done| capacity::measure(&bench, Log::Kafka, done));
+        book.run(&["pipeline-capacity: embedded log"], |done| capacity::measure(&bench, Log::Embedded, done));
+    }
+    if wanted("latency-embedded") {
+        book.run(&["latency-embedded"], |done| latency::measure(&bench, Log::Embedded, done));
+    }
+    if wanted("latency-kafka") {
+        book.run(&["latency-kafka"], |done| latency::measure(&bench, Log::Kafka, done));
+    }
+    println!("{}", report::table(&book.figures));
+    let minutes = Duration::as_secs_f64(&begun.elapsed()) / 60.0;
+    eprintln!("--- all: {minutes:.1} min");
+    let failed = book.figures.iter().filter(|figure| !figure.is_whole()).count();
+    if failed > 0 {
+        bail!("{failed} figures could not be measured as they should; see above");
+    }
+    Ok(())
+}
+
+impl Bench {
+    /// Deletes an input and all of its installation, to free the disk.
+    fn forget(&mut self, prefix: &str) {
+        if let Err(error) = self.cluster.delete_topics(|name| name.starts_with(prefix)) {
+            eprintln!("topics of {prefix} stay: {error:#}");
+        }
+        self.inputs.retain(|input| input.prefix != prefix);
     }
 }
