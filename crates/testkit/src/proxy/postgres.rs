@@ -43,7 +43,7 @@ pub enum Fate {
     Pass,
     /// The connection ends: the client cannot know on which side of the commit.
     Cut(Moment),
-    /// It goes no further until [`PostgresProxy::release`].
+    /// It goes no further until [`PostgresProxy::release`] or [`PostgresProxy::cut_held`].
     Hold(Moment),
     /// It goes on after this time.
     Delay(Moment, Duration),
@@ -86,7 +86,9 @@ struct State {
     commits: u32,
     landed: Vec<Landed>,
     held: u32,
-    releases: u64,
+    /// How often holds have ended, and whether their connections lived on the last time.
+    ends: u64,
+    lives_on: bool,
 }
 
 impl fmt::Debug for Shared {
@@ -156,8 +158,12 @@ impl PostgresProxy {
 
     /// Lets go on what is held.
     pub fn release(&self) {
-        self.shared.lock().releases += 1;
-        self.shared.changed.notify_all();
+        self.shared.end_hold(true);
+    }
+
+    /// Ends the connections of which something is held. What was held after the commit is an answer that never arrives.
+    pub fn cut_held(&self) {
+        self.shared.end_hold(false);
     }
 
     /// The server is gone: every connection ends, none is made. Returns what brings it back.
@@ -196,6 +202,14 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn end_hold(&self, lives_on: bool) {
+        let mut state = self.lock();
+        state.ends += 1;
+        state.lives_on = lives_on;
+        drop(state);
+        self.changed.notify_all();
+    }
+
     /// What becomes of this request to commit.
     fn decided(&self, application: &str, rows: u64) -> (Commit, Fate) {
         let mut state = self.lock();
@@ -216,10 +230,11 @@ impl Shared {
             Fate::Cut(_) => false,
             Fate::Hold(_) => {
                 state.held += 1;
-                let releases = state.releases;
-                let waited = self.changed.wait_while(state, |state| !state.over && state.releases == releases);
-                waited.unwrap_or_else(PoisonError::into_inner).held -= 1;
-                true
+                let ends = state.ends;
+                let waited = self.changed.wait_while(state, |state| !state.over && state.ends == ends);
+                let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+                state.held -= 1;
+                state.lives_on
             }
             Fate::Delay(_, by) => {
                 drop(self.changed.wait_timeout_while(state, by, |state| !state.over));

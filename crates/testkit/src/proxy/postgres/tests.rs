@@ -157,3 +157,21 @@ fn a_server_that_is_taken_away_comes_back() {
     stage.insert(&mut stage.connect()).unwrap();
     assert_eq!(stage.rows(), 6);
 }
+
+#[test]
+fn what_is_held_may_never_arrive() {
+    for (moment, after) in [(Moment::Before, 0), (Moment::After, 3)] {
+        let mut stage = Stage::set();
+        stage.proxy.next(Fate::Hold(moment), |_| true);
+        let mut connection = stage.connect();
+        let inserting = stage.runtime.spawn(async move {
+            let mut transaction = connection.begin().await?;
+            transaction.execute("INSERT INTO numbers VALUES (1), (2), (3)").await?;
+            transaction.commit().await
+        });
+        eventually("the commit to be held", || if stage.proxy.held() == 1 { Ok(()) } else { Err("not held") });
+        stage.proxy.cut_held();
+        stage.runtime.block_on(inserting).unwrap().unwrap_err();
+        assert_eq!((stage.rows(), stage.proxy.held()), (after, 0));
+    }
+}
