@@ -21,7 +21,7 @@ use crate::adapter::{
 };
 use crate::answer::{self, Refusal};
 use crate::body::{self, Arrived, Decoded, Reserved};
-use crate::cors;
+use crate::cors::{self, Foreign};
 use crate::json;
 use crate::metrics::{self, Tally};
 use crate::observed::BadRecord;
@@ -53,9 +53,9 @@ pub(crate) async fn handle(extract::State(core): extract::State<Arc<Core>>, requ
     // Some clients join "https://host/" and "/v1/batch".
     let path = format!("/{}", parts.uri.path().trim_matches('/'));
     let asked = parts.headers.clone();
-    let sources = &core.state.sources;
+    let sources = Arc::clone(&core.state.sources);
     let found =
-        ADAPTERS.iter().find_map(|adapter| adapter.endpoint(&path, sources).map(|endpoint| (*adapter, endpoint)));
+        ADAPTERS.iter().find_map(|adapter| adapter.endpoint(&path, &sources).map(|endpoint| (*adapter, endpoint)));
     let preflight = parts.method == Method::OPTIONS;
     let (protocol, mut answer) = match found {
         None => ("none", Refusal::NoSuchPath.answer()),
@@ -65,6 +65,13 @@ pub(crate) async fn handle(extract::State(core): extract::State<Arc<Core>>, requ
             (adapter.name(), visit.answer(body).await)
         }
     };
+    let origin = request::header(&asked, "origin");
+    let foreign = answer.extensions_mut().remove::<Foreign>().is_some()
+        || origin.is_some_and(|origin| !sources.allow_origin(origin));
+    if foreign {
+        metrics::answered(protocol, answer.status().as_u16(), began.elapsed());
+        return answer;
+    }
     cors::mirror(&asked, answer.headers_mut());
     if preflight {
         cors::allow(&asked, answer.headers_mut());
@@ -178,6 +185,12 @@ impl Visit {
         self.endpoint.manners.refused == Refused::Lost || self.parts.method == Method::GET
     }
 
+    /// Whether a request over the rate is kept, whole, as a dead letter: its client would lose it, or send it again at
+    /// once and larger (Snowplow's, which do not know 429).
+    fn keeps_what_is_too_fast(&self) -> bool {
+        self.lost_if_refused() || self.endpoint.manners.too_large == TooLarge::Swallow
+    }
+
     /// Everything between body and log: no I/O, no waiting.
     fn digest(&self, arrived: &Arrived, received_at: Timestamp, reserved: &mut Reserved) -> Result<Digested, Refusal> {
         let limits = &self.core.state.limits;
@@ -208,6 +221,9 @@ impl Visit {
             let bad = BadRecord::new(DeadLetterKind::Auth, "unknown-source", message);
             return only(bad.found("", 0, &original, &[]), self.success());
         };
+        if request::header(&self.parts.headers, "origin").is_some_and(|origin| !source.origins.allow(origin)) {
+            return Err(refuse(Refusal::Origin, Some(source)));
+        }
         let too_large = |refusal: Refusal, message: String| {
             if self.endpoint.manners.too_large == TooLarge::Refuse {
                 return Err(refuse(refusal, Some(source)));
@@ -239,7 +255,20 @@ impl Visit {
             Ok(outcomes) => {
                 let own = self.adapter.reply(&request, &outcomes);
                 let answer = own.map_or_else(|| self.success(), |own| answer::reply(&own));
-                Ok(Digested { batch: Batch::of(outcomes, &place), place, answer })
+                let batch = Batch::of(outcomes, &place);
+                match self.core.buckets.take(&source.name, batch.tally.received(), Instant::now()) {
+                    Ok(()) => Ok(Digested { batch, place, answer }),
+                    Err(_) if self.keeps_what_is_too_fast() => {
+                        let message = "more events than this source may send";
+                        let bad = BadRecord::new(DeadLetterKind::Policy, "rate-limited", message);
+                        only(bad.found("", 0, &original, &[]), answer)
+                    }
+                    Err(seconds) => {
+                        let refusal = Refusal::RateLimited(seconds);
+                        batch.tally.all_refused(refusal.code()).book(&source.name, self.adapter.name());
+                        Err(refusal)
+                    }
+                }
             }
             Err(mut bad) => {
                 let answer = answer::fault(StatusCode::BAD_REQUEST, bad.code, &bad.message);
@@ -304,7 +333,7 @@ impl Visit {
         };
         basic()
             .or_else(|| before_colon(header("x-write-key")?))
-            .or_else(|| request::query_value(self.query(), &KEY_PARAMETERS))
+            .or_else(|| before_colon(&request::query_value(self.query(), &KEY_PARAMETERS)?))
     }
 
     /// The visitor's address: the peer's, or what the outermost trusted proxy says.
@@ -338,6 +367,10 @@ impl Visit {
             received_at,
             request_id,
             max_bytes: self.core.state.limits.event_bytes,
+            privacy: source
+                .and_then(|source| source.privacy)
+                .unwrap_or(self.core.state.limits.privacy)
+                .for_request(&self.parts.headers),
         }
     }
 
@@ -357,7 +390,9 @@ impl Visit {
     }
 
     fn query_bytes(&self) -> Bytes {
-        Bytes::copy_from_slice(self.query().as_bytes())
+        // Write keys are public, and who sends a dead letter again needs them; Matomo's token is neither.
+        let kept: Vec<&str> = self.query().split('&').filter(|pair| !pair.starts_with("token_auth=")).collect();
+        kept.join("&").into()
     }
 }
 

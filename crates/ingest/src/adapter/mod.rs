@@ -1,8 +1,10 @@
 //! One adapter per tracker protocol: pure functions from a request to behavior records and bad records.
 
 mod cloudevents;
+mod ga4;
 mod hubspot;
 mod jitsu;
+mod matomo;
 mod mautic;
 mod reading;
 mod rudder;
@@ -28,6 +30,8 @@ pub static ADAPTERS: &[&dyn Adapter] = &[
     &standard_webhooks::StandardWebhooks,
     &hubspot::HubSpot,
     &mautic::Mautic,
+    &matomo::Matomo,
+    &ga4::Ga4,
 ];
 
 /// What one event of a request became.
