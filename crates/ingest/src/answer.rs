@@ -8,6 +8,7 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use crate::adapter::{Reply, Success, Unsigned};
+use crate::cors::Foreign;
 
 /// A transparent GIF of one pixel.
 const PIXEL: &[u8] = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\x00\x00\x00!\xf9\x04\x01\x00\x00\x00\x00,\
@@ -23,6 +24,9 @@ pub(crate) enum Refusal {
     NoSuchMethod,
     UnknownKey,
     Unsigned(Unsigned),
+    Origin,
+    /// For so many seconds.
+    RateLimited(u32),
     TooLarge,
     TooManyEvents,
     BadEncoding,
@@ -41,6 +45,8 @@ impl Refusal {
             Self::NoSuchPath => "no-such-path",
             Self::NoSuchMethod => "no-such-method",
             Self::UnknownKey => "unknown-key",
+            Self::Origin => "origin-not-allowed",
+            Self::RateLimited(_) => "rate-limited",
             Self::Unsigned(Unsigned::Missing) => "not-signed",
             Self::Unsigned(Unsigned::Wrong) => "wrong-signature",
             Self::Unsigned(Unsigned::Stale) => "stale-signature",
@@ -61,6 +67,8 @@ impl Refusal {
             Self::NoSuchPath => StatusCode::NOT_FOUND,
             Self::NoSuchMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::UnknownKey | Self::Unsigned(_) => StatusCode::UNAUTHORIZED,
+            Self::Origin => StatusCode::FORBIDDEN,
+            Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::TooLarge | Self::TooManyEvents => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BadEncoding | Self::BodyBroken => StatusCode::BAD_REQUEST,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -72,6 +80,8 @@ impl Refusal {
         match self {
             Self::NoSuchPath => "there is nothing at this path",
             Self::NoSuchMethod => "this path does not take this method",
+            Self::Origin => "this source takes no events of this origin",
+            Self::RateLimited(_) => "more events than this source may send; try again later",
             Self::UnknownKey => "the write key is missing or not known here",
             Self::Unsigned(Unsigned::Missing) => "the request is not signed as this source's sender signs",
             Self::Unsigned(Unsigned::Wrong) => "the signature is not of a secret of this source",
@@ -93,6 +103,12 @@ impl Refusal {
         let mut answer = fault(self.status(), self.code(), self.message());
         if self.status() == StatusCode::SERVICE_UNAVAILABLE {
             answer.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
+        if let Self::RateLimited(seconds) = self {
+            answer.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        if self == Self::Origin {
+            answer.extensions_mut().insert(Foreign);
         }
         answer
     }

@@ -155,7 +155,7 @@ pub(crate) fn decode(
     let inflated = catch_unwind(AssertUnwindSafe(|| inflate(from, cap, reserved))).unwrap_or(Ok(Decoded::Broken))?;
     match inflated {
         Decoded::Broken if looks_like_json(wire) => Ok(Decoded::Plain(wire.clone())),
-        decoded => Ok(decoded),
+        decoded @ (Decoded::Plain(_) | Decoded::TooLarge | Decoded::Broken) => Ok(decoded),
     }
 }
 

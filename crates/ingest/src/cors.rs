@@ -1,7 +1,12 @@
-//! CORS by mirroring: whatever page asks, with whatever headers, may send. Write keys are public, so there is nothing
-//! to protect by refusing; one header left out loses events of real clients, and `*` breaks those that send cookies.
+//! CORS by mirroring: whatever page asks, with whatever headers, may send, unless no source takes events of its origin.
+//! Write keys are public, so there is nothing to protect by refusing; one header left out loses events of real clients,
+//! and `*` breaks those that send cookies.
 
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+/// On an answer that the page must not read: its origin is none of the source's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Foreign;
 
 /// Adds what lets the page read the answer.
 pub(crate) fn mirror(asked: &HeaderMap, answer: &mut HeaderMap) {

@@ -17,6 +17,8 @@ mod mapping;
 pub mod metrics;
 mod observed;
 mod patience;
+mod policy;
+mod privacy;
 mod publish;
 mod request;
 mod server;
@@ -29,6 +31,7 @@ mod webhook;
 
 pub use mapping::{InvalidMapping, Mapping};
 pub use observed::{BadRecord, Fingerprint, Observed};
+pub use privacy::PrivacyPolicy;
 pub use request::{IpMode, RawRequest};
 pub use server::serve;
 pub use settings::{IngestArgs, Limits};

@@ -1,6 +1,6 @@
 //! The metrics of ingest, as an operator reads them.
 //!
-//! For every source and protocol, exactly: received = accepted + bad + deduplicated + refused + spooled. An event of a request
+//! For every source and protocol, exactly: received = accepted + bad + deduplicated + refused + spooled + dropped. An event of a request
 //! whose events could not be counted (refused before the body was read, or no JSON) counts as one. `source` is a name
 //! of the sources file, or `unknown`.
 
@@ -19,11 +19,18 @@ pub const BAD: &str = "tasuki_ingest_bad_events_total";
 /// Exact copies within one request, dropped. Labels: source, protocol.
 pub const DEDUPLICATED: &str = "tasuki_ingest_deduplicated_events_total";
 /// Events that were not taken; the client was told so and, as far as it can, sends them again. Labels: source,
-/// protocol, reason: unknown-key, too-large, too-many-events, bad-encoding, not-json, body-timeout, body-broken, overloaded,
+/// protocol, reason: unknown-key, origin-not-allowed,
+/// rate-limited, too-large, too-many-events, bad-encoding, not-json, body-timeout, body-broken, overloaded,
 /// unavailable, deadline, spool-full.
 pub const REFUSED: &str = "tasuki_ingest_refused_events_total";
 /// Events of clients that never send again, durable on local disk while the log is away. Labels: source, protocol.
 pub const SPOOLED: &str = "tasuki_ingest_spooled_events_total";
+/// Events that were not kept because their visitor asks not to be tracked and the policy is to drop. Labels: source,
+/// protocol.
+pub const DROPPED: &str = "tasuki_ingest_dropped_events_total";
+/// Among the accepted, those kept without anything that tells who it was, since the visitor asks not to be tracked.
+/// Labels: source, protocol.
+pub const ANONYMISED: &str = "tasuki_ingest_anonymised_events_total";
 /// Spooled events that are durable on the log by now. After a restart it counts those of the process before too, and
 /// after a crash some of them twice. Labels: source, protocol.
 pub const REPLAYED: &str = "tasuki_ingest_replayed_events_total";
@@ -52,7 +59,7 @@ pub const DISCARDED: &str = "tasuki_ingest_discarded_bytes_total";
 pub fn describe() {
     describe_counter!(
         RECEIVED,
-        "Events that reached us, by source and protocol: accepted + bad + deduplicated + refused + spooled."
+        "Events that reached us, by source and protocol: accepted + bad + deduplicated + refused + spooled + dropped."
     );
     describe_counter!(ACCEPTED, "Events that are durable on behavior, by source and protocol.");
     describe_counter!(
@@ -65,6 +72,14 @@ pub fn describe() {
         REFUSED,
         "Events that were not taken, by source, protocol and reason; the client was told so and, as far as it can, sends \
          them again."
+    );
+    describe_counter!(
+        DROPPED,
+        "Events that were not kept because their visitor asks not to be tracked, by source and protocol."
+    );
+    describe_counter!(
+        ANONYMISED,
+        "Among the accepted, events kept without anything that tells who it was, by source and protocol."
     );
     describe_spool();
     describe_counter!(REQUESTS, "Requests, by protocol and status answered.");
@@ -117,6 +132,10 @@ pub struct Tally {
     pub deduplicated: u64,
     /// Durable on local disk.
     pub spooled: u64,
+    /// Not kept, as the visitor asks.
+    pub dropped: u64,
+    /// Among the accepted.
+    pub anonymised: u64,
     /// Not taken, and why.
     pub refused: Option<(u64, &'static str)>,
 }
@@ -130,7 +149,12 @@ impl Tally {
     /// All events of the request.
     pub fn received(&self) -> u64 {
         let bad = u64::try_from(self.bad.len()).unwrap_or(u64::MAX);
-        self.accepted + bad + self.deduplicated + self.spooled + self.refused.map_or(0, |(events, _)| events)
+        self.accepted
+            + bad
+            + self.deduplicated
+            + self.spooled
+            + self.dropped
+            + self.refused.map_or(0, |(events, _)| events)
     }
 
     /// None of it was taken after all.
@@ -142,7 +166,8 @@ impl Tally {
     /// It went to local disk instead of the log.
     #[must_use]
     pub fn all_spooled(&self) -> Self {
-        Self { spooled: self.received() - self.deduplicated, deduplicated: self.deduplicated, ..Self::default() }
+        let Self { deduplicated, dropped, .. } = *self;
+        Self { spooled: self.received() - deduplicated - dropped, deduplicated, dropped, ..Self::default() }
     }
 
     /// Books it.
@@ -151,8 +176,10 @@ impl Tally {
         counter!(RECEIVED, &labels).increment(self.received());
         counter!(ACCEPTED, &labels).increment(self.accepted);
         counter!(DEDUPLICATED, &labels).increment(self.deduplicated);
-        if self.spooled > 0 {
-            counter!(SPOOLED, &labels).increment(self.spooled);
+        for (name, events) in [(SPOOLED, self.spooled), (DROPPED, self.dropped), (ANONYMISED, self.anonymised)] {
+            if events > 0 {
+                counter!(name, &labels).increment(events);
+            }
         }
         for code in &self.bad {
             counter!(BAD, "source" => source.to_owned(), "protocol" => protocol, "code" => *code).increment(1);
@@ -214,9 +241,11 @@ mod tests {
             bad: vec!["no-type", "no-type"],
             deduplicated: 1,
             spooled: 1,
+            dropped: 1,
+            anonymised: 1,
             refused: Some((2, "x")),
         };
-        assert_eq!(tally.received(), 9);
-        assert_eq!(tally.all_refused("unavailable"), Tally { refused: Some((9, "unavailable")), ..Tally::default() });
+        assert_eq!(tally.received(), 10);
+        assert_eq!(tally.all_refused("unavailable"), Tally { refused: Some((10, "unavailable")), ..Tally::default() });
     }
 }

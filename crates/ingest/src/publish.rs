@@ -16,6 +16,7 @@ use crate::adapter::Outcome;
 use crate::answer::Refusal;
 use crate::metrics::{self, Tally};
 use crate::observed::{BadRecord, hex, key_of};
+use crate::privacy::PrivacyPolicy;
 use crate::spool::{Entry, Spool, Unspooled};
 
 /// How long a local disk may take.
@@ -34,6 +35,8 @@ pub(crate) struct Place {
     pub(crate) request_id: [u8; 16],
     /// Larger originals are cut.
     pub(crate) max_bytes: usize,
+    /// What the visitor asks for, as far as the policy follows it.
+    pub(crate) privacy: PrivacyPolicy,
 }
 
 impl Place {
@@ -48,6 +51,7 @@ impl Place {
             received_at,
             request_id: [0; 16],
             max_bytes: usize::MAX,
+            privacy: PrivacyPolicy::Ignore,
         }
     }
 }
@@ -73,6 +77,12 @@ impl Batch {
                         batch.tally.deduplicated += 1;
                         continue;
                     }
+                    let before = record.flags.len();
+                    let Some(record) = place.privacy.apply(record) else {
+                        batch.tally.dropped += 1;
+                        continue;
+                    };
+                    batch.tally.anonymised += u64::from(record.flags.len() > before);
                     let key = record.identifiers.as_ref().and_then(key_of);
                     batch.tally.accepted += 1;
                     batch.records.push(Emitted {
@@ -86,10 +96,22 @@ impl Batch {
         batch
     }
 
-    /// Keeps a bad record as a dead letter.
+    /// Keeps a bad record as a dead letter. What cannot be read cannot be made anonymous: of a visitor who asks not to
+    /// be tracked only the fault is kept, or nothing.
     pub(crate) fn add_bad(&mut self, bad: &BadRecord, place: &Place) {
+        let letter = match place.privacy {
+            PrivacyPolicy::Ignore => dead_letter(bad, place),
+            PrivacyPolicy::Anonymise => {
+                let target = place.target.split('?').next().unwrap_or_default().to_owned();
+                dead_letter(&BadRecord { original: Vec::new(), ..bad.clone() }, &Place { target, ..place.clone() })
+            }
+            PrivacyPolicy::Drop => {
+                self.tally.dropped += 1;
+                return;
+            }
+        };
         self.tally.bad.push(bad.code);
-        self.records.push(dead_letter(bad, place));
+        self.records.push(letter);
     }
 }
 

@@ -7,6 +7,7 @@ use clap::Args;
 use tasuki_service::{Exit, Failure};
 
 use crate::mapping::Mapping;
+use crate::privacy::PrivacyPolicy;
 use crate::request::IpMode;
 use crate::source::Sources;
 use crate::spool::Spool;
@@ -53,6 +54,9 @@ pub struct IngestArgs {
     /// How much of a visitor's IP address is kept
     #[arg(long = "ingest-ip-mode", env = "TASUKI_INGEST_IP_MODE", value_enum, default_value_t = IpMode::Truncated)]
     pub ip_mode: IpMode,
+    /// What becomes of events whose visitor asks not to be tracked (Sec-GPC: 1 or DNT: 1), unless the source says otherwise
+    #[arg(long = "ingest-privacy-signal", env = "TASUKI_INGEST_PRIVACY_SIGNAL", value_enum, default_value_t = PrivacyPolicy::Ignore)]
+    pub privacy_signal: PrivacyPolicy,
     /// How many proxies in front of ingest write X-Forwarded-For; 0: none, the peer is the visitor
     #[arg(long = "ingest-trusted-proxies", env = "TASUKI_INGEST_TRUSTED_PROXIES", default_value_t = 0)]
     pub trusted_proxies: usize,
@@ -100,6 +104,8 @@ pub struct Limits {
     pub trusted_proxies: usize,
     /// How much of an IP address is kept.
     pub ip_mode: IpMode,
+    /// What a privacy signal does, unless the source says otherwise.
+    pub privacy: PrivacyPolicy,
 }
 
 impl IngestArgs {
@@ -122,7 +128,12 @@ impl IngestArgs {
     /// If the file cannot be read or is wrong.
     pub fn sources(&self) -> Result<Option<Sources>, Failure> {
         let Some(path) = &self.sources else { return Ok(None) };
-        Sources::from_toml(&read(path, "--ingest-sources")?).map(Some).map_err(|error| wrong(path, &error))
+        let sources = Sources::from_toml(&read(path, "--ingest-sources")?).map_err(|error| wrong(path, &error))?;
+        for (source, hash) in sources.plain_keys() {
+            let instead = format!("write_key_sha256 = [\"{hash:x}\"]");
+            tracing::warn!(source, instead, "a write key stands in plain in the sources file");
+        }
+        Ok(Some(sources))
     }
 
     /// The spool of the settings, in the data folder if they name no other; `None` if they want none.
@@ -157,6 +168,7 @@ impl IngestArgs {
             idle_timeout: Duration::from_secs(self.idle_timeout_s),
             trusted_proxies: self.trusted_proxies,
             ip_mode: self.ip_mode,
+            privacy: self.privacy_signal,
         }
     }
 }
@@ -199,6 +211,7 @@ impl Limits {
         idle_timeout: Duration::from_secs(610),
         trusted_proxies: 0,
         ip_mode: IpMode::Truncated,
+        privacy: PrivacyPolicy::Ignore,
     };
 }
 

@@ -6,6 +6,8 @@ use std::fmt;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use crate::policy::{Origins, Rate};
+use crate::privacy::PrivacyPolicy;
 use crate::webhook::{self, Webhook};
 
 /// The SHA-256 of a write key. Write keys are public (they stand in web pages), but need not stand in our files.
@@ -25,6 +27,10 @@ pub struct Source {
     paths: Vec<String>,
     matomo_tokens: Vec<WriteKeyHash>,
     webhook: Option<Webhook>,
+    pub(crate) origins: Origins,
+    pub(crate) rate: Option<Rate>,
+    /// What a privacy signal does, where it is not what the settings say.
+    pub(crate) privacy: Option<PrivacyPolicy>,
 }
 
 /// Every source, and which of them takes what names none.
@@ -32,6 +38,7 @@ pub struct Source {
 pub struct Sources {
     all: Vec<Source>,
     by_key: BTreeMap<WriteKeyHash, usize>,
+    plain_keys: Vec<(String, WriteKeyHash)>,
     default: Option<usize>,
 }
 
@@ -50,7 +57,7 @@ pub enum InvalidSources {
     /// Not a SHA-256.
     #[error("source {0:?}: write_key_sha256 must be 64 hexadecimal digits")]
     Hash(String),
-    /// Settings of webhooks or tokens are wrong: all that are.
+    /// Settings of webhooks, tokens, origins or rates are wrong: all that are.
     #[error("{}", .0.join("; "))]
     Webhooks(Vec<String>),
     /// The default names no source.
@@ -79,6 +86,13 @@ struct Entry {
     server: bool,
     #[serde(default)]
     write_key_sha256: Vec<String>,
+    #[serde(default)]
+    write_keys: Vec<String>,
+    #[serde(default)]
+    origins: Vec<String>,
+    events_per_second: Option<u32>,
+    burst: Option<u32>,
+    privacy_signal: Option<PrivacyPolicy>,
     #[serde(default)]
     snowplow_app_ids: Vec<String>,
     #[serde(default)]
@@ -114,6 +128,12 @@ impl WriteKeyHash {
     }
 }
 
+impl fmt::LowerHex for WriteKeyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
 impl fmt::Debug for WriteKeyHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "WriteKeyHash({:02x}{:02x}…)", self.0[0], self.0[1])
@@ -132,6 +152,9 @@ impl Source {
             paths: Vec::new(),
             matomo_tokens: Vec::new(),
             webhook: None,
+            origins: Origins::default(),
+            rate: None,
+            privacy: None,
         }
     }
 
@@ -172,7 +195,14 @@ impl Sources {
     ///
     ///     [[source]]
     ///     name = "website"                 # part of every event id: must never change
-    ///     write_key_sha256 = ["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"]  # several while keys change
+    ///     write_key_sha256 = [             # printf %s KEY | sha256sum; several while keys change
+    ///         "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    ///     ]
+    ///     write_keys = ["KEY"]             # in plain; taken, and the log says at start what to write instead
+    ///     origins = ["https://example.com", "https://*.example.com"]  # pages that may send; left out: all
+    ///     events_per_second = 500          # on average; left out: any number
+    ///     burst = 5000                     # at once, after a pause; left out: ten times as many
+    ///     privacy_signal = "anonymise"     # "ignore", "anonymise" or "drop" what carries Sec-GPC or DNT
     ///     server = false                   # true: sent by your own servers, IP addresses in events are believed
     ///     snowplow_app_ids = ["website"]   # Snowplow's aid
     ///     hosts = ["t.example.com"]        # Snowplow: requests to this host
@@ -197,7 +227,7 @@ impl Sources {
     pub fn from_toml(text: &str) -> Result<Self, InvalidSources> {
         let file: File = toml::from_str(text).map_err(|error| InvalidSources::Syntax(Box::new(error)))?;
         let mut all = Vec::new();
-        let mut faults = Vec::new();
+        let (mut faults, mut plain_keys) = (Vec::new(), Vec::new());
         for entry in file.source {
             let webhook = entry.webhook.and_then(|webhook| webhook.check(&entry.name, &mut faults));
             let tokens = entry.matomo_token_sha256.iter().filter_map(|text| {
@@ -212,7 +242,26 @@ impl Sources {
             app_ids.extend(entry.matomo_site_ids.into_iter().map(|id| format!("matomo:{id}")));
             app_ids.extend(entry.ga4_measurement_ids.into_iter().map(|id| format!("ga4:{id}")));
             let keys: Option<Vec<_>> = entry.write_key_sha256.iter().map(|text| WriteKeyHash::from_hex(text)).collect();
-            let Some(write_keys) = keys else { return Err(InvalidSources::Hash(entry.name)) };
+            let Some(mut write_keys) = keys else { return Err(InvalidSources::Hash(entry.name)) };
+            for key in &entry.write_keys {
+                let hash = WriteKeyHash::of(key);
+                plain_keys.push((entry.name.clone(), hash));
+                if !write_keys.contains(&hash) {
+                    write_keys.push(hash);
+                }
+            }
+            let origins = Origins::read(&entry.origins).unwrap_or_else(|wrong| {
+                faults.push(format!(
+                    "source {:?}: origins has {wrong:?}; write scheme and host, as in \"https://example.com\" or \
+                     \"https://*.example.com\"",
+                    entry.name
+                ));
+                Origins::default()
+            });
+            let rate = rate(entry.events_per_second, entry.burst).unwrap_or_else(|wrong| {
+                faults.push(format!("source {:?}: {wrong}", entry.name));
+                None
+            });
             all.push(Source {
                 name: entry.name,
                 server: entry.server,
@@ -222,6 +271,9 @@ impl Sources {
                 paths: entry.snowplow_paths.iter().map(|path| path.trim_end_matches('/').to_owned()).collect(),
                 matomo_tokens,
                 webhook,
+                origins,
+                rate,
+                privacy: entry.privacy_signal,
             });
         }
         if !faults.is_empty() {
@@ -237,7 +289,7 @@ impl Sources {
                 }
             },
         };
-        Self::checked(all, default)
+        Ok(Self { plain_keys, ..Self::checked(all, default)? })
     }
 
     fn checked(all: Vec<Source>, default: Option<usize>) -> Result<Self, InvalidSources> {
@@ -253,12 +305,27 @@ impl Sources {
                 }
             }
         }
-        Ok(Self { all, by_key, default })
+        Ok(Self { all, by_key, plain_keys: Vec::new(), default })
     }
 
     /// The source of a write key.
     pub fn by_write_key(&self, write_key: &str) -> Option<&Source> {
         self.by_key.get(&WriteKeyHash::of(write_key)).map(|index| &self.all[*index])
+    }
+
+    /// Every source.
+    pub(crate) fn all(&self) -> &[Source] {
+        &self.all
+    }
+
+    /// Write keys that stand in plain in the file: of which source, and what could stand there instead.
+    pub(crate) fn plain_keys(&self) -> &[(String, WriteKeyHash)] {
+        &self.plain_keys
+    }
+
+    /// Whether a page of this origin may send to some source; to which, its request will say.
+    pub(crate) fn allow_origin(&self, origin: &str) -> bool {
+        self.all.is_empty() || self.all.iter().any(|source| source.origins.allow(origin))
     }
 
     /// The source of this name.
@@ -281,6 +348,17 @@ impl Sources {
     /// Whether some source has this custom Snowplow path.
     pub fn has_path(&self, path: &str) -> bool {
         self.all.iter().any(|source| source.paths.iter().any(|own| own == path))
+    }
+}
+
+fn rate(per_second: Option<u32>, burst: Option<u32>) -> Result<Option<Rate>, &'static str> {
+    match (per_second, burst) {
+        (None, None) => Ok(None),
+        (None, Some(_)) => Err("burst is there without events_per_second"),
+        (Some(0), _) | (_, Some(0)) => Err("events_per_second and burst must be at least 1"),
+        (Some(per_second), burst) => {
+            Ok(Some(Rate { per_second, burst: burst.unwrap_or(per_second.saturating_mul(10)) }))
+        }
     }
 }
 
@@ -318,6 +396,15 @@ mod tests {
     }
 
     #[test]
+    fn a_key_in_plain_is_taken_and_told_with_the_hash_that_does_as_well() {
+        let sources = Sources::from_toml("[[source]]\nname = \"site\"\nwrite_keys = [\"test\"]").unwrap();
+        assert_eq!(sources.by_write_key("test").map(|source| source.name.as_str()), Some("site"));
+        let [(name, hash)] = sources.plain_keys() else { unreachable!("one key") };
+        let told = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+        assert_eq!((name.as_str(), format!("{hash:x}").as_str()), ("site", told));
+    }
+
+    #[test]
     fn says_what_is_wrong_with_a_file() {
         let message = |text: &str| Sources::from_toml(text).unwrap_err().to_string();
         assert_eq!(message("default_source = \"x\""), "default_source \"x\" is none of the sources; allowed are []");
@@ -325,6 +412,11 @@ mod tests {
         assert_eq!(
             message("[[source]]\nname=\"a\"\nwrite_key_sha256=[\"12\"]"),
             "source \"a\": write_key_sha256 must be 64 hexadecimal digits"
+        );
+        assert_eq!(
+            message("[[source]]\nname=\"a\"\norigins=[\"example.com\"]\nburst=3"),
+            "source \"a\": origins has \"example.com\"; write scheme and host, as in \"https://example.com\" or \
+             \"https://*.example.com\"; source \"a\": burst is there without events_per_second"
         );
         assert_eq!(message("[[sources]]\nname=\"a\""), "the sources file cannot be read");
     }

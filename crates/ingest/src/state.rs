@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 
 use crate::edge;
 use crate::mapping::Mapping;
+use crate::policy::Buckets;
 use crate::settings::Limits;
 use crate::source::Sources;
 use crate::spool::Spool;
@@ -39,13 +40,19 @@ pub(crate) struct Core {
     pub(crate) state: State,
     pub(crate) requests: Arc<Semaphore>,
     pub(crate) bytes: Arc<Semaphore>,
+    pub(crate) buckets: Buckets,
 }
 
 /// The routes of ingest: all trackers', `/health/live`, `/health/ready`, `/robots.txt`.
 pub fn router(state: State) -> Router {
     let permits = |count: usize| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)));
     let ready = get(admin::ready).with_state(state.health.clone());
-    let core = Core { requests: permits(state.limits.requests), bytes: permits(state.limits.bytes_in_flight), state };
+    let core = Core {
+        requests: permits(state.limits.requests),
+        bytes: permits(state.limits.bytes_in_flight),
+        buckets: Buckets::of(&state.sources),
+        state,
+    };
     Router::new()
         .route("/health/live", get(|| async { "live\n" }))
         .route("/health/ready", ready)

@@ -272,7 +272,7 @@ async fn more_events_than_a_body_may_have_are_answered_as_a_body_too_large() {
     let answer = collector.post("/v1/batch", batch(4)).await;
     assert_eq!((answer.status.as_u16(), answer.code()), (413, "too-many-events".to_owned()));
     assert_eq!(collector.post("/v1/batch", batch(3)).await.status, 200);
-    let pages = format!(r#"{{"data":[{}]}}"#, vec![r#"{"e":"pv","duid":"d"}"#; 4].join(","));
+    let pages = format!(r#"{{"data":[{}]}}"#, [r#"{"e":"pv","duid":"d"}"#; 4].join(","));
     assert_eq!(collector.post("/a.b/tp2", pages.clone()).await.text(), "ok");
     let letters = collector.letters();
     assert_eq!((letters.len(), letters[0].code.as_str()), (1, "too-many-events"));
