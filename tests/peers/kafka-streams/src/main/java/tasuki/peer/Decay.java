@@ -6,7 +6,7 @@ package tasuki.peer;
  */
 final class Decay {
     static final int FINE_BITS = 32;
-    private static final double ONE = 1L << FINE_BITS;
+    static final double ONE = 1L << FINE_BITS;
     private static final long HALF = 1L << (FINE_BITS - 1);
 
     private Decay() {}

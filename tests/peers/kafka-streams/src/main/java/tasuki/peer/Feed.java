@@ -46,22 +46,26 @@ public final class Feed {
     private static final String[] DOMAINS = {"acme.example", "gmail.com", "Yahoo.co.jp", "globex.example", "web.de"};
 
     private final Random random;
+    /** So many in a hundred leads begin long ago, so that time has changed their score by now. */
+    private final int oldPercent;
     private final KafkaProducer<byte[], byte[]> producer;
     private final String topic;
 
-    private Feed(long seed, KafkaProducer<byte[], byte[]> producer, String topic) {
+    private Feed(long seed, int oldPercent, KafkaProducer<byte[], byte[]> producer, String topic) {
         random = new Random(seed);
+        this.oldPercent = oldPercent;
         this.producer = producer;
         this.topic = topic;
     }
 
     public static void main(String[] args) {
-        Arguments arguments = Arguments.parse(args, "bootstrap-servers", "topic", "leads", "events", "seed");
+        Arguments arguments = Arguments.parse(args, "bootstrap-servers", "topic", "leads", "events", "seed", "old-percent", "skew");
         Map<String, Object> settings = Map.of("bootstrap.servers", arguments.text("bootstrap-servers"),
                 "compression.type", "lz4", "linger.ms", 20, "batch.size", 262_144);
         try (var producer = new KafkaProducer<>(settings, new ByteArraySerializer(), new ByteArraySerializer())) {
-            Feed feed = new Feed(arguments.number("seed", 1), producer, arguments.text("topic"));
-            int sent = feed.run(arguments.number("leads", 1_000), arguments.number("events", 20_000));
+            Feed feed = new Feed(arguments.number("seed", 1), arguments.number("old-percent", 30), producer, arguments.text("topic"));
+            int events = arguments.number("events", 20_000);
+            int sent = feed.run(arguments.number("leads", 1_000), events, arguments.number("skew", 3));
             System.out.println("{\"records\":" + sent + "}");
         }
     }
@@ -72,21 +76,20 @@ public final class Feed {
         final byte[] key = id.toString().getBytes(StandardCharsets.US_ASCII);
         final List<BehaviorRecord> done = new ArrayList<>();
         final List<byte[]> sent = new ArrayList<>();
-        final boolean isOld = random.nextInt(10) < 3;
+        final boolean isOld = random.nextInt(100) < oldPercent;
         long received = System.currentTimeMillis() - (isOld ? (long) (random.nextDouble() * 300 * DAY) + DAY : 60_000);
         long version;
         Profile profile;
     }
 
-    private int run(int count, int events) {
+    /** With a skew of 1, all leads do as much; the greater it is, the fewer do most. */
+    private int run(int count, int events, int skew) {
         List<Lead> leads = new ArrayList<>();
         for (int i = 0; i < count; i++) {
             leads.add(new Lead());
         }
         for (int i = 0; i < events; i++) {
-            // A few leads do most.
-            double skewed = random.nextDouble();
-            next(leads.get((int) (skewed * skewed * skewed * count)));
+            next(leads.get((int) (Math.pow(random.nextDouble(), skew) * count)));
         }
         return events;
     }

@@ -10,7 +10,10 @@ import java.util.List;
 import tasuki.v1.Activity.AttributeValue;
 import tasuki.v1.Activity.Profile;
 
-/** Which fit rules a profile matches. Reads of the message only the attributes that some rule asks for. */
+/**
+ * Which fit rules a profile matches. That changes only with the profile and with the rules, so it is kept in the state.
+ * Reads of the profile only the attributes that some rule asks for.
+ */
 final class Fit {
     private record Attribute(byte[] name, int[] rules) {}
 
@@ -26,7 +29,9 @@ final class Fit {
     private final int[] domainRules;
     private final Attribute[] attributes;
     /** By rule: whether it matches. */
-    final boolean[] matches;
+    private final boolean[] matches;
+    /** Tells playbooks apart whose fit rules differ in anything; never 0. */
+    private final int fingerprint;
 
     Fit(Playbook playbook) {
         rules = playbook.fitRules;
@@ -36,18 +41,32 @@ final class Fit {
         Arrays.stream(rules).map(rule -> rule.attribute).distinct().filter(name -> !name.equals(FitRule.EMAIL_DOMAIN))
                 .forEach(name -> wanted.add(new Attribute(name.getBytes(StandardCharsets.UTF_8), rulesOn(name))));
         attributes = wanted.toArray(Attribute[]::new);
+        fingerprint = playbook.fitFingerprint == 0 ? 1 : playbook.fitFingerprint;
     }
 
     private int[] rulesOn(String attribute) {
         return java.util.stream.IntStream.range(0, rules.length).filter(at -> rules[at].attribute.equals(attribute)).toArray();
     }
 
-    /** Fills {@link #matches}. */
+    /** Sees to it that the state says which rules its profile matches. */
     void of(LeadState state) throws IOException {
-        Arrays.fill(matches, false);
-        if (state.profile == null) {
+        if (state.fitBy == fingerprint) {
             return;
         }
+        Arrays.fill(matches, false);
+        if (state.profile != null) {
+            read(state);
+        }
+        state.fitBy = fingerprint;
+        state.fitCount = 0;
+        for (int rule = 0; rule < matches.length; rule++) {
+            if (matches[rule]) {
+                state.addFit(rule);
+            }
+        }
+    }
+
+    private void read(LeadState state) throws IOException {
         CodedInputStream in =
                 CodedInputStream.newInstance(state.profile, state.profileStart, state.profileEnd - state.profileStart);
         for (int tag = in.readTag(); tag != 0; tag = in.readTag()) {

@@ -50,6 +50,12 @@ final class LeadState {
     int profileStart;
     int profileEnd;
 
+    /** By which fit rules what follows was found; 0 when it has to be found. */
+    int fitBy;
+    /** The fit rules that the profile matches, ascending. */
+    int fitCount;
+    int[] fit = new int[16];
+
     private byte[] in;
     private int at;
     private byte[] out = new byte[8192];
@@ -239,6 +245,8 @@ final class LeadState {
         shapeCount = 0;
         size = 0;
         profile = null;
+        fitBy = 0;
+        fitCount = 0;
         if (bytes == null) {
             return;
         }
@@ -265,12 +273,23 @@ final class LeadState {
             }
         }
         decodeSignals((int) unsigned());
+        fitBy = (int) unsigned();
+        for (int count = (int) unsigned(); count > 0; count--) {
+            addFit((int) unsigned());
+        }
         int length = (int) unsigned();
         if (length > 0) {
             profile = in;
             profileStart = at;
             profileEnd = at + length - 1;
         }
+    }
+
+    void addFit(int rule) {
+        if (fitCount == fit.length) {
+            fit = Arrays.copyOf(fit, fitCount * 2);
+        }
+        fit[fitCount++] = rule;
     }
 
     private void decodeSignals(int count) {
@@ -312,7 +331,7 @@ final class LeadState {
     /** As bytes. Texts and shapes that no signal has any more are left out. */
     byte[] encode() {
         int textsUsed = renumber();
-        int most = 64 + textEnd(textCount) + 5 * textCount + 24 * shapesUsed + 41 * size
+        int most = 64 + textEnd(textCount) + 5 * textCount + 24 * shapesUsed + 41 * size + 5 * fitCount
                 + (profile == null ? 0 : profileEnd - profileStart + 10);
         if (out.length < most) {
             out = new byte[most * 2];
@@ -345,6 +364,11 @@ final class LeadState {
             writeSigned(receivedAt[i] - occurredAt[i]);
             writeUnsigned(newShapes[shapes[i]]);
             before = occurredAt[i];
+        }
+        writeUnsigned(fitBy & 0xffff_ffffL);
+        writeUnsigned(fitCount);
+        for (int i = 0; i < fitCount; i++) {
+            writeUnsigned(fit[i]);
         }
         if (profile == null) {
             out[at++] = 0;

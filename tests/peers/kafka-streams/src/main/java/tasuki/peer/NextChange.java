@@ -5,12 +5,14 @@ package tasuki.peer;
  *
  * <p>Between two instants at which a signal begins to fade or stops to count, a rule is worth {@code c + d * exp(-rate *
  * t)}, one term for all of its signals. Rules that give fall, rules that take rise: what a stretch of time is worth lies
- * between what its two ends allow, and the first crossing is found by halving.
+ * between what its two ends allow, and the first crossing is found by halving; where nothing takes, sooner.
  */
 final class NextChange {
     /** Most halvings. Where that does not do, the answer is an instant up to which nothing changes. */
     private static final int MOST_STEPS = 2_000;
     private static final int STEPS_PER_STRETCH = 30;
+    /** Most steps of Newton's method. */
+    private static final int MOST_GUESSES = 16;
     private static final long LOOK_AGAIN = 3_600_000;
 
     private final Engagement engagement;
@@ -31,6 +33,9 @@ final class NextChange {
     private long[] aheadTakes = new long[64];
     private int aheadCount;
 
+    /** What {@link #glide} found. */
+    private double value;
+    private double loss;
     /** What {@link #at} found. */
     private long gives;
     private long taken;
@@ -171,24 +176,72 @@ final class NextChange {
         }
     }
 
-    /** Nothing takes, so the sum only falls: the first instant at which it is below the boundary. */
+    /**
+     * Nothing takes, so the sum only falls: the first instant at which it is below the boundary. Newton's method goes
+     * near; there the roundings of the rules decide, and halving finds the millisecond.
+     */
     private long falling(long to, long boundary) {
-        at(to);
-        if (gives >= boundary) {
+        if (to <= start || isAbove(to, boundary)) {
             return Long.MAX_VALUE;
         }
         long inside = start;
         long outside = to;
+        for (int guesses = 0; guesses < MOST_GUESSES; guesses++) {
+            glide(inside);
+            long guess = inside + until(value - boundary * Decay.ONE);
+            if (guess <= inside || guess >= outside) {
+                break;
+            }
+            if (isAbove(guess, boundary)) {
+                inside = guess;
+            } else {
+                outside = guess;
+            }
+        }
+        // As long as all roundings together can keep it up.
+        for (long step = until((terms + 1) * Decay.ONE); step > 1 && inside + step < outside; step *= 2) {
+            if (isAbove(inside + step, boundary)) {
+                inside += step;
+            } else {
+                outside = inside + step;
+            }
+        }
         while (outside - inside > 1) {
             long middle = (inside + outside) >>> 1;
-            at(middle);
-            if (gives >= boundary) {
+            if (isAbove(middle, boundary)) {
                 inside = middle;
             } else {
                 outside = middle;
             }
         }
         return outside;
+    }
+
+    private boolean isAbove(long instant, long boundary) {
+        at(instant);
+        return gives >= boundary;
+    }
+
+    /** What the rules are worth and how much they lose in a millisecond, without rounding. */
+    private void glide(long instant) {
+        long passed = instant - start;
+        value = 0;
+        loss = 0;
+        for (int i = 0; i < terms; i++) {
+            double faded = fading[i] == 0 ? 0 : fading[i] * Math.exp(passed * rate[i]);
+            double worth = constant[i] + faded;
+            if (worth < cap[i]) {
+                value += worth;
+                loss -= faded * rate[i];
+            } else {
+                value += cap[i];
+            }
+        }
+    }
+
+    /** How long it takes to lose so much if it goes on like this. */
+    private long until(double amount) {
+        return (long) Math.min(amount / Math.max(loss, 1e-9), 1e15);
     }
 
     /** The first instant, up to this one, on another side. */

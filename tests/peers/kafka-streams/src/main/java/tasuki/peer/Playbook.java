@@ -38,6 +38,8 @@ final class Playbook {
     final long engagementCap;
     final FitRule[] fitRules;
     final long fitCap;
+    /** Of all that the fit rules say. */
+    final int fitFingerprint;
     final Fact[] facts;
     /** Millipoints of engagement at which the grade or some route turns, ascending. */
     final long[] boundaries;
@@ -50,6 +52,7 @@ final class Playbook {
         fitCap = millipoints(file.at("/fit/cap"));
         rules = entries(file.at("/engagement/rules")).map(Playbook::rule).toArray(Rule[]::new);
         fitRules = entries(file.at("/fit/rules")).map(Playbook::fitRule).toArray(FitRule[]::new);
+        fitFingerprint = file.at("/fit/rules").toString().hashCode();
         fitGrades = grades(file.at("/grades/fit"), "A", "B", "C");
         engagementGrades = grades(file.at("/grades/engagement"), "1", "2", "3");
         byKind = new int[KINDS.size() + 1][];

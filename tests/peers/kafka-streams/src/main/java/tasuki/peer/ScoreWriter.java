@@ -26,15 +26,13 @@ final class ScoreWriter {
 
     private final Playbook playbook;
     private final Engagement engagement;
-    private final Fit fit;
     private byte[] out = new byte[16 * 1024];
     /** Where what is written begins. */
     private int at;
 
-    ScoreWriter(Playbook playbook, Engagement engagement, Fit fit) {
+    ScoreWriter(Playbook playbook, Engagement engagement) {
         this.playbook = playbook;
         this.engagement = engagement;
-        this.fit = fit;
     }
 
     /** The sums of the axes as they are shown. */
@@ -42,7 +40,7 @@ final class ScoreWriter {
         return Math.max(0, Math.min(cap, raw));
     }
 
-    /** The record of the score that {@code engagement} and {@code fit} hold. */
+    /** The record of the score that {@code engagement} and the state hold. */
     byte[] write(LeadState state, int because, byte[] eventId, byte[] cause, byte[] lead, long receivedAt) {
         at = out.length;
         varint(11, because);
@@ -60,7 +58,7 @@ final class ScoreWriter {
             text(1, playbook.facts[i].name());
             message(7, mark);
         }
-        long fitSum = fitContributions();
+        long fitSum = fitContributions(state);
         long engagementSum = engagementContributions(state);
         bytes(5, playbook.grade(engagementSum, fitSum), 0, 2);
         zigzag(4, fitSum);
@@ -80,24 +78,22 @@ final class ScoreWriter {
         return Arrays.copyOfRange(out, at, out.length);
     }
 
-    private long fitContributions() {
+    private long fitContributions(LeadState state) {
         long raw = 0;
-        for (int rule = 0; rule < fit.matches.length; rule++) {
-            raw += fit.matches[rule] ? playbook.fitRules[rule].points : 0;
+        for (int i = 0; i < state.fitCount; i++) {
+            raw += playbook.fitRules[state.fit[i]].points;
         }
         long shown = shown(raw, playbook.fitCap);
         cap(AXIS_FIT, shown - raw);
-        for (int i = fit.matches.length - 1; i >= 0; i--) {
-            if (fit.matches[i]) {
-                FitRule rule = playbook.fitRules[i];
-                int mark = written();
-                varint(5, 1);
-                zigzag(4, rule.points);
-                zigzag(3, rule.points);
-                text(2, rule.name);
-                varint(1, AXIS_FIT);
-                message(6, mark);
-            }
+        for (int i = state.fitCount - 1; i >= 0; i--) {
+            FitRule rule = playbook.fitRules[state.fit[i]];
+            int mark = written();
+            varint(5, 1);
+            zigzag(4, rule.points);
+            zigzag(3, rule.points);
+            text(2, rule.name);
+            varint(1, AXIS_FIT);
+            message(6, mark);
         }
         return shown;
     }

@@ -28,6 +28,11 @@ final class ScoringProcessor implements Processor<byte[], ActivityRecord, byte[]
     private static final Logger LOG = LoggerFactory.getLogger(ScoringProcessor.class);
     /** How often deadlines are looked at. */
     private static final Duration LOOK_AT_DEADLINES = Duration.ofMillis(100);
+    /**
+     * Most deadlines are days ahead. Only those of the next hour are kept in order; once an hour the store is looked
+     * through for the next.
+     */
+    private static final long NEAR = Duration.ofHours(1).toMillis();
     private static final int MOST_DEADLINES = 1_000;
     /** The change is none: the record is not followed by a score. */
     private static final int WITHOUT_EFFECT = 0;
@@ -48,7 +53,9 @@ final class ScoringProcessor implements Processor<byte[], ActivityRecord, byte[]
     private final Fit fit;
     private final ScoreWriter writer;
     private final Ids ids = new Ids();
+    /** The deadlines before {@code nearUntil}, and some that do not stand any more: the state says which do. */
     private final TreeSet<Due> deadlines = new TreeSet<>();
+    private long nearUntil;
     private ProcessorContext<byte[], byte[]> context;
     private KeyValueStore<byte[], byte[]> store;
 
@@ -57,23 +64,14 @@ final class ScoringProcessor implements Processor<byte[], ActivityRecord, byte[]
         engagement = new Engagement(playbook);
         nextChange = new NextChange(engagement);
         fit = new Fit(playbook);
-        writer = new ScoreWriter(playbook, engagement, fit);
+        writer = new ScoreWriter(playbook, engagement);
     }
 
     @Override
     public void init(ProcessorContext<byte[], byte[]> context) {
         this.context = context;
         store = context.getStateStore(STORE);
-        deadlines.clear();
-        try (KeyValueIterator<byte[], byte[]> all = store.all()) {
-            while (all.hasNext()) {
-                KeyValue<byte[], byte[]> entry = all.next();
-                long at = LeadState.nextChangeAt(entry.value);
-                if (at != LeadState.NONE) {
-                    deadlines.add(new Due(at, Bytes.wrap(entry.key)));
-                }
-            }
-        }
+        lookThrough(context.currentSystemTimeMs());
         context.schedule(LOOK_AT_DEADLINES, PunctuationType.WALL_CLOCK_TIME, this::fire);
     }
 
@@ -98,7 +96,6 @@ final class ScoringProcessor implements Processor<byte[], ActivityRecord, byte[]
             return;
         }
         state.seen = meta.getVersion();
-        long before = state.nextChangeAt;
         int because = change(activity, meta);
         if (because == WITHOUT_EFFECT) {
             store.put(key, state.encode());
@@ -107,7 +104,7 @@ final class ScoringProcessor implements Processor<byte[], ActivityRecord, byte[]
         state.prune();
         byte[] score = score(because, state.asOf(), cause, cause, lead, meta.getReceivedAtMs());
         store.put(key, state.encode());
-        moveDeadline(key, before);
+        noteDeadline(key);
         context.forward(new Record<>(key, score, timestamp));
     }
 
@@ -134,6 +131,7 @@ final class ScoringProcessor implements Processor<byte[], ActivityRecord, byte[]
                 state.profile = profile.toByteArray();
                 state.profileStart = 0;
                 state.profileEnd = state.profile.length;
+                state.fitBy = 0;
                 state.profileReceivedAt = meta.getReceivedAtMs();
                 return ScoreWriter.BECAUSE_PROFILE;
             }
@@ -195,31 +193,44 @@ final class ScoringProcessor implements Processor<byte[], ActivityRecord, byte[]
         return writer.write(state, because, ids.derived(followsFrom, 0), cause, lead, receivedAt);
     }
 
-    private void moveDeadline(byte[] key, long before) {
-        if (state.nextChangeAt == before) {
-            return;
+    private void noteDeadline(byte[] key) {
+        if (state.nextChangeAt < nearUntil && state.nextChangeAt != LeadState.NONE) {
+            deadlines.add(new Due(state.nextChangeAt, Bytes.wrap(key)));
         }
-        Bytes wrapped = Bytes.wrap(key);
-        if (before != LeadState.NONE) {
-            deadlines.remove(new Due(before, wrapped));
-        }
-        if (state.nextChangeAt != LeadState.NONE) {
-            deadlines.add(new Due(state.nextChangeAt, wrapped));
+    }
+
+    private void lookThrough(long now) {
+        deadlines.clear();
+        nearUntil = now + NEAR;
+        try (KeyValueIterator<byte[], byte[]> all = store.all()) {
+            while (all.hasNext()) {
+                KeyValue<byte[], byte[]> entry = all.next();
+                long at = LeadState.nextChangeAt(entry.value);
+                if (at < nearUntil && at != LeadState.NONE) {
+                    deadlines.add(new Due(at, Bytes.wrap(entry.key)));
+                }
+            }
         }
     }
 
     /** Scores the leads whose score time alone has changed. */
     private void fire(long now) {
+        if (now >= nearUntil) {
+            lookThrough(now);
+        }
         for (int fired = 0; fired < MOST_DEADLINES && !deadlines.isEmpty() && deadlines.first().at <= now; fired++) {
-            Due due = deadlines.first();
+            Due due = deadlines.pollFirst();
             byte[] key = due.key.get();
             state.decode(store.get(key));
+            if (state.nextChangeAt != due.at) {
+                continue;
+            }
             byte[] cause = ids.due(due.at, key);
             byte[] followsFrom = ids.derived(cause, (int) Math.min(state.version, 0xffff_ffffL));
             try {
                 byte[] score = score(ScoreWriter.BECAUSE_TIME, due.at, followsFrom, cause, Ids.parse(key), due.at);
                 store.put(key, state.encode());
-                moveDeadline(key, due.at);
+                noteDeadline(key);
                 context.forward(new Record<>(key, score, due.at));
             } catch (IOException impossible) {
                 throw new IllegalStateException("a state that was written cannot be read", impossible);
