@@ -11,12 +11,15 @@ mod fault;
 mod faults;
 mod history;
 mod load;
+mod model;
 mod random;
+mod replay;
 mod report;
 mod run;
 mod scene;
 mod service;
 mod stale;
+mod tables;
 mod unknown_outcome;
 mod watch;
 mod world;
@@ -63,6 +66,9 @@ pub(crate) struct Options {
     /// Drill the release build.
     #[arg(long)]
     release: bool,
+    /// Drill this binary, instead of building one.
+    #[arg(long, value_name = "FILE")]
+    binary: Option<PathBuf>,
     /// Write the verdict to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,

@@ -1,12 +1,16 @@
 //! What the checkers look at.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
+
+use tasuki_wire::Topic;
 
 use super::history::History;
 use super::load::Sent;
+use super::tables::Tables;
 
-/// What is known once all is at rest.
-#[derive(Debug, Default)]
+/// What is known once all is at rest. What a run cannot know is `None`, and the checkers of it say nothing.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Evidence {
     /// What clients sent and the log acknowledged.
     pub(crate) sent: Vec<Sent>,
@@ -16,8 +20,14 @@ pub(crate) struct Evidence {
     pub(crate) watched: Option<History>,
     /// Partitions that hold more than is visible.
     pub(crate) hanging: Option<Vec<String>>,
-    /// How long after the heal nothing was left to do; `None` inside if that did not come about.
+    /// How long after the heal nothing was left to do.
     pub(crate) caught_up: Option<Liveness>,
+    /// Rows of the projection.
+    pub(crate) tables: Option<Tables>,
+    /// How far the projection says it has come.
+    pub(crate) watermarks: BTreeMap<(Topic, u16), i64>,
+    /// Fingerprints of the tables as they became, and of a reading from the begin into an empty schema.
+    pub(crate) fingerprints: Option<[String; 2]>,
 }
 
 /// Whether all caught up after the heal.

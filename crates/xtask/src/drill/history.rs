@@ -38,6 +38,11 @@ impl History {
         partitions.flat_map(|((_, partition), entries)| entries.iter().map(|entry| (*partition, entry)))
     }
 
+    /// How many records there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.values().map(Vec::len).sum()
+    }
+
     /// The same, to be doctored by tests.
     #[cfg(test)]
     pub(crate) fn partition_mut(&mut self, topic: Topic, partition: u16) -> &mut Vec<Entry> {

@@ -1,5 +1,8 @@
 //! What clients send: seeded, and such that it is evident whose each event is.
 
+mod poison;
+mod scripts;
+
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,6 +17,8 @@ use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer}
 use rdkafka::{ClientContext, Message};
 use tasuki_kafka::Settings;
 use tasuki_wire::{PartitionCount, Topic};
+
+pub(crate) use scripts::load;
 
 /// How long the broker may take to take what is sent.
 const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(60);

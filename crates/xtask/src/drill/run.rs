@@ -3,25 +3,27 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use tasuki_wire::PartitionCount;
+use tasuki_service::{Clock, SystemClock};
+use tasuki_wire::{PartitionCount, Topic};
 
-use super::Options;
 use super::check::CHECKERS;
 use super::evidence::{Evidence, Liveness};
 use super::fault::{Fault, Struck};
-use super::load::{Load, Shape};
+use super::load::Shape;
 use super::report::Run;
 use super::scene::{Plan, Scene};
 use super::service::{PROJECTED, groups};
-use super::watch;
 use super::world::World;
+use super::{Options, load, replay, tables, watch};
 
-/// How long nothing may come before all counts as at rest.
+/// How long nothing may come before all counts as caught up.
 const QUIET: Duration = Duration::from_millis(1_500);
+/// The same before it counts as at rest for good: a user id without an address waits for one twice three seconds.
+const QUIET_FOR_GOOD: Duration = Duration::from_millis(4_500);
 /// How long lag may last after everything is healed; more if a transaction was left open.
 const CATCH_UP: Duration = Duration::from_secs(60);
 const CATCH_UP_WITH_OPEN_TRANSACTION: Duration = Duration::from_secs(90);
-/// How long the rest of a load may take, beyond a millisecond or two for each event.
+/// How long the rest of a load may take, beyond some milliseconds for each record.
 const REST: Duration = Duration::from_secs(120);
 
 /// Runs a fault once.
@@ -49,18 +51,26 @@ fn perform(world: &mut World, fault: &dyn Fault, options: &Options, run: &mut Ru
         leaves_a_transaction_open: false,
     };
     fault.prepare(&mut plan);
-    let mut scene = Scene::set(world, plan, Load::default(), fault.name())?;
+    let load = load::load(plan.seed, plan.events, plan.shape, SystemClock.now().as_millis());
+    let mut scene = Scene::set(world, plan, load, fault.name()).context("set the scene")?;
+    scene.note("all services are ready");
     let Struck { landed, violations } = fault.strike(&mut scene).context("strike")?;
     run.landed = landed;
     run.violations = violations;
     scene.note(if landed { "landed" } else { "did not land" });
-    let evidence = settle(&mut scene, run)?;
-    for checker in CHECKERS {
-        if let Some(found) = (checker.check)(&evidence) {
-            run.checked.insert(checker.invariant, found);
-        }
-    }
+    // From here on whatever does not work is what the fault did, not what kept it from happening.
+    let evidence = settle(&mut scene, run);
     run.schedule = std::mem::take(&mut scene.schedule);
+    match evidence {
+        Ok(evidence) => {
+            for checker in CHECKERS {
+                if let Some(found) = (checker.check)(&evidence) {
+                    run.checked.insert(checker.invariant, found);
+                }
+            }
+        }
+        Err(error) => run.violations.push(format!("does not come to rest: {error:#}")),
+    }
     Ok(())
 }
 
@@ -69,45 +79,69 @@ fn settle(scene: &mut Scene<'_>, run: &mut Run) -> Result<Evidence> {
     scene.heal().context("heal")?;
     let healed = Instant::now();
     let allowed = if scene.plan.leaves_a_transaction_open { CATCH_UP_WITH_OPEN_TRANSACTION } else { CATCH_UP };
-    let caught_up = scene.wait(allowed, at_rest)?;
+    let caught_up = scene.wait(allowed + QUIET, |scene| at_rest(scene, QUIET))?;
     let within = caught_up.then(|| healed.elapsed().saturating_sub(QUIET));
+    scene.note(format!("caught up: {caught_up}"));
     scene.feed(usize::MAX)?;
-    let rest = REST + Duration::from_millis(5) * u32::try_from(scene.feeder.len()).unwrap_or(u32::MAX);
-    if !scene.wait(rest, at_rest)? {
+    let records = u32::try_from(scene.feeder.len()).unwrap_or(u32::MAX);
+    let rest = REST + Duration::from_millis(5) * records;
+    if !scene.wait(rest, |scene| at_rest(scene, QUIET_FOR_GOOD))? {
         run.violations.push(format!("not at rest {rest:?} after the load ended"));
     }
-    for member in &mut scene.members {
-        if let Err(error) = member.end() {
-            run.violations.push(format!("{error:#}"));
-        }
-    }
-    let partitions = PartitionCount::new(scene.plan.partitions).context("at least one partition")?;
+    scene.note(format!("at rest, {records} records sent, {} seen", scene.watch.records()));
+    run.figures.insert("records_sent", f64::from(records));
+    run.figures.insert("caught_up_seconds", within.map_or(-1.0, |within| within.as_secs_f64()));
+    run.violations.extend(scene.end()?);
+    let partitions = partitions(scene)?;
+    let log = watch::read_all(&scene.settings, partitions)?;
+    scene.wait(Duration::from_secs(10), |scene| Ok(scene.watch.records() >= log.len()))?;
+    let watched = scene.watch.stop();
+    let hanging = watch::hanging(&scene.settings, partitions)?;
+    let (tables, watermarks, fingerprints) = scene.world.runtime.block_on(async {
+        let (tables, watermarks) =
+            (tables::read(&scene.database_url).await?, tables::watermarks(&scene.database_url).await?);
+        let fingerprints = replay::fingerprints(&scene.settings, &scene.database_url, &log).await?;
+        Ok::<_, anyhow::Error>((tables, watermarks, fingerprints))
+    })?;
+    scene.note("read again from the begin");
     Ok(Evidence {
         sent: scene.feeder.load().records.clone(),
-        log: watch::read_all(&scene.settings, partitions)?,
-        watched: Some(scene.watch.stop()),
-        hanging: Some(watch::hanging(&scene.settings, partitions)?),
+        log,
+        watched: Some(watched),
+        hanging: Some(hanging),
         caught_up: Some(Liveness { within, allowed }),
+        tables: Some(tables),
+        watermarks,
+        fingerprints: Some(fingerprints),
     })
 }
 
-/// Whether nothing has come for a while, and every service has processed all that has.
-pub(crate) fn at_rest(scene: &mut Scene<'_>) -> Result<bool> {
-    if scene.watch.quiet_for() < QUIET {
+/// Whether nothing has come for so long, and every service has processed all that has.
+fn at_rest(scene: &mut Scene<'_>, quiet: Duration) -> Result<bool> {
+    if scene.watch.quiet_for() < quiet {
         return Ok(false);
     }
-    let ends = scene.watch.ends();
-    let partitions = PartitionCount::new(scene.plan.partitions).context("at least one partition")?;
     for (group, inputs) in groups() {
-        // While a transaction is under way the broker does not say.
-        let Ok(committed) = watch::committed(&scene.settings, group, inputs, partitions) else { return Ok(false) };
-        if committed.iter().any(|(place, next)| ends.get(place).is_some_and(|end| next < end)) {
+        if !lag_is_gone(scene, group, inputs)? {
             return Ok(false);
         }
     }
-    let Ok(watermarks) = scene.watermarks() else { return Ok(false) };
-    Ok(PROJECTED.iter().all(|topic| {
-        let of_topic = ends.iter().filter(|((of, _), _)| of == topic);
-        of_topic.into_iter().all(|(place, end)| watermarks.get(place).is_some_and(|next| next >= end))
-    }))
+    let Ok(watermarks) = scene.world.runtime.block_on(tables::watermarks(&scene.database_url)) else {
+        return Ok(false);
+    };
+    let ends = scene.watch.ends();
+    let mut projected = ends.iter().filter(|((topic, _), _)| PROJECTED.contains(topic));
+    Ok(projected.all(|(place, end)| watermarks.get(place).is_some_and(|next| next >= end)))
+}
+
+/// Whether a group has processed all that the watch has seen of what it reads.
+pub(crate) fn lag_is_gone(scene: &mut Scene<'_>, group: &str, inputs: &[Topic]) -> Result<bool> {
+    let ends = scene.watch.ends();
+    // While a transaction is under way the broker does not say.
+    let Ok(committed) = watch::committed(&scene.settings, group, inputs, partitions(scene)?) else { return Ok(false) };
+    Ok(committed.iter().all(|(place, next)| ends.get(place).is_none_or(|end| next >= end)))
+}
+
+fn partitions(scene: &Scene<'_>) -> Result<PartitionCount> {
+    PartitionCount::new(scene.plan.partitions).context("at least one partition")
 }

@@ -1,16 +1,14 @@
 //! One run's pipeline: its topics, its database, its services, its load.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use sqlx::{ConnectOptions, Connection};
 use tasuki_kafka::{KafkaLog, Settings};
 use tasuki_testkit::postgres::fresh_database;
 use tasuki_testkit::proxy::{PostgresProxy, kafka, postgres};
-use tasuki_wire::{PartitionCount, Topic};
+use tasuki_wire::PartitionCount;
 
 use super::load::{Feeder, Load, Shape};
 use super::random::Random;
@@ -173,6 +171,15 @@ impl<'w> Scene<'w> {
 
     /// Brings everything back: processes that are stopped or gone, whatever the proxy holds.
     pub(crate) fn heal(&mut self) -> Result<()> {
+        self.release_all()?;
+        for member in &mut self.members {
+            member.revive()?;
+        }
+        self.wait_until_ready()
+    }
+
+    /// Lets everything go on that a proxy holds, and everything pass from now on.
+    pub(crate) fn release_all(&mut self) -> Result<()> {
         let proxy = &self.world.kafka()?.proxy;
         proxy.decide(|_| kafka::Deed::Pass);
         proxy.let_go();
@@ -181,30 +188,19 @@ impl<'w> Scene<'w> {
             proxy.decide(|_| postgres::Fate::Pass);
             proxy.release();
         }
-        for member in &mut self.members {
-            member.revive()?;
-        }
-        self.wait_until_ready()
+        Ok(())
     }
 
-    /// How far the projection has come, as its tables say.
-    ///
-    /// # Errors
-    ///
-    /// If Postgres does not answer.
-    pub(crate) fn watermarks(&self) -> Result<BTreeMap<(Topic, u16), i64>> {
-        let rows: Vec<(String, i32, i64)> = self.world.runtime.block_on(async {
-            let options: sqlx::postgres::PgConnectOptions = self.database_url.parse()?;
-            let mut connection = options.connect().await?;
-            let query = sqlx::query_as("select topic, partition, next_offset from tasuki.projection_watermark");
-            let rows = query.fetch_all(&mut connection).await?;
-            connection.close().await?;
-            Ok::<_, sqlx::Error>(rows)
-        })?;
-        let read = |(topic, partition, next): (String, i32, i64)| {
-            Some(((topic.parse().ok()?, u16::try_from(partition).ok()?), next))
-        };
-        Ok(rows.into_iter().filter_map(read).collect())
+    /// Ends all services in good order; says which did not end so.
+    pub(crate) fn end(&mut self) -> Result<Vec<String>> {
+        let ended = self.members.iter_mut().map(Member::end);
+        Ok(ended.filter_map(|ended| ended.err().map(|error| format!("{error:#}"))).collect())
+    }
+
+    /// The name under which the worker of a member is known to Kafka.
+    pub(crate) fn client_of(&mut self, service: Service, slot: u16) -> String {
+        let prefix = self.prefix.clone();
+        self.member(service, slot).client(&prefix)
     }
 
     fn command(&mut self, service: Service, slot: u16) -> Result<Command> {

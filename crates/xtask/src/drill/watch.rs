@@ -77,6 +77,11 @@ impl Watch {
         self.shared.seen().history.of(topic).count()
     }
 
+    /// Records seen in all.
+    pub(crate) fn records(&self) -> usize {
+        self.shared.seen().history.len()
+    }
+
     /// After the last record seen, for each partition that holds something.
     pub(crate) fn ends(&self) -> BTreeMap<(Topic, u16), i64> {
         let seen = self.shared.seen();

@@ -35,7 +35,10 @@ impl World {
     /// Builds the binary.
     pub(crate) fn make(options: &Options) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("tasuki-drill-").tempdir().context("a folder")?;
-        let built = build(options)?;
+        let built = match &options.binary {
+            Some(binary) => binary.clone(),
+            None => build(options)?,
+        };
         let binary = folder.path().join("tasuki");
         std::fs::copy(&built, &binary).with_context(|| format!("copy {}", built.display()))?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
