@@ -8,7 +8,7 @@ use tasuki_domain::{Millipoints, Millis};
 /// Millipoints times 2^32.
 pub(crate) type Fine = i64;
 
-const FINE_BITS: u32 = 32;
+pub(crate) const FINE_BITS: u32 = 32;
 /// A millipoint in [`Fine`].
 pub(crate) const ONE: f64 = 4_294_967_296.0;
 

@@ -4,12 +4,17 @@
 //! each lead, compactly, scores it anew with every change, and wakes up when time alone will change something that a
 //! route or the grade looks at.
 
+mod bytes;
 mod codec;
 mod decay;
 mod engagement;
+mod fit;
+mod message;
 pub mod metrics;
 mod next_change;
 mod processor;
+mod profile;
+mod record;
 mod score;
 mod signals;
 mod state;

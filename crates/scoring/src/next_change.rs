@@ -7,18 +7,14 @@
 //! score itself.
 
 use tasuki_domain::{Millipoints, Millis, Timestamp};
-use tasuki_playbook::Rule;
 
-use crate::decay::{Fine, ONE, capped, from_f64, millis_f64, remaining, rounded, surely_rounded};
+use crate::decay::{FINE_BITS, Fine, ONE, capped, from_f64, millis_f64, remaining, rounded, surely_rounded};
 use crate::engagement::{Engagement, Matched};
 
 /// Most halvings that are tried. Where that does not do (some dozens of signals of rules that
 /// never fade; rises and falls that cancel out for long), the answer is an instant up to which nothing changes, at
 /// least an hour on: the lead is looked at again then.
 const MOST_STEPS: usize = 2_000;
-/// How far the terms are from the score at most, with room to spare: half a unit for each of 500 signals, and the last
-/// bits of sums of 61 bits. A fifteen-thousandth of a thousandth of a point.
-const FUZZ: Fine = 1 << 16;
 /// What it costs to begin another stretch, in halvings.
 const STEPS_PER_STRETCH: usize = 30;
 /// Most steps of Newton's method; as many as the digits of an instant need, and some for caps on the way.
@@ -171,7 +167,7 @@ impl Crossing<'_, '_> {
         Found::Nothing
     }
 
-    /// The terms differ from the score by less than [`FUZZ`]. Where that may matter, finds the neighbours between which
+    /// The terms differ from the score by less than their `fuzz`. Where that may matter, finds the neighbours between which
     /// the score itself crosses.
     fn exactly(&self, stretch: &Stretch, near: Timestamp, to: Timestamp, here: usize) -> Timestamp {
         if stretch.at(near - MILLISECOND).sure && stretch.at(near).sure {
@@ -235,24 +231,19 @@ struct Term {
     half_life: Option<Millis>,
     cap: Option<Millipoints>,
     takes: bool,
+    /// How far the term is from the sum over the signals at most, with room to spare: for each a unit of rounding here
+    /// and there, and some of the last places of its points.
+    fuzz: Fine,
 }
 
 impl Stretch {
     fn of(engagement: &Engagement<'_>, start: Timestamp) -> Self {
-        let term = |rule: &Rule, constant, fading| Term {
-            constant,
-            fading: millis_f64(fading),
-            half_life: rule.half_life,
-            cap: rule.cap,
-            takes: rule.points < Millipoints::ZERO,
-        };
-        let terms = if start == engagement.as_of {
-            let matched = engagement.matched();
-            matched.map(|Matched { rule, tally, .. }| term(rule, tally.constant, tally.fading)).collect()
-        } else {
-            let sums = engagement.sums_at(start).into_iter();
-            sums.map(|(rule, constant, fading)| term(rule, constant, fading)).collect()
-        };
+        let mut terms: Vec<_> = engagement.matched().map(|matched| Term::of(&matched)).collect();
+        if start != engagement.as_of {
+            for (term, (_, constant, fading)) in terms.iter_mut().zip(engagement.sums_at(start)) {
+                (term.constant, term.fading) = (constant, millis_f64(fading));
+            }
+        }
         Self { start, terms }
     }
 
@@ -281,13 +272,26 @@ impl Stretch {
             let side = if term.takes { &mut worth.takes } else { &mut worth.gives };
             let amount = term.at(passed);
             *side += rounded(amount);
-            worth.sure &= surely_rounded(amount, FUZZ);
+            worth.sure &= surely_rounded(amount, term.fuzz);
         }
         worth
     }
 }
 
 impl Term {
+    /// As of the instant of the score.
+    fn of(Matched { rule, tally, .. }: &Matched<'_>) -> Self {
+        let last_places = (rule.points.get().abs() << FINE_BITS) >> 49;
+        Self {
+            constant: tally.constant,
+            fading: millis_f64(tally.fading),
+            half_life: rule.half_life,
+            cap: rule.cap,
+            takes: rule.points < Millipoints::ZERO,
+            fuzz: i64::from(tally.matches) * (2 + last_places),
+        }
+    }
+
     fn at(&self, passed: Millis) -> Fine {
         let faded = self.half_life.map_or(0, |half_life| from_f64(self.fading * remaining(half_life, passed)));
         capped(self.constant.saturating_add(faded), self.cap)

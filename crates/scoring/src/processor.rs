@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use prost::Message;
 use tasuki_domain::{EventId, LeadId, Timestamp, Version};
 use tasuki_playbook::{EventKind, Playbook, SignalFields};
 use tasuki_stream::{Admission, Context, Due, Input, Poison, Processor, Topology, admit};
@@ -10,8 +9,11 @@ use tasuki_wire::v1::activity_record::Event as Activity;
 use tasuki_wire::v1::behavior_record::Event as Behavior;
 use tasuki_wire::{Head, Topic, v1};
 
+use crate::fit::{self, Fit};
 use crate::metrics;
-use crate::score::{Score, score};
+use crate::profile::CompactProfile;
+use crate::record::{Scored, record};
+use crate::score::Assessed;
 use crate::signals::{NewSignal, Pruned};
 use crate::state::ScoringState;
 
@@ -21,15 +23,16 @@ const SERVICE: &str = "scoring";
 #[derive(Debug)]
 pub struct Scoring {
     playbook: Arc<Playbook>,
+    fit_rules: u32,
 }
 
 impl Scoring {
     /// Scoring by this playbook.
     pub fn new(playbook: Arc<Playbook>) -> Self {
-        Self { playbook }
+        Self { fit_rules: fit::fingerprint(&playbook), playbook }
     }
 
-    /// The record of a score. The profile is lent by the state, so that it need not be copied.
+    /// The record of a score, which becomes part of the state.
     fn record(&self, state: &mut ScoringState, why: &Why) -> Vec<u8> {
         let as_of = match why.because {
             v1::ScoredBecause::Time => why.received_at,
@@ -39,11 +42,13 @@ impl Scoring {
             | v1::ScoredBecause::Retraction
             | v1::ScoredBecause::Playbook => state.as_of().unwrap_or(why.received_at),
         };
-        let profile = state.profile.take();
-        let known = v1::Profile::default();
-        let score = score(&state.signals, profile.as_ref().unwrap_or(&known), &self.playbook, as_of);
         state.version += 1;
-        state.next_change_at = score.next_change_at;
+        if state.fit_rules != self.fit_rules {
+            let profile = state.profile.as_ref().map(CompactProfile::to_profile).unwrap_or_default();
+            (state.fit_rules, state.fit) = (self.fit_rules, Fit::of(&profile, &self.playbook));
+        }
+        let assessed = Assessed::of(&state.signals, &state.fit, &self.playbook, as_of);
+        let next_change_at = assessed.next_change_at;
         let head = Head {
             event_id: why.event_id,
             occurred_at: as_of,
@@ -52,13 +57,9 @@ impl Scoring {
             lead: Some(why.lead),
             version: Version::new(state.version),
         };
-        let signals = u32::try_from(state.signals.len()).expect("a lead has at most some hundred signals");
-        let scored = scored(score, &self.playbook, profile, signals, why.because);
-        let mut record =
-            v1::ScoreRecord { meta: Some(head.to_meta()), event: Some(v1::score_record::Event::Scored(scored)) };
-        let payload = record.encode_to_vec();
-        let v1::score_record::Event::Scored(scored) = record.event.take().expect("set above");
-        state.profile = scored.profile;
+        let (fit, profile, because) = (&state.fit, state.profile.as_ref(), why.because);
+        let payload = record(&Scored { head, as_of, assessed, fit, profile, because });
+        state.next_change_at = next_change_at;
         payload
     }
 }
@@ -71,30 +72,6 @@ struct Why {
     lead: LeadId,
     /// For time: the instant that counts.
     received_at: Timestamp,
-}
-
-/// A score as it stands in events.
-fn scored(
-    score: Score,
-    playbook: &Playbook,
-    profile: Option<v1::Profile>,
-    signals: u32,
-    because: v1::ScoredBecause,
-) -> v1::LeadScored {
-    let facts = playbook.facts().iter().zip(&score.facts);
-    v1::LeadScored {
-        playbook_version: playbook.version().get(),
-        as_of_ms: score.as_of.as_millis(),
-        engagement_mp: score.engagement.get(),
-        fit_mp: score.fit.get(),
-        grade: score.grade.to_string(),
-        contributions: score.contributions,
-        facts: facts.map(|(fact, &value)| v1::Fact { name: fact.name.clone(), value }).collect(),
-        next_change_at_ms: score.next_change_at.map_or(0, Timestamp::as_millis),
-        profile,
-        signals,
-        because: because.into(),
-    }
 }
 
 impl Processor for Scoring {
@@ -208,10 +185,12 @@ impl Change {
                 }
             }
             Self::Profile(profile) => {
+                let profile = CompactProfile::of(&profile);
                 if state.profile.as_ref() == Some(&profile) {
                     return Err("same-profile");
                 }
                 state.profile = Some(profile);
+                state.fit_rules = 0;
                 state.profile_received_at = Some(head.received_at);
                 Ok(v1::ScoredBecause::Profile)
             }

@@ -1,10 +1,11 @@
 //! The score of a lead: a pure function of its signals, its profile, the playbook and an instant.
 
 use tasuki_domain::{Millipoints, Timestamp};
-use tasuki_playbook::{EMAIL_DOMAIN, EventKind, FitRule, Grade, Playbook, SignalFields};
+use tasuki_playbook::{EventKind, Grade, Playbook, SignalFields};
 use tasuki_wire::v1;
 
 use crate::engagement::{Engagement, Matched};
+use crate::fit::Fit;
 use crate::next_change::next_change;
 use crate::signals::{Signals, index};
 
@@ -39,45 +40,65 @@ pub struct Score {
 /// decay to `as_of` (what happens later than `as_of` has age 0) → sum and cap of each rule, rounded to millipoints here
 /// and only here → bounds of the axis. A grade follows from both axes.
 pub fn score(signals: &Signals, profile: &v1::Profile, playbook: &Playbook, as_of: Timestamp) -> Score {
-    let matched = Engagement::of(signals, playbook, as_of);
-    let mut contributions = Vec::new();
-    let rules = matched.matched().map(|rule| behaviour(&rule, signals));
-    let engagement = axis(&mut contributions, v1::Axis::Engagement, playbook.engagement_cap(), rules);
-    let rules = playbook.fit_rules().iter().filter(|rule| fits(rule, profile)).map(attribute);
-    let fit = axis(&mut contributions, v1::Axis::Fit, playbook.fit_cap(), rules);
+    let fit = Fit::of(profile, playbook);
+    let assessed = Assessed::of(signals, &fit, playbook, as_of);
+    let mut contributions: Vec<_> = assessed.matched.matched().map(|rule| behaviour(&rule, signals)).collect();
+    contributions.extend(cap(v1::Axis::Engagement, assessed.engagement));
+    contributions.extend(fit.rules(playbook).map(|rule| v1::Contribution {
+        axis: v1::Axis::Fit.into(),
+        rule: rule.name.clone(),
+        points_mp: rule.points.get(),
+        raw_mp: rule.points.get(),
+        matches: 1,
+        evidence: Vec::new(),
+    }));
+    contributions.extend(cap(v1::Axis::Fit, assessed.fit));
     Score {
         as_of,
-        engagement,
-        fit,
-        grade: playbook.grades().grade(engagement, fit),
+        engagement: assessed.engagement.shown,
+        fit: assessed.fit.shown,
+        grade: assessed.grade,
         contributions,
-        facts: matched.facts(),
-        next_change_at: next_change(&matched, engagement),
+        facts: assessed.facts,
+        next_change_at: assessed.next_change_at,
     }
 }
 
-/// Adds up one axis, and books what its bounds change.
-fn axis(
-    contributions: &mut Vec<v1::Contribution>,
-    axis: v1::Axis,
-    cap: Millipoints,
-    rules: impl Iterator<Item = v1::Contribution>,
-) -> Millipoints {
-    let mut raw = Millipoints::ZERO;
-    for contribution in rules {
-        raw += Millipoints::new(contribution.points_mp);
-        contributions.push(contribution);
+/// All that a score says, before it is put into words.
+#[derive(Debug)]
+pub(crate) struct Assessed<'a> {
+    pub(crate) matched: Engagement<'a>,
+    pub(crate) engagement: Amount,
+    pub(crate) fit: Amount,
+    pub(crate) grade: Grade,
+    pub(crate) facts: Vec<i64>,
+    pub(crate) next_change_at: Option<Timestamp>,
+}
+
+/// What an axis shows, and what its bounds took away (below zero) or gave for that.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Amount {
+    pub(crate) shown: Millipoints,
+    pub(crate) by_bounds: Millipoints,
+}
+
+impl<'a> Assessed<'a> {
+    pub(crate) fn of(signals: &'a Signals, fit: &Fit, playbook: &'a Playbook, as_of: Timestamp) -> Self {
+        let matched = Engagement::of(signals, playbook, as_of);
+        let engagement = Amount::of(matched.matched().map(|rule| rule.points()), playbook.engagement_cap());
+        let fit = Amount::of(fit.rules(playbook).map(|rule| rule.points), playbook.fit_cap());
+        let grade = playbook.grades().grade(engagement.shown, fit.shown);
+        let (facts, next_change_at) = (matched.facts(), next_change(&matched, engagement.shown));
+        Self { matched, engagement, fit, grade, facts, next_change_at }
     }
-    let shown = raw.clamp(Millipoints::ZERO, cap);
-    if shown != raw {
-        contributions.push(v1::Contribution {
-            axis: axis.into(),
-            rule: CAP.to_owned(),
-            points_mp: (shown - raw).get(),
-            ..v1::Contribution::default()
-        });
+}
+
+impl Amount {
+    fn of(points: impl Iterator<Item = Millipoints>, cap: Millipoints) -> Self {
+        let raw: Millipoints = points.sum();
+        let shown = raw.clamp(Millipoints::ZERO, cap);
+        Self { shown, by_bounds: shown - raw }
     }
-    shown
 }
 
 fn behaviour(matched: &Matched<'_>, signals: &Signals) -> v1::Contribution {
@@ -86,7 +107,7 @@ fn behaviour(matched: &Matched<'_>, signals: &Signals) -> v1::Contribution {
         v1::Evidence {
             behavior_id: signal.id.as_bytes().to_vec(),
             occurred_at_ms: signal.occurred_at.as_millis(),
-            what: in_words(&signals.fields_of(&signals.shapes[index(signal.shape)])),
+            what: in_words(&signals.fields_of(&signals.shapes[index(signal.shape)])).concat(),
             points_mp: piece.points.get(),
         }
     });
@@ -100,29 +121,17 @@ fn behaviour(matched: &Matched<'_>, signals: &Signals) -> v1::Contribution {
     }
 }
 
+fn cap(axis: v1::Axis, amount: Amount) -> Option<v1::Contribution> {
+    (amount.by_bounds != Millipoints::ZERO).then(|| v1::Contribution {
+        axis: axis.into(),
+        rule: CAP.to_owned(),
+        points_mp: amount.by_bounds.get(),
+        ..v1::Contribution::default()
+    })
+}
+
 /// A signal in the words of the playbook: `FormSubmitted demo-request`, `PageViewed /pricing`.
-fn in_words(fields: &SignalFields<'_>) -> String {
+pub(crate) fn in_words<'s>(fields: &SignalFields<'s>) -> [&'s str; 3] {
     let about = if fields.kind == EventKind::PageViewed { fields.path } else { fields.about };
-    let kind = fields.kind.name();
-    if about.is_empty() { kind.to_owned() } else { [kind, " ", about].concat() }
-}
-
-fn fits(rule: &FitRule, profile: &v1::Profile) -> bool {
-    let value = if rule.attribute == EMAIL_DOMAIN {
-        profile.email.rsplit_once('@').map(|(_, domain)| domain)
-    } else {
-        profile.attributes.get(&rule.attribute).map(|attribute| attribute.value.as_str())
-    };
-    value.is_some_and(|value| rule.matches(value))
-}
-
-fn attribute(rule: &FitRule) -> v1::Contribution {
-    v1::Contribution {
-        axis: v1::Axis::Fit.into(),
-        rule: rule.name.clone(),
-        points_mp: rule.points.get(),
-        raw_mp: rule.points.get(),
-        matches: 1,
-        evidence: Vec::new(),
-    }
+    [fields.kind.name(), if about.is_empty() { "" } else { " " }, about]
 }

@@ -2,9 +2,10 @@
 
 use tasuki_domain::Timestamp;
 use tasuki_stream::{State, StateError};
-use tasuki_wire::v1;
 
 use crate::codec;
+use crate::fit::Fit;
+use crate::profile::CompactProfile;
 use crate::signals::{Pruned, Signals};
 
 /// What scoring remembers about a lead.
@@ -15,7 +16,10 @@ pub struct ScoringState {
     /// The latest version written to `scores`.
     pub(crate) version: u64,
     pub(crate) signals: Signals,
-    pub(crate) profile: Option<v1::Profile>,
+    pub(crate) profile: Option<CompactProfile>,
+    /// What the profile matches by the fit rules of this fingerprint; 0 when that has to be found.
+    pub(crate) fit_rules: u32,
+    pub(crate) fit: Fit,
     /// Receipt of what the profile follows from.
     pub(crate) profile_received_at: Option<Timestamp>,
     /// The latest receipt among the signals that had to go.
