@@ -1,4 +1,5 @@
-//! A connection that is waited for with patience: long between requests, briefly within a request's head.
+//! A connection that is waited for with patience: long between requests, briefly within a request's head, and while the
+//! other end does not read its answers.
 //!
 //! The timeout that hyper has for heads runs from the end of the last answer. As long as a load balancer keeps idle
 //! connections it would have to be, and then it would be no protection; as short as protection asks, it would reset
@@ -42,7 +43,7 @@ impl Drop for Working {
     }
 }
 
-/// A stream whose reads time out between requests.
+/// A stream whose reads time out between requests, and whose writes do.
 #[derive(Debug)]
 pub(crate) struct Patient<S> {
     stream: S,
@@ -52,12 +53,16 @@ pub(crate) struct Patient<S> {
     timer: Pin<Box<Sleep>>,
     head: Duration,
     idle: Duration,
+    /// Runs while the other end does not take what is written.
+    unread: Option<Pin<Box<Sleep>>>,
+    reading: Duration,
 }
 
 impl<S> Patient<S> {
     pub(crate) fn new(stream: S, activity: Activity, limits: &Limits) -> Self {
         let (head, idle) = (limits.header_timeout, limits.idle_timeout);
-        Self { stream, activity, set_for: None, timer: Box::pin(tokio::time::sleep(idle)), head, idle }
+        let timer = Box::pin(tokio::time::sleep(idle));
+        Self { stream, activity, set_for: None, timer, head, idle, unread: None, reading: limits.body_timeout }
     }
 
     /// Whether a read that has nothing has waited too long.
@@ -75,6 +80,20 @@ impl<S> Patient<S> {
             self.timer.as_mut().reset(Instant::now() + patience);
         }
         self.timer.as_mut().poll(context).is_ready()
+    }
+
+    /// What a write came to, unless the other end has not taken anything for too long.
+    fn taken<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.unread = None;
+            return written;
+        }
+        let patience = self.reading;
+        let timer = self.unread.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        if timer.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        Poll::Pending
     }
 
     /// Something came: from the first part of a head on, the rest of it must follow soon.
@@ -104,11 +123,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.taken(context, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        self.taken(context, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -120,7 +141,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
         context: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, buffers)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, buffers);
+        self.taken(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -41,7 +41,7 @@ pub struct IngestArgs {
     /// 5000
     #[arg(long = "ingest-deadline-ms", env = "TASUKI_INGEST_DEADLINE_MS", default_value_t = 4000)]
     pub deadline_ms: u64,
-    /// How long a client may take to send a body, in milliseconds
+    /// How long a client may take to send a body, and to take something of an answer, in milliseconds
     #[arg(long = "ingest-body-timeout-ms", env = "TASUKI_INGEST_BODY_TIMEOUT_MS", default_value_t = 10_000)]
     pub body_timeout_ms: u64,
     /// How long a client may take to send a request's head, in milliseconds
@@ -94,7 +94,7 @@ pub struct Limits {
     pub connections: usize,
     /// From the first byte of a body until the answer.
     pub deadline: Duration,
-    /// For sending a body.
+    /// For sending a body, and for taking something of an answer.
     pub body_timeout: Duration,
     /// For sending a head.
     pub header_timeout: Duration,

@@ -119,6 +119,44 @@ async fn an_idle_connection_ends_after_its_time() {
 }
 
 #[tokio::test]
+async fn a_client_that_does_not_read_its_answers_is_cut_off() {
+    let limits = Limits { body_timeout: Duration::from_millis(60), ..Limits::default() };
+    let served = served(limits).await;
+    let mut stream = TcpStream::connect(served.address).await.unwrap();
+    let requests = "GET /robots.txt HTTP/1.1\r\nHost: x\r\n\r\n".repeat(1000);
+    // Once its answers are stuck the service reads no more, then neither do we get rid of requests; then it ends.
+    let cut = async { while stream.write_all(requests.as_bytes()).await.is_ok() {} };
+    tokio::time::timeout(Duration::from_secs(20), cut).await.expect("it is cut off");
+}
+
+#[tokio::test]
+async fn a_body_that_trickles_is_answered_408_and_its_connection_ended() {
+    let limits = Limits { body_timeout: Duration::from_millis(60), ..Limits::default() };
+    let served = served(limits).await;
+    let mut stream = TcpStream::connect(served.address).await.unwrap();
+    stream.write_all(&request(TRACK).as_bytes()[..80]).await.unwrap();
+    let first = answer(&mut stream).await;
+    assert!(first.starts_with("HTTP/1.1 408"), "{first}");
+    assert_eq!(answer(&mut stream).await, "");
+}
+
+#[tokio::test]
+async fn connections_over_the_cap_wait_for_their_turn() {
+    let limits = Limits { connections: 1, ..Limits::default() };
+    let served = served(limits).await;
+    let mut first = TcpStream::connect(served.address).await.unwrap();
+    first.write_all(request(TRACK).as_bytes()).await.unwrap();
+    assert!(answer(&mut first).await.starts_with("HTTP/1.1 200 OK"));
+    let mut second = TcpStream::connect(served.address).await.unwrap();
+    second.write_all(request(TRACK).as_bytes()).await.unwrap();
+    first.write_all(request(TRACK).as_bytes()).await.unwrap();
+    assert!(answer(&mut first).await.starts_with("HTTP/1.1 200 OK"));
+    assert_eq!(*served.collector.log.calls.lock().unwrap(), 2, "the second waits");
+    drop(first);
+    assert!(answer(&mut second).await.starts_with("HTTP/1.1 200 OK"));
+}
+
+#[tokio::test]
 async fn shutdown_finishes_the_requests_there_are_and_takes_no_more() {
     let limits = Limits { deadline: Duration::from_millis(300), ..Limits::default() };
     let served = served(limits).await;
