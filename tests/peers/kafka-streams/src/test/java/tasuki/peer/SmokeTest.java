@@ -1,3 +1,0 @@
-package tasuki.peer;
-import org.junit.jupiter.api.Test;
-class SmokeTest { @Test void t() {} }
