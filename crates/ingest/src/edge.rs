@@ -112,6 +112,7 @@ impl Visit {
         }
         match self.endpoint.purpose {
             Purpose::Settings => self.settings(),
+            Purpose::Document => answer::json_answer(&self.adapter.document()),
             // HEAD asks how GET would be answered; it is no event.
             Purpose::Events if self.parts.method == Method::HEAD => self.success(),
             Purpose::Events | Purpose::Discard => match self.take(body).await {

@@ -275,12 +275,21 @@ impl Mapping {
             return BTreeMap::new();
         }
         let of_event: Vec<String> = rule.fields.values().filter_map(|from| properties.first_path(from)).collect();
-        let allowed = |path: &&String| path.as_str() != PAGE_URL && !of_event.contains(path);
+        self.standard(properties, |path| path != PAGE_URL && !of_event.iter().any(|own| own == path))
+    }
+
+    /// The standard attributes among these and no others, without the e-mail address.
+    pub fn standard_attributes(&self, attributes: &[(String, String)]) -> BTreeMap<String, String> {
+        self.standard(&Lookup::of(attributes), |_| true)
+    }
+
+    fn standard(&self, properties: &Lookup<'_>, allowed: impl Fn(&str) -> bool) -> BTreeMap<String, String> {
         self.traits
             .iter()
             .filter(|(standard, _)| standard != "email")
             .filter_map(|(standard, from)| {
-                let value = from.iter().filter(allowed).find_map(|path| properties.by_plain_path.get(path))?;
+                let value =
+                    from.iter().filter(|path| allowed(path)).find_map(|path| properties.by_plain_path.get(path))?;
                 Some((standard.clone(), (*value).to_owned()))
             })
             .collect()

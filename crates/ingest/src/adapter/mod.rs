@@ -1,6 +1,7 @@
 //! One adapter per tracker protocol: pure functions from a request to behavior records and bad records.
 
 mod cloudevents;
+mod events;
 mod ga4;
 mod hubspot;
 mod jitsu;
@@ -32,6 +33,7 @@ pub static ADAPTERS: &[&dyn Adapter] = &[
     &mautic::Mautic,
     &matomo::Matomo,
     &ga4::Ga4,
+    &events::Events,
 ];
 
 /// What one event of a request became.
@@ -69,6 +71,11 @@ pub trait Adapter: Sync {
     fn reply(&self, request: &RawRequest<'_>, outcomes: &[Outcome]) -> Option<Reply> {
         let _: (&RawRequest<'_>, &[Outcome]) = (request, outcomes);
         None
+    }
+
+    /// The answer of an endpoint that describes an API.
+    fn document(&self) -> Value {
+        Value::Null
     }
 
     /// The answer of an endpoint that gives settings to its clients.
@@ -140,6 +147,8 @@ pub enum Purpose {
     Events,
     /// It gives settings.
     Settings,
+    /// It describes an API, to whoever asks.
+    Document,
     /// It takes what nobody needs (the client's own metrics).
     Discard,
 }
