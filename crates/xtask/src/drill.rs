@@ -6,6 +6,7 @@
 //! land in the middle of work proves nothing: it is invalid, not passed.
 
 mod check;
+mod embedded;
 mod evidence;
 mod fault;
 mod faults;
@@ -27,7 +28,7 @@ mod world;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::bail;
+use anyhow::Context;
 use clap::{Args, ValueEnum};
 use tasuki_service::{Clock, SystemClock};
 
@@ -94,11 +95,22 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         for fault in fault::all() {
             println!("{:4} {}", fault.name(), fault.about());
         }
+        for (name, about) in embedded::names() {
+            println!("{name:4} --log embedded: {about}");
+        }
         return Ok(ExitCode::SUCCESS);
     }
-    let faults = chosen(options)?;
     let first = options.seed.unwrap_or_else(|| Random::new(SystemClock.now().as_millis().unsigned_abs()).next() >> 32);
     eprintln!("drill: seed {first}, {} events a run", options.events);
+    let report = match options.log {
+        Log::Kafka => on_kafka(options, first)?,
+        Log::Embedded => embedded::run(options, first)?,
+    };
+    report.tell(options.json.as_deref())
+}
+
+fn on_kafka(options: &Options, first: u64) -> anyhow::Result<Report> {
+    let faults = chosen(options)?;
     let mut world = World::make(options)?;
     let mut report = Report::default();
     for fault in &faults {
@@ -110,23 +122,17 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
             report.runs.push(run);
         }
     }
-    drop(world);
-    report.tell(options.json.as_deref())
+    Ok(report)
 }
 
-/// The faults asked for, in the order asked.
+/// The faults asked for, in the order asked; all when none is.
 fn chosen(options: &Options) -> anyhow::Result<Vec<Box<dyn Fault>>> {
-    let on_this_log = |fault: &dyn Fault| fault.logs().contains(&options.log);
     if options.faults.is_empty() {
-        return Ok(fault::all().into_iter().filter(|fault| on_this_log(fault.as_ref())).collect());
+        return Ok(fault::all());
     }
-    let mut chosen = Vec::new();
-    for name in &options.faults {
-        match fault::all().into_iter().find(|fault| fault.name().eq_ignore_ascii_case(name)) {
-            Some(fault) if on_this_log(fault.as_ref()) => chosen.push(fault),
-            Some(fault) => bail!("{} cannot happen on the {:?} log", fault.name(), options.log),
-            None => bail!("no fault is called {name}; there are {}", fault::names().join(", ")),
-        }
-    }
-    Ok(chosen)
+    let find = |name: &String| {
+        let found = fault::all().into_iter().find(|fault| fault.name().eq_ignore_ascii_case(name));
+        found.with_context(|| format!("no fault is called {name}; there are {}", fault::names().join(", ")))
+    };
+    options.faults.iter().map(find).collect()
 }

@@ -1,21 +1,15 @@
 //! What a fault is, and which there are.
 
-use super::Log;
 use super::faults;
 use super::scene::{Plan, Scene};
 
-/// One way to break the pipeline.
+/// One way to break the pipeline on Kafka.
 pub(crate) trait Fault {
     /// `F1`, `F2` ...
     fn name(&self) -> &'static str;
 
     /// In a line, for `--list`.
     fn about(&self) -> &'static str;
-
-    /// On which logs it can happen.
-    fn logs(&self) -> &'static [Log] {
-        &[Log::Kafka]
-    }
 
     /// What its runs need that others do not: settings of services, proxies, another load. Before anything is started.
     fn prepare(&self, _plan: &mut Plan) {}

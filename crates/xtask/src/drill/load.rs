@@ -173,7 +173,7 @@ impl Feeder {
 impl Inner {
     fn send(&self, records: usize) -> Result<()> {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        let until = (*next + records).min(self.load.records.len());
+        let until = next.saturating_add(records).min(self.load.records.len());
         for sent in &self.load.records[*next..until] {
             let name = self.names.iter().find(|(topic, _)| *topic == sent.topic);
             let (_, name) = name.context("clients write to behavior and sales-feedback")?;

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use tasuki_kafka::KafkaLog;
 use tasuki_service::{Clock, SystemClock};
 use tasuki_wire::{PartitionCount, Topic};
 
@@ -97,10 +98,13 @@ fn settle(scene: &mut Scene<'_>, run: &mut Run) -> Result<Evidence> {
     scene.wait(Duration::from_secs(10), |scene| Ok(scene.watch.records() >= log.len()))?;
     let watched = scene.watch.stop();
     let hanging = watch::hanging(&scene.settings, partitions)?;
+    let settings = scene.settings.clone();
     let (tables, watermarks, fingerprints) = scene.world.runtime.block_on(async {
         let (tables, watermarks) =
             (tables::read(&scene.database_url).await?, tables::watermarks(&scene.database_url).await?);
-        let fingerprints = replay::fingerprints(&scene.settings, &scene.database_url, &log).await?;
+        let kafka = KafkaLog::open(settings).await.context("open the log")?;
+        let reader = Box::new(kafka.reader().context("a reader")?);
+        let fingerprints = replay::fingerprints(reader, partitions, &scene.database_url, &log).await?;
         Ok::<_, anyhow::Error>((tables, watermarks, fingerprints))
     })?;
     scene.note("read again from the begin");
@@ -138,7 +142,7 @@ fn at_rest(scene: &mut Scene<'_>, quiet: Duration) -> Result<bool> {
 pub(crate) fn lag_is_gone(scene: &mut Scene<'_>, group: &str, inputs: &[Topic]) -> Result<bool> {
     let ends = scene.watch.ends();
     // While a transaction is under way the broker does not say.
-    let Ok(committed) = watch::committed(&scene.settings, group, inputs, partitions(scene)?) else { return Ok(false) };
+    let Ok(committed) = scene.groups.committed(group, inputs) else { return Ok(false) };
     Ok(committed.iter().all(|(place, next)| ends.get(place).is_none_or(|end| next >= end)))
 }
 

@@ -13,7 +13,7 @@ use tasuki_wire::PartitionCount;
 use super::load::{Feeder, Load, Shape};
 use super::random::Random;
 use super::service::{Member, Service};
-use super::watch::Watch;
+use super::watch::{Groups, Watch};
 use super::world::World;
 
 /// What the installation's secret is.
@@ -61,6 +61,8 @@ pub(crate) struct Scene<'w> {
     pub(crate) feeder: Feeder,
     /// Reads all that is committed, while it happens.
     pub(crate) watch: Watch,
+    /// How far the services have come.
+    pub(crate) groups: Groups,
     /// For the schedule of the fault.
     pub(crate) random: Random,
     begun: Instant,
@@ -86,6 +88,7 @@ impl<'w> Scene<'w> {
             random: Random::of(plan.seed, "schedule"),
             feeder: Feeder::new(load, &settings, partitions)?,
             watch: Watch::start(&settings, partitions)?,
+            groups: Groups::new(&settings, partitions),
             database_url,
             postgres,
             members: Vec::new(),

@@ -41,8 +41,7 @@ enum Variant {
 }
 
 impl Variant {
-    const ALL: [Self; 5] =
-        [Self::CommitThenKill, Self::Commit, Self::CommitAfterOffsets, Self::Abort, Self::Offsets];
+    const ALL: [Self; 5] = [Self::CommitThenKill, Self::Commit, Self::CommitAfterOffsets, Self::Abort, Self::Offsets];
 
     const fn held(self) -> Api {
         match self {
@@ -86,7 +85,8 @@ impl Fault for Stale {
             let answer = spring(scene, variant)?;
             landed &= answer.is_some();
             drop(trickle);
-            let answer = answer.map_or_else(|| "did not land".to_owned(), |answer| format!("the broker answered {answer:?}"));
+            let answer =
+                answer.map_or_else(|| "did not land".to_owned(), |answer| format!("the broker answered {answer:?}"));
             scene.note(format!("{variant:?}: {answer}"));
             scene.heal()?;
         }
@@ -99,8 +99,7 @@ fn spring(scene: &mut Scene<'_>, variant: Variant) -> Result<Option<Vec<i16>>> {
     let prefix = scene.prefix.clone();
     let client = scene.member(Service::Scoring, 0).client(&prefix);
     let kills = variant == Variant::CommitThenKill;
-    let late =
-        LateRequest { hold: variant.held(), of: client.clone(), release: variant.release(), then_wait: kills };
+    let late = LateRequest { hold: variant.held(), of: client.clone(), release: variant.release(), then_wait: kills };
     scene.world.kafka()?.proxy.hold(late);
     if variant == Variant::Abort {
         make_it_abort(scene, &client)?;

@@ -57,11 +57,15 @@ pub(crate) async fn read(url: &str) -> Result<Tables, sqlx::Error> {
         tables.leads.insert(LeadId::new(id), row);
     }
     let timeline: Vec<(Uuid, Uuid, bool)> =
-        sqlx::query_as("select lead_id, event_id, retracted from tasuki.lead_timeline").fetch_all(&mut connection).await?;
+        sqlx::query_as("select lead_id, event_id, retracted from tasuki.lead_timeline")
+            .fetch_all(&mut connection)
+            .await?;
     tables.timeline =
         timeline.into_iter().map(|(lead, id, gone)| ((LeadId::new(lead), id.as_bytes().to_vec()), gone)).collect();
     let decisions: Vec<(Uuid, Uuid, i64)> =
-        sqlx::query_as("select event_id, lead_id, version from tasuki.lead_decisions").fetch_all(&mut connection).await?;
+        sqlx::query_as("select event_id, lead_id, version from tasuki.lead_decisions")
+            .fetch_all(&mut connection)
+            .await?;
     tables.decisions = decisions
         .into_iter()
         .map(|(id, lead, version)| (id.as_bytes().to_vec(), (LeadId::new(lead), version.unsigned_abs())))

@@ -1,6 +1,7 @@
 //! Readers of what is committed: one beside the services while they work, and one of everything afterwards.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -115,7 +116,7 @@ impl Shared {
     }
 }
 
-/// Everything committed on all topics of history, by a reader of its own.
+/// Everything committed on all topics of history, by a reader of its own. Nobody may write meanwhile.
 ///
 /// # Errors
 ///
@@ -123,23 +124,22 @@ impl Shared {
 /// records are merely not shown.
 pub(crate) fn read_all(settings: &Settings, partitions: PartitionCount) -> Result<History> {
     let mut history = History::default();
-    for topic in topics() {
-        let consumer = consumer(settings)?;
-        assign(&consumer, [&settings.topic_name(topic)].into_iter(), partitions)?;
-        let mut open: BTreeSet<_> = partitions.all().map(|partition| i32::from(partition.get())).collect();
-        let mut latest = Instant::now();
-        while !open.is_empty() {
-            match consumer.poll(POLL) {
-                Some(Ok(message)) => {
-                    history.push(topic, partition(&message), entry(&message));
-                    latest = Instant::now();
-                }
-                Some(Err(KafkaError::PartitionEOF(partition))) => {
-                    open.remove(&partition);
-                }
-                Some(Err(_)) | None if latest.elapsed() > SILENCE => bail!("the end of {topic} does not come"),
-                Some(Err(_)) | None => {}
+    let consumer = consumer(settings)?;
+    let names: BTreeMap<_, _> = topics().map(|topic| (settings.topic_name(topic), topic)).collect();
+    assign(&consumer, names.keys(), partitions)?;
+    // The end of a partition is told once for each topic, without the topic's name.
+    let mut open = names.len() * usize::from(partitions.get());
+    let mut latest = Instant::now();
+    while open > 0 {
+        match consumer.poll(POLL) {
+            Some(Ok(message)) => {
+                let Some(&topic) = names.get(message.topic()) else { continue };
+                history.push(topic, partition(&message), entry(&message));
+                latest = Instant::now();
             }
+            Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,
+            Some(Err(_)) | None if latest.elapsed() > SILENCE => bail!("the ends of {open} partitions do not come"),
+            Some(Err(_)) | None => {}
         }
     }
     Ok(history)
@@ -173,33 +173,54 @@ pub(crate) fn hanging(settings: &Settings, partitions: PartitionCount) -> Result
     Ok(hanging)
 }
 
-/// How far a group has come.
-///
-/// # Errors
-///
-/// If the broker does not say, as while a transaction is under way.
-pub(crate) fn committed(
-    settings: &Settings,
-    group: &str,
-    inputs: &[Topic],
+/// Asks how far consumer groups have come.
+pub(crate) struct Groups {
+    settings: Settings,
     partitions: PartitionCount,
-) -> Result<BTreeMap<(Topic, u16), i64>> {
-    let asking: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", &settings.bootstrap_servers)
-        .set("group.id", settings.group(group))
-        .set("enable.auto.commit", "false")
-        .create()
-        .context("a client")?;
-    let mut found = BTreeMap::new();
-    for &topic in inputs {
-        let mut list = TopicPartitionList::new();
-        list.add_partition_range(&settings.topic_name(topic), 0, i32::from(partitions.get()) - 1);
-        let answer = asking.committed_offsets(list, Duration::from_secs(5)).with_context(|| group.to_owned())?;
-        for (number, of) in (0..).zip(answer.elements()) {
-            found.insert((topic, number), of.offset().to_raw().unwrap_or(-1));
-        }
+    /// A client for each group asked about.
+    clients: BTreeMap<String, BaseConsumer>,
+}
+
+impl Groups {
+    /// Asks nothing yet.
+    pub(crate) fn new(settings: &Settings, partitions: PartitionCount) -> Self {
+        Self { settings: settings.clone(), partitions, clients: BTreeMap::new() }
     }
-    Ok(found)
+
+    /// How far a group has come with its inputs; -1 where it has not begun.
+    ///
+    /// # Errors
+    ///
+    /// If the broker does not say, as while a transaction is under way.
+    pub(crate) fn committed(&mut self, group: &str, inputs: &[Topic]) -> Result<BTreeMap<(Topic, u16), i64>> {
+        if !self.clients.contains_key(group) {
+            let client = ClientConfig::new()
+                .set("bootstrap.servers", &self.settings.bootstrap_servers)
+                .set("group.id", self.settings.group(group))
+                .set("enable.auto.commit", "false")
+                .set("reconnect.backoff.max.ms", "1000")
+                .create()
+                .context("a client")?;
+            self.clients.insert(group.to_owned(), client);
+        }
+        let client = self.clients.get(group).context("made above")?;
+        let mut found = BTreeMap::new();
+        for &topic in inputs {
+            let mut list = TopicPartitionList::new();
+            list.add_partition_range(&self.settings.topic_name(topic), 0, i32::from(self.partitions.get()) - 1);
+            let answer = client.committed_offsets(list, Duration::from_secs(5)).with_context(|| group.to_owned())?;
+            for (number, of) in (0..).zip(answer.elements()) {
+                found.insert((topic, number), of.offset().to_raw().unwrap_or(-1));
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl fmt::Debug for Groups {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Groups").field("asked", &self.clients.keys()).finish_non_exhaustive()
+    }
 }
 
 fn consumer(settings: &Settings) -> Result<BaseConsumer> {

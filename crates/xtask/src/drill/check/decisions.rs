@@ -40,7 +40,10 @@ pub(super) fn qualified_once_and_for_a_reason(evidence: &Evidence) -> Option<Vec
             (Some((route, _)), []) => wrong.push(format!("{lead}: route {route} was open, and it never qualified")),
             (Some((route, seen)), [one]) => {
                 if (one.cycle, one.route.as_str(), one.seen.as_ref()) != (1, route, Some(seen)) {
-                    wrong.push(format!("{lead}: qualified by {} and another score than the first to open {route}", one.route));
+                    wrong.push(format!(
+                        "{lead}: qualified by {} and another score than the first to open {route}",
+                        one.route
+                    ));
                 }
             }
             (Some(_), [..]) => wrong.push(format!("{lead}: qualified {} times", qualified.len())),

@@ -47,7 +47,10 @@ pub(super) fn versions_have_no_gap(evidence: &Evidence) -> Option<Vec<String>> {
         };
         let before = latest.insert(lead.lead_id, lead.version).unwrap_or(0);
         if lead.version != before + 1 {
-            wrong.push(format!("{}: on leads.qualified.v1, version {} stands after {before}", lead.lead_id, lead.version));
+            wrong.push(format!(
+                "{}: on leads.qualified.v1, version {} stands after {before}",
+                lead.lead_id, lead.version
+            ));
         }
     }
     Some(wrong)

@@ -46,7 +46,12 @@ fn compare<K: Ord + std::fmt::Debug, V: PartialEq + std::fmt::Debug>(
             Some(_) => {}
         }
     }
-    wrong.extend(found.keys().filter(|key| !expected.contains_key(*key)).map(|key| format!("{table}: row {key:?} is of nothing")));
+    wrong.extend(
+        found
+            .keys()
+            .filter(|key| !expected.contains_key(*key))
+            .map(|key| format!("{table}: row {key:?} is of nothing")),
+    );
 }
 
 /// The tables as they follow from the log, in the simplest way: last one wins, whole topics at a time.
@@ -68,7 +73,9 @@ fn fold(evidence: &Evidence) -> Tables {
         row.email = now.profile.as_ref().map_or(String::new(), |profile| profile.email.clone());
         let shown = now.events.values().filter(|event| event.event.is_some()).count();
         row.activities = i64::try_from(shown).unwrap_or(i64::MAX);
-        for ((_, event), retracted) in tables.timeline.range_mut((lead, Vec::new())..).take_while(|((of, _), _)| *of == lead) {
+        for ((_, event), retracted) in
+            tables.timeline.range_mut((lead, Vec::new())..).take_while(|((of, _), _)| *of == lead)
+        {
             *retracted = !now.events.contains_key(event);
         }
     }

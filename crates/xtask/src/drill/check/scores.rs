@@ -21,7 +21,8 @@ pub(super) fn as_the_raw_input_says(evidence: &Evidence) -> Option<Vec<String>> 
         let expected = expected.get(&lead).unwrap_or(&nobody);
         let activity = activity.get(&lead).map_or(&[][..], Vec::as_slice);
         let scores = scores.get(&lead).map_or(&[][..], Vec::as_slice);
-        let mut walk = Walk { lead, playbook: &playbook, activity, applied: 0, now: Attributed::default(), wrong: vec![] };
+        let mut walk =
+            Walk { lead, playbook: &playbook, activity, applied: 0, now: Attributed::default(), wrong: vec![] };
         walk.scores(scores);
         walk.end(expected);
         wrong.append(&mut walk.wrong);
@@ -132,7 +133,8 @@ impl Walk<'_> {
             is.difference(&has_to_be)
                 .map(|id| format!("{lead}: behavior {} is attributed to this lead, and is not its own", written(id))),
         );
-        let differs = has_to_be.iter().any(|id| is.contains(id) && self.now.events.get(*id) != expected.events.get(*id));
+        let differs =
+            has_to_be.iter().any(|id| is.contains(id) && self.now.events.get(*id) != expected.events.get(*id));
         if differs {
             wrong.push(format!("{lead}: an attributed event is another than was sent"));
         }

@@ -100,9 +100,8 @@ impl Drop for Clients {
 
 impl Shared {
     fn send_all(&self) {
-        let agent = ureq::Agent::new_with_config(
-            ureq::Agent::config_builder().timeout_global(Some(ANSWER_WITHIN)).build(),
-        );
+        let agent =
+            ureq::Agent::new_with_config(ureq::Agent::config_builder().timeout_global(Some(ANSWER_WITHIN)).build());
         // When nobody answers any more at the end, that is found out by others.
         let mut tries_left = 10_u32;
         for batch in 0_u64.. {
@@ -154,9 +153,9 @@ impl Ledger {
 
     /// What the clients sent, as it stands on the log.
     pub(super) fn sent(&self, log: &History) -> Vec<Sent> {
-        let theirs = log.of(Topic::Behavior).filter(|(_, entry)| {
-            number(&entry.payload).is_some_and(|number| number < self.sent)
-        });
+        let theirs = log
+            .of(Topic::Behavior)
+            .filter(|(_, entry)| number(&entry.payload).is_some_and(|number| number < self.sent));
         let sent = |key: &[u8], payload: &[u8]| Sent {
             topic: Topic::Behavior,
             key: key.to_vec(),

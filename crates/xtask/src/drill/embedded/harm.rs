@@ -50,7 +50,9 @@ impl Harm {
         match self {
             Self::KillProcess => "kill -9 of the process while the log commits, before and after Postgres has done it",
             Self::Zombie => "the process stops in a commit, another takes over, then the first one goes on",
-            Self::Server => "kill -9 of Postgres in a commit, before and after it is done; Postgres stops for seven seconds",
+            Self::Server => {
+                "kill -9 of Postgres in a commit, before and after it is done; Postgres stops for seven seconds"
+            }
             Self::UnknownOutcome => "answers to COMMITs of log and projection are dropped after Postgres has done them",
         }
     }
@@ -94,7 +96,11 @@ fn kill_process(stage: &mut Stage<'_>) -> Result<bool> {
         landed &= hold_a_commit(stage, moment)?;
         stage.process.kill9()?;
         // Before: what it had sent still arrives, or does not.
-        if stage.random.percent(50) { stage.proxy.release() } else { stage.proxy.cut_held() }
+        if stage.random.percent(50) {
+            stage.proxy.release()
+        } else {
+            stage.proxy.cut_held()
+        }
         stage.note("killed");
         stage.heal()?;
     }
@@ -119,8 +125,12 @@ fn zombie(stage: &mut Stage<'_>) -> Result<Struck> {
     let begun = Instant::now();
     let mut violations = Vec::new();
     match zombie.wait(ZOMBIE_ENDS_WITHIN) {
-        Ok(status) => stage.note(format!("the first one ended {:.1} s after it went on: {status}", begun.elapsed().as_secs_f64())),
-        Err(_) => violations.push(format!("a process whose log another one writes still runs after {ZOMBIE_ENDS_WITHIN:?}")),
+        Ok(status) => {
+            stage.note(format!("the first one ended {:.1} s after it went on: {status}", begun.elapsed().as_secs_f64()))
+        }
+        Err(_) => {
+            violations.push(format!("a process whose log another one writes still runs after {ZOMBIE_ENDS_WITHIN:?}"))
+        }
     }
     Ok(Struck { landed: landed && behind > 0, violations })
 }
@@ -172,7 +182,8 @@ fn unknown_outcome(stage: &mut Stage<'_>) -> Result<bool> {
         let landed = stage.proxy.landed().into_iter().map(|landed| landed.commit);
         landed.filter(|commit| (commit.application == WRITER) == of_log).map(|commit| commit.rows).collect()
     };
-    let told = format!("answers dropped after commits of {:?} rows (log) and {:?} rows (projection)", rows(true), rows(false));
+    let told =
+        format!("answers dropped after commits of {:?} rows (log) and {:?} rows (projection)", rows(true), rows(false));
     stage.note(told);
     Ok(landed)
 }

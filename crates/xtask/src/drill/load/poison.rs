@@ -13,8 +13,11 @@ pub(super) fn record(random: &mut Random, seed: u64, number: usize, received_at_
     let visitor = format!("visitor-{}", random.below(50));
     let good = good(&visitor, seed, number, received_at_ms);
     let whole = good.encode_to_vec();
-    let identity = |key: Vec<u8>, payload: Vec<u8>, code: &'static str| {
-        Sent { topic: Topic::Behavior, key, payload, poison: Some(Poison { service: "identity", code }) }
+    let identity = |key: Vec<u8>, payload: Vec<u8>, code: &'static str| Sent {
+        topic: Topic::Behavior,
+        key,
+        payload,
+        poison: Some(Poison { service: "identity", code }),
     };
     let key = format!("v:{visitor}").into_bytes();
     match kind {

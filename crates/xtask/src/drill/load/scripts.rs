@@ -26,12 +26,8 @@ const PATHS: [&str; 8] =
 const TITLES: [&str; 6] = ["VP Sales", "Sales Manager", "営業部長", "Engineer", "Chief Marketing Officer", "Student"];
 const INDUSTRIES: [&str; 4] = ["Software", "製造", "Retail", "Insurance"];
 const COUNTRIES: [&str; 4] = ["JP", "US", "DE", "FR"];
-const REASONS: [v1::RejectReason; 4] = [
-    v1::RejectReason::Timing,
-    v1::RejectReason::NoBudget,
-    v1::RejectReason::Duplicate,
-    v1::RejectReason::NotAFit,
-];
+const REASONS: [v1::RejectReason; 4] =
+    [v1::RejectReason::Timing, v1::RejectReason::NoBudget, v1::RejectReason::Duplicate, v1::RejectReason::NotAFit];
 
 /// Somebody.
 #[derive(Clone, Debug)]
@@ -54,16 +50,12 @@ pub(crate) fn load(seed: u64, events: usize, shape: Shape, now_ms: i64) -> Load 
     let mut records = Vec::with_capacity(events + events / 4);
     for number in 0..events {
         let at = random.below(people.len());
-        let step = i64::try_from(number).unwrap_or(0) * (BEGAN_BEFORE_MS - HOUR_MS) / i64::try_from(events).unwrap_or(1);
+        let step =
+            i64::try_from(number).unwrap_or(0) * (BEGAN_BEFORE_MS - HOUR_MS) / i64::try_from(events).unwrap_or(1);
         let received_at_ms = now_ms - BEGAN_BEFORE_MS + step;
         let occurred_at_ms = received_at_ms - lateness(&mut random, shape);
         let id = EventId::reported("drill", &format!("{seed}-{number}"));
-        let meta = v1::Meta {
-            event_id: id.as_bytes().to_vec(),
-            occurred_at_ms,
-            received_at_ms,
-            ..v1::Meta::default()
-        };
+        let meta = v1::Meta { event_id: id.as_bytes().to_vec(), occurred_at_ms, received_at_ms, ..v1::Meta::default() };
         records.push(act(&mut random, &mut people[at], meta));
         if random.percent(1) {
             records.extend(feedback(&mut random, &people[at], seed, number, received_at_ms));
@@ -126,13 +118,11 @@ fn act(random: &mut Random, person: &mut Person, meta: v1::Meta) -> Sent {
     let known = !person.email.is_empty() || !person.user_id.is_empty();
     let says_who = known
         && person.statements < MOST_STATEMENTS
-        && (person.events == person.identifies_after + 1 || person.events > person.identifies_after && random.percent(5));
+        && (person.events == person.identifies_after + 1
+            || person.events > person.identifies_after && random.percent(5));
     let device = random.one_of(&person.devices).clone();
-    let named = v1::Identifiers {
-        user_id: person.user_id.clone(),
-        email: person.email.clone(),
-        ..v1::Identifiers::default()
-    };
+    let named =
+        v1::Identifiers { user_id: person.user_id.clone(), email: person.email.clone(), ..v1::Identifiers::default() };
     let (event, identifiers) = if says_who {
         person.statements += 1;
         (identified(random), v1::Identifiers { anonymous_id: device, ..named })
@@ -155,7 +145,11 @@ fn act(random: &mut Random, person: &mut Person, meta: v1::Meta) -> Sent {
     };
     let record = v1::BehaviorRecord {
         meta: Some(meta),
-        origin: Some(v1::Origin { source: "website".to_owned(), protocol: "drill".to_owned(), ..v1::Origin::default() }),
+        origin: Some(v1::Origin {
+            source: "website".to_owned(),
+            protocol: "drill".to_owned(),
+            ..v1::Origin::default()
+        }),
         identifiers: Some(identifiers),
         circumstances: Some(v1::Circumstances {
             path: (*random.one_of(&PATHS)).to_owned(),
@@ -191,7 +185,9 @@ fn something(random: &mut Random) -> Event {
         92..95 => Event::FormSubmitted(v1::FormSubmitted { form: text("newsletter") }),
         95 => Event::FormSubmitted(v1::FormSubmitted { form: text("demo-request") }),
         96 => Event::ReferralReceived(v1::ReferralReceived { referred_by: text("somebody") }),
-        97 => Event::ConsentChanged(v1::ConsentChanged { purpose: text("contact"), granted: true, basis: String::new() }),
+        97 => {
+            Event::ConsentChanged(v1::ConsentChanged { purpose: text("contact"), granted: true, basis: String::new() })
+        }
         _ => Event::CustomBehavior(v1::CustomBehavior { name: text("Video Played") }),
     }
 }
