@@ -90,3 +90,28 @@ pub fn console_visit(tasuki: &Tasuki, email: &str, screenshots: &Path) -> anyhow
     let seen = node("console.mjs", &[tasuki.told("console"), tasuki.told("api_token"), email, &folder])?;
     Ok(serde_json::from_str(&seen)?)
 }
+
+/// What the systems of [`other_systems`] sign and send with.
+#[derive(Clone, Copy, Debug)]
+pub struct Secrets<'a> {
+    /// The write key of a source.
+    pub write_key: &'a str,
+    /// Of the webhooks at `/webhooks/generic`.
+    pub standard_webhooks: &'a str,
+    /// Of the webhooks at `/webhooks/hubspot`.
+    pub hubspot: &'a str,
+    /// Of the webhooks at `/webhooks/mautic`.
+    pub mautic: &'a str,
+}
+
+/// What CRM, marketing automation and analytics systems send, by their own packages where there are any: see the scripts.
+///
+/// # Errors
+///
+/// If an answer is not the one that its sender understands.
+pub fn other_systems(tasuki: &Tasuki, secrets: &Secrets<'_>) -> anyhow::Result<()> {
+    let ingest = tasuki.told("ingest");
+    let Secrets { write_key, standard_webhooks, hubspot, mautic } = *secrets;
+    node("webhooks.mjs", &[ingest, write_key, standard_webhooks])?;
+    python("webhooks.py", &[ingest, write_key, standard_webhooks, hubspot, mautic]).map(drop)
+}
