@@ -20,11 +20,15 @@ type Order = (i64, Vec<u8>);
 
 /// The lead that an identifier stands for, given its key: `e:ana@acme.example`.
 pub(crate) fn lead_of(known_as: &str) -> LeadId {
+    secret_of_leads().lead_id(&Identifier::from_key(known_as).expect("a key of an identifier"))
+}
+
+/// The key that the binary computes lead ids with, from the secret of drills.
+pub(crate) fn secret_of_leads() -> DeploymentSecret {
     let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(SECRET.as_bytes()).expect("HMAC takes a key of any length");
     mac.update(b"lead ids");
     let hex: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-    let secret = DeploymentSecret::new(hex.into_bytes()).expect("64 digits are long enough");
-    secret.lead_id(&Identifier::from_key(known_as).expect("a key of an identifier"))
+    DeploymentSecret::new(hex.into_bytes()).expect("64 digits are long enough")
 }
 
 /// What is known of one lead.

@@ -55,7 +55,7 @@ fn compare<K: Ord + std::fmt::Debug, V: PartialEq + std::fmt::Debug>(
 }
 
 /// The tables as they follow from the log, in the simplest way: last one wins, whole topics at a time.
-fn fold(evidence: &Evidence) -> Tables {
+pub(super) fn fold(evidence: &Evidence) -> Tables {
     let log = &evidence.log;
     let mut tables = Tables::default();
     for (lead, records) in activity(log) {
@@ -65,14 +65,13 @@ fn fold(evidence: &Evidence) -> Tables {
         for record in &records {
             now.apply(record);
             if let Some(v1::activity_record::Event::Attributed(it)) = &record.event
-                && let Some(behavior) = it.behavior.as_ref().filter(|behavior| behavior.event.is_some())
+                && let Some(behavior) = &it.behavior
             {
                 tables.timeline.insert((lead, crate::drill::model::id(behavior).to_vec()), false);
             }
         }
         row.email = now.profile.as_ref().map_or(String::new(), |profile| profile.email.clone());
-        let shown = now.events.values().filter(|event| event.event.is_some()).count();
-        row.activities = i64::try_from(shown).unwrap_or(i64::MAX);
+        row.activities = i64::try_from(now.events.len()).unwrap_or(i64::MAX);
         for ((_, event), retracted) in
             tables.timeline.range_mut((lead, Vec::new())..).take_while(|((of, _), _)| *of == lead)
         {
