@@ -36,7 +36,7 @@ public final class Scoring {
                    --state-dir DIR --store memory|rocksdb --cache on|off --threads N --playbook FILE
                    [--instance-id ID] [--commit-interval-ms 100]
             """;
-    private static final Duration CLOSE_WITHIN = Duration.ofSeconds(8);
+    private static final Duration CLOSE_WITHIN = Duration.ofSeconds(7);
     /** Wrong use, and a service that cannot go on, as in sysexits. */
     private static final int EX_USAGE = 64;
     private static final int EX_SOFTWARE = 70;
@@ -140,7 +140,6 @@ public final class Scoring {
         settings.put(StreamsConfig.producerPrefix(ProducerConfig.BATCH_SIZE_CONFIG), 512 * 1024);
         settings.put(StreamsConfig.producerPrefix(ProducerConfig.LINGER_MS_CONFIG), 20);
         settings.put(StreamsConfig.producerPrefix(ProducerConfig.BUFFER_MEMORY_CONFIG), 64 * 1024 * 1024);
-        settings.put(StreamsConfig.producerPrefix(ProducerConfig.TRANSACTION_TIMEOUT_CONFIG), 30_000);
         return settings;
     }
 }
