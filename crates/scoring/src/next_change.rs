@@ -17,8 +17,11 @@ use crate::engagement::{Engagement, Matched};
 const MOST_STEPS: usize = 2_000;
 /// What it costs to begin another stretch, in halvings.
 const STEPS_PER_STRETCH: usize = 30;
-/// Most steps of Newton's method; as many as the digits of an instant need, and some for caps on the way.
-const MOST_GUESSES: usize = 16;
+/// Most steps of Newton's method. It mostly takes five.
+const MOST_GUESSES: usize = 40;
+/// Most losses of a millipoint that are followed one by one.
+const MOST_DROPS: usize = 200;
+const ONE_MILLIPOINT: Millipoints = Millipoints::new(1);
 const LOOK_AGAIN: Millis = Millis::from_hours(1);
 
 const MILLISECOND: Millis = Millis::new(1);
@@ -99,8 +102,8 @@ impl Crossing<'_, '_> {
     }
 
     /// The first instant after the start of a stretch, up to `to`, below the highest boundary that is reached, where
-    /// nothing rises. Newton's method goes near, from the side on which it never goes too far; there the roundings of
-    /// the rules decide, and halving finds the millisecond.
+    /// nothing rises. Without rounding it is easily found; how the rules are rounded there says where to look; whether
+    /// that is right says the score.
     fn fall(&self, stretch: &Stretch, to: Timestamp, here: usize) -> Option<Timestamp> {
         let boundary = here.checked_sub(1).map(|reached| self.engagement.playbook.boundaries()[reached])?;
         let above = |instant: Timestamp| {
@@ -108,33 +111,13 @@ impl Crossing<'_, '_> {
             boundary <= if worth.sure { worth.gives } else { self.engagement.raw_at(instant) }
         };
         // What is later than the change of a fact need not be found.
-        let mut below = self.before.map_or(to, |before| before.min(to));
+        let below = self.before.map_or(to, |before| before.min(to));
         if below <= stretch.start || above(below) {
             return None;
         }
-        let mut inside = stretch.start;
-        let mut slope = 0.0;
-        for _ in 0..MOST_GUESSES {
-            let glide = stretch.glide(inside);
-            slope = glide.slope;
-            let guess = inside + glide.until(boundary);
-            if guess <= inside || guess >= below {
-                break;
-            }
-            *(if above(guess) { &mut inside } else { &mut below }) = guess;
-        }
-        // As long as all roundings together can keep it up.
-        let mut step = Glide { value: (stretch.terms.len() as f64 + 1.0) * ONE, slope }.until(Millipoints::ZERO);
-        while step > MILLISECOND && inside + step < below {
-            let guess = inside + step;
-            *(if above(guess) { &mut inside } else { &mut below }) = guess;
-            step = Millis::new(step.get().saturating_mul(2));
-        }
-        while below.since(inside) > MILLISECOND {
-            let middle = inside + Millis::new(below.since(inside).get() / 2);
-            *(if above(middle) { &mut inside } else { &mut below }) = middle;
-        }
-        Some(below)
+        let inside = stretch.nearly_down_to(boundary, below);
+        let guess = stretch.drop_below(boundary, inside).filter(|&guess| inside < guess && guess < below);
+        Some(first_below(above, inside, below, guess.unwrap_or(below)))
     }
 
     /// The first instant after `from`, up to `to`, on another side, by the terms of the stretch.
@@ -203,19 +186,49 @@ enum Found {
     OutOfSteps(Timestamp),
 }
 
-/// What is worth how much, and loses how much in a millisecond (below zero), in 2^-32 millipoints.
+/// The first instant that is not above, when `inside` is and `below` is not: looked for around a guess between them.
+fn first_below(
+    above: impl Fn(Timestamp) -> bool,
+    mut inside: Timestamp,
+    mut below: Timestamp,
+    guess: Timestamp,
+) -> Timestamp {
+    // Away from the guess in steps that double, towards the side on which it lies.
+    let mut step = 1;
+    if above(guess) {
+        inside = guess;
+        while inside + Millis::new(step) < below {
+            let probe = inside + Millis::new(step);
+            if !above(probe) {
+                below = probe;
+                break;
+            }
+            inside = probe;
+            step *= 2;
+        }
+    } else {
+        below = guess;
+        while below - Millis::new(step) > inside {
+            let probe = below - Millis::new(step);
+            if above(probe) {
+                inside = probe;
+                break;
+            }
+            below = probe;
+            step *= 2;
+        }
+    }
+    while below.since(inside) > MILLISECOND {
+        let middle = inside + Millis::new(below.since(inside).get() / 2);
+        *(if above(middle) { &mut inside } else { &mut below }) = middle;
+    }
+    below
+}
+
+/// What is worth how much, and loses how much in a millisecond, in 2^-32 millipoints and without rounding.
 struct Glide {
     value: f64,
     slope: f64,
-}
-
-impl Glide {
-    /// How long it takes to get down to an amount if it goes on like this.
-    fn until(&self, amount: Millipoints) -> Millis {
-        // No division by zero: what does not fall gets there in some million years.
-        let length = (self.value - millis_f64(amount.get()) * ONE) / -self.slope.min(-1e-9);
-        Millis::new(from_f64(length.min(1e15)))
-    }
 }
 
 /// A stretch of time in which every rule is one term.
@@ -247,6 +260,49 @@ impl Stretch {
         Self { start, terms }
     }
 
+    /// An instant, before `end`, at which all is worth so little more than a boundary that only rounding may take it
+    /// there: by Newton's method, and by halving where a cap misleads it.
+    fn nearly_down_to(&self, boundary: Millipoints, mut end: Timestamp) -> Timestamp {
+        let target = (millis_f64(boundary.get()) + (self.terms.len() as f64 + 1.0) / 2.0) * ONE;
+        let (mut inside, mut glide) = (self.start, self.glide(self.start));
+        for _ in 0..MOST_GUESSES {
+            let step = (glide.value - target) / glide.slope.max(1e-9);
+            let width = end.since(inside);
+            if step < 1.0 || width <= MILLISECOND {
+                break;
+            }
+            let newton = Millis::new(from_f64(step.min(1e15)));
+            let guess = inside + if newton < width { newton } else { Millis::new(width.get() / 2) };
+            let there = self.glide(guess);
+            if there.value >= target { (inside, glide) = (guess, there) } else { end = guess }
+        }
+        inside
+    }
+
+    /// When so many rules have lost a millipoint by rounding that all are below a boundary, going on from an instant
+    /// near it; a guess, since it comes from logarithms.
+    fn drop_below(&self, boundary: Millipoints, from: Timestamp) -> Option<Timestamp> {
+        let mut drops = Vec::with_capacity(self.terms.len());
+        let mut total = Millipoints::ZERO;
+        for term in &self.terms {
+            let points = rounded(term.at(from.since(self.start)));
+            total += points;
+            drops.push((term.drops_at(points), points));
+        }
+        let mut last: f64 = 0.0;
+        for _ in 0..MOST_DROPS {
+            if total < boundary {
+                return Some(self.start + Millis::new(from_f64(last.min(1e15)) + 1));
+            }
+            let (place, drop) = drops.iter_mut().enumerate().min_by(|(_, a), (_, b)| a.0.total_cmp(&b.0))?;
+            total = total - ONE_MILLIPOINT;
+            last = drop.0;
+            drop.1 = drop.1 - ONE_MILLIPOINT;
+            drop.0 = self.terms[place].drops_at(drop.1);
+        }
+        None
+    }
+
     /// What the rules are worth and how fast they lose it, without rounding.
     fn glide(&self, instant: Timestamp) -> Glide {
         let passed = instant.since(self.start);
@@ -257,7 +313,7 @@ impl Stretch {
             let worth = millis_f64(term.constant) + faded;
             if worth < cap {
                 glide.value += worth;
-                glide.slope -= term.half_life.map_or(0.0, |h| faded * std::f64::consts::LN_2 / millis_f64(h.get()));
+                glide.slope += term.half_life.map_or(0.0, |h| faded * std::f64::consts::LN_2 / millis_f64(h.get()));
             } else {
                 glide.value += cap;
             }
@@ -279,6 +335,15 @@ impl Stretch {
 }
 
 impl Term {
+    /// How many milliseconds from the start it takes until so many points are rounded to less.
+    fn drops_at(&self, points: Millipoints) -> f64 {
+        let left = (millis_f64(points.get()) - 0.5) * ONE - millis_f64(self.constant);
+        match self.half_life {
+            Some(half_life) if left > 0.0 => (self.fading / left).log2() * millis_f64(half_life.get()),
+            Some(_) | None => f64::INFINITY,
+        }
+    }
+
     /// As of the instant of the score.
     fn of(Matched { rule, tally, .. }: &Matched<'_>) -> Self {
         let last_places = (rule.points.get().abs() << FINE_BITS) >> 49;

@@ -211,6 +211,47 @@ proptest! {
         prop_assert_eq!(run(&history), run(&shuffled));
     }
 
+    #[test]
+    fn a_record_says_what_the_score_built_as_values_says(
+        text in playbook(), history in history(30), known in any::<bool>(),
+    ) {
+        let playbook = Arc::new(Playbook::parse(&text).expect("a playbook"));
+        let mut lead = OneLead::new(&playbook, NOW);
+        let profile = known.then(boss);
+        if let Some(profile) = profile.clone() {
+            lead.activity(Activity::ProfileChanged(v1::ProfileChanged { profile: Some(profile) }), NOW - 500 * DAY);
+        }
+        for did in recent(history.clone()) {
+            lead.activity(did.attributed(), did.received_at);
+        }
+        for (number, (head, scored)) in lead.scores().into_iter().enumerate() {
+            if scored.because() == v1::ScoredBecause::Time {
+                continue;
+            }
+            // What was known then.
+            let count = usize::try_from(scored.signals).expect("a small number");
+            let signals = signals_of(&recent(history.clone())[..count]);
+            let as_of = Timestamp::from_millis(scored.as_of_ms);
+            let values = score(&signals, &profile.clone().unwrap_or_default(), &playbook, as_of);
+            let facts = playbook.facts().iter().zip(&values.facts);
+            let expected = v1::LeadScored {
+                playbook_version: playbook.version().get(),
+                as_of_ms: as_of.as_millis(),
+                engagement_mp: values.engagement.get(),
+                fit_mp: values.fit.get(),
+                grade: values.grade.to_string(),
+                contributions: values.contributions,
+                facts: facts.map(|(fact, &value)| v1::Fact { name: fact.name.clone(), value }).collect(),
+                next_change_at_ms: values.next_change_at.map_or(0, Timestamp::as_millis),
+                profile: profile.clone(),
+                signals: scored.signals,
+                because: scored.because,
+            };
+            prop_assert_eq!(&scored, &expected, "record {}", number);
+            prop_assert_eq!((head.occurred_at, head.received_at), (as_of, as_of));
+        }
+    }
+
     /// Within the bounds of what is kept: what had to go before a retraction does not come back.
     #[test]
     fn what_was_retracted_has_never_been(
