@@ -3,6 +3,7 @@
 //! | invariant | checked here |
 //! |---|---|
 //! | I1, I3 | what clients had acknowledged is on the log, and nothing that they did not send |
+//! | I2 | what ingest received it has accepted, refused ... , to the event |
 //! | I4 | attribution, profile and every score are those of a fold of the raw input |
 //! | I5 | one `LeadQualified` for each lead of which a score opened a route, made from that very score |
 //! | I6 | versions per lead and topic are 1, 2, 3 ... |
@@ -43,6 +44,7 @@ pub(crate) struct Checker {
 /// All of them.
 pub(crate) const CHECKERS: &[Checker] = &[
     Checker { invariant: "I1", check: input::nothing_acknowledged_is_lost },
+    Checker { invariant: "I2", check: input::every_event_is_accounted_for },
     Checker { invariant: "I3", check: input::nothing_is_made_up },
     Checker { invariant: "I4", check: scores::as_the_raw_input_says },
     Checker { invariant: "I5", check: decisions::qualified_once_and_for_a_reason },

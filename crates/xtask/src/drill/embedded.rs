@@ -4,7 +4,7 @@
 //! The load lies on the log before the process starts, which then works through it while the fault strikes; beside it
 //! clients send events by HTTP the whole time, and keep a ledger of what was acknowledged.
 
-mod clients;
+pub(super) mod clients;
 mod harm;
 mod stage;
 mod tables;
@@ -93,7 +93,7 @@ fn perform(world: &mut World, server: &Server, harm: Harm, options: &Options, ru
     let log = stage.read_all()?;
     run.checked.insert("I1", ledger.missing(&log));
     run.violations.extend(tables::gaps(&log));
-    run.figures.insert("acknowledged", ledger.acknowledged_count());
+    run.figures.insert("acknowledged", f64::from(u32::try_from(ledger.acknowledged_count()).unwrap_or(u32::MAX)));
     let mut sent = stage.load.records.clone();
     sent.extend(ledger.sent(&log));
     let (tables, watermarks, fingerprints) = stage.world.runtime.block_on(async {
@@ -104,6 +104,8 @@ fn perform(world: &mut World, server: &Server, harm: Harm, options: &Options, ru
     stage.note("read again from the begin");
     let evidence = Evidence {
         sent,
+        missing: Vec::new(),
+        accounts: None,
         log,
         watched: Some(watched),
         hanging: None,

@@ -14,6 +14,10 @@ use super::tables::Tables;
 pub(crate) struct Evidence {
     /// What clients sent and the log acknowledged.
     pub(crate) sent: Vec<Sent>,
+    /// What clients had acknowledged by HTTP and is not on the log.
+    pub(crate) missing: Vec<String>,
+    /// What ingest says it did with the events it received.
+    pub(crate) accounts: Option<Accounts>,
     /// Everything committed.
     pub(crate) log: History,
     /// What a reader saw while it happened.
@@ -37,4 +41,14 @@ pub(crate) struct Liveness {
     pub(crate) within: Option<Duration>,
     /// How long it may take.
     pub(crate) allowed: Duration,
+}
+
+/// Events, as ingest counts them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Accounts {
+    pub(crate) received: u64,
+    /// Where they went: accepted, bad, refused ...
+    pub(crate) booked: BTreeMap<String, u64>,
+    /// What clients know to be acknowledged.
+    pub(crate) acknowledged: u64,
 }

@@ -25,10 +25,19 @@ pub(crate) fn lead_of(known_as: &str) -> LeadId {
 
 /// The key that the binary computes lead ids with, from the secret of drills.
 pub(crate) fn secret_of_leads() -> DeploymentSecret {
+    DeploymentSecret::new(derived("lead ids").into_bytes()).expect("64 digits are long enough")
+}
+
+/// The write key of the source `website`.
+pub(crate) fn write_key() -> String {
+    format!("wk_{}", &derived("write key of website")[..24])
+}
+
+/// What the binary derives from the secret for a purpose.
+fn derived(purpose: &str) -> String {
     let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(SECRET.as_bytes()).expect("HMAC takes a key of any length");
-    mac.update(b"lead ids");
-    let hex: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-    DeploymentSecret::new(hex.into_bytes()).expect("64 digits are long enough")
+    mac.update(purpose.as_bytes());
+    mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What is known of one lead.

@@ -8,12 +8,13 @@ use tasuki_service::{Clock, SystemClock};
 use tasuki_wire::{PartitionCount, Topic};
 
 use super::check::CHECKERS;
-use super::evidence::{Evidence, Liveness};
+use super::embedded::clients::Ledger;
+use super::evidence::{Accounts, Evidence, Liveness};
 use super::fault::{Fault, Struck};
 use super::load::Shape;
 use super::report::Run;
 use super::scene::{Plan, Scene};
-use super::service::{PROJECTED, groups};
+use super::service::{PROJECTED, Service, groups};
 use super::world::World;
 use super::{Options, load, replay, tables, watch};
 
@@ -48,6 +49,7 @@ fn perform(world: &mut World, fault: &dyn Fault, options: &Options, run: &mut Ru
         arguments_of: Vec::new(),
         through_kafka_proxy: false,
         through_postgres_proxy: false,
+        with_ingest: false,
         storm: Duration::from_secs(options.storm_seconds),
         leaves_a_transaction_open: false,
     };
@@ -83,6 +85,7 @@ fn settle(scene: &mut Scene<'_>, run: &mut Run) -> Result<Evidence> {
     let caught_up = scene.wait(allowed + QUIET, |scene| at_rest(scene, QUIET))?;
     let within = caught_up.then(|| healed.elapsed().saturating_sub(QUIET));
     scene.note(format!("caught up: {caught_up}"));
+    let ledger = scene.clients.take().map(|mut clients| clients.stop());
     scene.feed(usize::MAX)?;
     let records = u32::try_from(scene.feeder.len()).unwrap_or(u32::MAX);
     let rest = REST + Duration::from_millis(5) * records;
@@ -92,6 +95,7 @@ fn settle(scene: &mut Scene<'_>, run: &mut Run) -> Result<Evidence> {
     scene.note(format!("at rest, {records} records sent, {} seen", scene.watch.records()));
     run.figures.insert("records_sent", f64::from(records));
     run.figures.insert("caught_up_seconds", within.map_or(-1.0, |within| within.as_secs_f64()));
+    let accounts = ledger.as_ref().map(|ledger| accounts(scene, ledger)).transpose()?;
     run.violations.extend(scene.end()?);
     let partitions = partitions(scene)?;
     let log = watch::read_all(&scene.settings, partitions)?;
@@ -108,8 +112,12 @@ fn settle(scene: &mut Scene<'_>, run: &mut Run) -> Result<Evidence> {
         Ok::<_, anyhow::Error>((tables, watermarks, fingerprints))
     })?;
     scene.note("read again from the begin");
+    let mut sent = scene.feeder.load().records.clone();
+    sent.extend(ledger.iter().flat_map(|ledger| ledger.sent(&log)));
     Ok(Evidence {
-        sent: scene.feeder.load().records.clone(),
+        sent,
+        missing: ledger.iter().flat_map(|ledger| ledger.missing(&log)).collect(),
+        accounts,
         log,
         watched: Some(watched),
         hanging: Some(hanging),
@@ -117,6 +125,22 @@ fn settle(scene: &mut Scene<'_>, run: &mut Run) -> Result<Evidence> {
         tables: Some(tables),
         watermarks,
         fingerprints: Some(fingerprints),
+    })
+}
+
+/// What ingest says on its metrics, beside what its clients know.
+fn accounts(scene: &mut Scene<'_>, ledger: &Ledger) -> Result<Accounts> {
+    let text = scene.member(Service::Ingest, 0).metrics()?;
+    let sum = |name: &str| {
+        let start = format!("tasuki_ingest_{name}_events_total");
+        let of_name = text.lines().filter(|line| line.starts_with(&start));
+        of_name.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum::<u64>()
+    };
+    let booked = ["accepted", "bad", "deduplicated", "refused", "spooled", "dropped"];
+    Ok(Accounts {
+        received: sum("received"),
+        booked: booked.map(|name| (name.to_owned(), sum(name))).into(),
+        acknowledged: ledger.acknowledged_count(),
     })
 }
 

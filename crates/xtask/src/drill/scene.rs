@@ -10,7 +10,9 @@ use tasuki_testkit::postgres::fresh_database;
 use tasuki_testkit::proxy::{PostgresProxy, kafka, postgres};
 use tasuki_wire::PartitionCount;
 
+use super::embedded::clients::{Clients, Target};
 use super::load::{Feeder, Load, Shape};
+use super::model::write_key;
 use super::random::Random;
 use super::service::{Member, Service};
 use super::watch::{Groups, Watch};
@@ -36,6 +38,8 @@ pub(crate) struct Plan {
     pub(crate) through_kafka_proxy: bool,
     /// The services talk to Postgres through a proxy: [`Scene::postgres`].
     pub(crate) through_postgres_proxy: bool,
+    /// Clients send by HTTP as well: ingest runs, and [`Scene::clients`] send to it.
+    pub(crate) with_ingest: bool,
     /// How long a storm lasts.
     pub(crate) storm: Duration,
     /// Whether a transaction is left open that nobody but the broker ends: it may take longer to catch up then.
@@ -59,6 +63,10 @@ pub(crate) struct Scene<'w> {
     pub(crate) postgres: Option<PostgresProxy>,
     pub(crate) members: Vec<Member>,
     pub(crate) feeder: Feeder,
+    /// Those that send by HTTP, if the plan wants them.
+    pub(crate) clients: Option<Clients>,
+    /// Where ingest listens.
+    pub(crate) ingest: String,
     /// Reads all that is committed, while it happens.
     pub(crate) watch: Watch,
     /// How far the services have come.
@@ -92,6 +100,8 @@ impl<'w> Scene<'w> {
             database_url,
             postgres,
             members: Vec::new(),
+            clients: None,
+            ingest: free_address()?,
             begun: Instant::now(),
             schedule: Vec::new(),
             world,
@@ -103,7 +113,13 @@ impl<'w> Scene<'w> {
         for service in Service::ALL {
             scene.add(service, 0)?;
         }
+        if scene.plan.with_ingest {
+            scene.add(Service::Ingest, 0)?;
+        }
         scene.wait_until_ready()?;
+        if scene.plan.with_ingest {
+            scene.clients = Some(Clients::start(Target { ingest: format!("http://{}", scene.ingest), write_key: write_key() })?);
+        }
         Ok(scene)
     }
 
@@ -219,6 +235,7 @@ impl<'w> Scene<'w> {
             .args(["--kafka-partitions", &self.plan.partitions.to_string()])
             .args(["--kafka-slot", &slot.to_string()])
             .args(["--metrics-listen", "127.0.0.1:0"])
+            .args(["--ingest-listen", &self.ingest])
             .args(["--secret", SECRET])
             .args(["--database-url", database])
             .arg("--data-dir")
@@ -231,4 +248,10 @@ impl<'w> Scene<'w> {
         }
         Ok(command)
     }
+}
+
+/// An address of loopback that is free now, and stays the same after a restart.
+fn free_address() -> Result<String> {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).context("a free port")?;
+    Ok(listener.local_addr().context("its number")?.to_string())
 }

@@ -23,10 +23,12 @@ pub(crate) enum Service {
     Qualification,
     Handoff,
     Projection,
+    /// Only where clients send by HTTP.
+    Ingest,
 }
 
 impl Service {
-    /// All, in the order of the flow.
+    /// Those that every run has, in the order of the flow.
     pub(crate) const ALL: [Self; 5] =
         [Self::Identity, Self::Scoring, Self::Qualification, Self::Handoff, Self::Projection];
 
@@ -38,17 +40,18 @@ impl Service {
             Self::Qualification => "qualification",
             Self::Handoff => "handoff",
             Self::Projection => "projection",
+            Self::Ingest => "ingest",
         }
     }
 
-    /// What its consumer group reads; the projection has none, it keeps its positions with its rows.
+    /// What its consumer group reads; the projection has none, it keeps its positions with its rows, and ingest reads nothing.
     pub(crate) const fn inputs(self) -> &'static [Topic] {
         match self {
             Self::Identity => &[Topic::Behavior, Topic::IdentityLinks],
             Self::Scoring => &[Topic::Activity],
             Self::Qualification => &[Topic::Scores, Topic::Handoff],
             Self::Handoff => &[Topic::Qualification, Topic::DeskDecisions, Topic::SalesFeedback],
-            Self::Projection => &[],
+            Self::Projection | Self::Ingest => &[],
         }
     }
 }
@@ -56,7 +59,7 @@ impl Service {
 /// The consumer groups and what they read; the desk runs in the process of handoff.
 pub(crate) fn groups() -> impl Iterator<Item = (&'static str, &'static [Topic])> {
     let own = Service::ALL.into_iter().map(|service| (service.name(), service.inputs()));
-    own.chain([("desk", [Topic::DeskRequests].as_slice())])
+    own.filter(|(_, inputs)| !inputs.is_empty()).chain([("desk", [Topic::DeskRequests].as_slice())])
 }
 
 /// What the projection reads.
@@ -107,6 +110,18 @@ impl Member {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// What it tells on `/metrics`.
+    ///
+    /// # Errors
+    ///
+    /// If it has not said where that is, or does not answer.
+    pub(crate) fn metrics(&self) -> Result<String> {
+        let log = self.process.log()?;
+        let address = log.lines().rev().find_map(|line| line.trim().strip_prefix("metrics"));
+        let address = address.context("it has not said where its metrics are")?.trim();
+        Ok(ureq::get(address).call()?.body_mut().read_to_string()?)
     }
 
     pub(crate) fn kill(&mut self) -> Result<()> {

@@ -18,7 +18,7 @@ const LANDS_WITHIN: Duration = Duration::from_secs(60);
 /// Behavior events a second while it happens: enough that every transaction has something in it.
 const TRICKLE: usize = 200;
 /// How long a heartbeat that the coordinator refuses may take to end a transaction, before the next one is tried.
-const ABORTS_WITHIN: Duration = Duration::from_secs(4);
+const ABORTS_WITHIN: Duration = Duration::from_secs(3);
 
 /// The fault.
 pub(crate) struct Stale;
@@ -71,8 +71,14 @@ impl Fault for Stale {
 
     fn prepare(&self, plan: &mut Plan) {
         plan.through_kafka_proxy = true;
-        // How fast a refused heartbeat is noticed.
-        plan.arguments_of.push((Service::Scoring, "--kafka-property=heartbeat.interval.ms=300".to_owned()));
+        let arguments = [
+            // How soon a refused heartbeat is noticed.
+            "--kafka-property=heartbeat.interval.ms=300",
+            // A transaction is open most of the time: something happens in its middle, not between two.
+            "--kafka-commit-interval-ms=150",
+            "--kafka-commit-latest-ms=300",
+        ];
+        plan.arguments_of.extend(arguments.map(|argument| (Service::Scoring, argument.to_owned())));
     }
 
     fn strike(&self, scene: &mut Scene<'_>) -> Result<Struck> {

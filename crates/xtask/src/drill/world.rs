@@ -34,7 +34,15 @@ pub(crate) struct Kafka {
 impl World {
     /// Builds the binary.
     pub(crate) fn make(options: &Options) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("tasuki-drill-").tempdir().context("a folder")?;
+        let kept = top().join("target/drill");
+        let folder = if options.keep {
+            std::fs::create_dir_all(&kept).context("a folder for logs")?;
+            tempfile::Builder::new().prefix("drill-").disable_cleanup(true).tempdir_in(&kept)
+        } else {
+            tempfile::Builder::new().prefix("tasuki-drill-").tempdir()
+        };
+        let folder = folder.context("a folder")?;
+        eprintln!("drill: logs of the services are in {}", folder.path().display());
         let built = match &options.binary {
             Some(binary) => binary.clone(),
             None => build(options)?,

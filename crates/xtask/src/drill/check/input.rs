@@ -6,7 +6,7 @@ use prost::Message;
 use tasuki_wire::{Topic, v1};
 
 use super::written;
-use crate::drill::evidence::Evidence;
+use crate::drill::evidence::{Accounts, Evidence};
 use crate::drill::history::History;
 use crate::drill::load::Poison;
 use crate::drill::model;
@@ -45,7 +45,21 @@ pub(super) fn nothing_acknowledged_is_lost(evidence: &Evidence) -> Option<Vec<St
         let there = found.get(&what).copied().unwrap_or(0);
         (there < sent).then(|| format!("{} was acknowledged {sent} times, and is there {there} times", name(&what)))
     };
-    Some(sent(evidence).into_iter().filter_map(lost).collect())
+    Some(evidence.missing.iter().cloned().chain(sent(evidence).into_iter().filter_map(lost)).collect())
+}
+
+pub(super) fn every_event_is_accounted_for(evidence: &Evidence) -> Option<Vec<String>> {
+    let Accounts { received, booked, acknowledged } = evidence.accounts.as_ref()?;
+    let sum: u64 = booked.values().sum();
+    let accepted = booked.get("accepted").copied().unwrap_or(0);
+    let mut wrong = Vec::new();
+    if sum != *received {
+        wrong.push(format!("ingest received {received} events and booked {sum}: {booked:?}"));
+    }
+    if accepted < *acknowledged {
+        wrong.push(format!("clients had {acknowledged} events acknowledged, ingest accepted {accepted}"));
+    }
+    Some(wrong)
 }
 
 pub(super) fn nothing_is_made_up(evidence: &Evidence) -> Option<Vec<String>> {

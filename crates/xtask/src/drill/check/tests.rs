@@ -17,7 +17,7 @@ use tasuki_wire::v1::qualification_record::Event as Decision;
 use tasuki_wire::{PartitionCount, Topic, v1};
 
 use super::{CHECKERS, rest};
-use crate::drill::evidence::{Evidence, Liveness};
+use crate::drill::evidence::{Accounts, Evidence, Liveness};
 use crate::drill::history::{Entry, History};
 use crate::drill::load::{Shape, load};
 use crate::drill::model;
@@ -64,6 +64,7 @@ fn in_memory() -> Evidence {
         log,
         hanging: Some(Vec::new()),
         caught_up: Some(Liveness { within, allowed: Duration::from_secs(60) }),
+        accounts: Some(Accounts { received: 12, booked: [("accepted".to_owned(), 10), ("refused".to_owned(), 2)].into(), acknowledged: 10 }),
         fingerprints: Some(["a".to_owned(), "a".to_owned()]),
         ..Evidence::default()
     };
@@ -128,7 +129,7 @@ fn of_what_is_not_known_nothing_is_said() {
         .filter(|checker| (checker.check)(&Evidence::default()).is_none())
         .map(|checker| checker.invariant)
         .collect();
-    assert_eq!(silent, ["I8", "I9", "I10", "I14", "I16"]);
+    assert_eq!(silent, ["I2", "I8", "I9", "I10", "I14", "I16"]);
 }
 
 #[test]
@@ -136,6 +137,13 @@ fn an_acknowledged_event_that_is_lost() {
     bites("I1", "was acknowledged", |evidence| {
         evidence.log.partition_mut(Topic::Behavior, 0).remove(17);
     });
+}
+
+#[test]
+fn an_event_that_ingest_does_not_account_for() {
+    bites("I1", "by HTTP", |evidence| evidence.missing = vec!["one by HTTP".to_owned()]);
+    bites("I2", "received 13 events and booked 12", |evidence| evidence.accounts.as_mut().unwrap().received += 1);
+    bites("I2", "11 events acknowledged", |evidence| evidence.accounts.as_mut().unwrap().acknowledged += 1);
 }
 
 #[test]

@@ -27,7 +27,7 @@ const MARK: &str = "acknowledged-";
 
 /// Sends until it is stopped.
 #[derive(Debug)]
-pub(super) struct Clients {
+pub(in crate::drill) struct Clients {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
@@ -41,14 +41,14 @@ struct Shared {
 
 /// Where to send to.
 #[derive(Clone, Debug)]
-pub(super) struct Target {
-    pub(super) ingest: String,
-    pub(super) write_key: String,
+pub(in crate::drill) struct Target {
+    pub(in crate::drill) ingest: String,
+    pub(in crate::drill) write_key: String,
 }
 
 impl Target {
     /// As the ready line tells it.
-    pub(super) fn of(ready: &Value) -> Result<Self> {
+    pub(in crate::drill) fn of(ready: &Value) -> Result<Self> {
         let told = |name: &str| ready[name].as_str().map(str::to_owned).with_context(|| format!("no {name} was told"));
         Ok(Self { ingest: told("ingest")?, write_key: told("write_key")? })
     }
@@ -56,13 +56,13 @@ impl Target {
 
 /// What was sent, and what was acknowledged.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Ledger {
+pub(in crate::drill) struct Ledger {
     sent: u64,
     acknowledged: BTreeSet<u64>,
 }
 
 impl Clients {
-    pub(super) fn start(target: Target) -> Result<Self> {
+    pub(in crate::drill) fn start(target: Target) -> Result<Self> {
         let shared = Shared { target: Mutex::new(target), ledger: Mutex::default(), over: AtomicBool::new(false) };
         let shared = Arc::new(shared);
         let theirs = Arc::clone(&shared);
@@ -71,17 +71,17 @@ impl Clients {
     }
 
     /// From now on they send to another process.
-    pub(super) fn turn_to(&self, target: Target) {
+    pub(in crate::drill) fn turn_to(&self, target: Target) {
         *self.shared.target.lock().unwrap_or_else(PoisonError::into_inner) = target;
     }
 
     /// How many events have been acknowledged.
-    pub(super) fn acknowledged(&self) -> usize {
+    pub(in crate::drill) fn acknowledged(&self) -> usize {
         self.shared.ledger.lock().unwrap_or_else(PoisonError::into_inner).acknowledged.len()
     }
 
     /// Ends them; what was sent last is sent until it is acknowledged.
-    pub(super) fn stop(&mut self) -> Ledger {
+    pub(in crate::drill) fn stop(&mut self) -> Ledger {
         self.shared.over.store(true, Ordering::Release);
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
@@ -140,19 +140,19 @@ impl Shared {
 }
 
 impl Ledger {
-    pub(super) fn acknowledged_count(&self) -> f64 {
-        f64::from(u32::try_from(self.acknowledged.len()).unwrap_or(u32::MAX))
+    pub(in crate::drill) fn acknowledged_count(&self) -> u64 {
+        u64::try_from(self.acknowledged.len()).unwrap_or(u64::MAX)
     }
 
     /// What was acknowledged and is not on the log.
-    pub(super) fn missing(&self, log: &History) -> Vec<String> {
+    pub(in crate::drill) fn missing(&self, log: &History) -> Vec<String> {
         let found: BTreeSet<u64> = log.of(Topic::Behavior).filter_map(|(_, entry)| number(&entry.payload)).collect();
         let missing = self.acknowledged.difference(&found);
         missing.map(|number| format!("{MARK}{number} was acknowledged and is not on the log")).collect()
     }
 
     /// What the clients sent, as it stands on the log.
-    pub(super) fn sent(&self, log: &History) -> Vec<Sent> {
+    pub(in crate::drill) fn sent(&self, log: &History) -> Vec<Sent> {
         let theirs = log
             .of(Topic::Behavior)
             .filter(|(_, entry)| number(&entry.payload).is_some_and(|number| number < self.sent));

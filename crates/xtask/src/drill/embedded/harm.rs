@@ -12,7 +12,7 @@ use super::stage::Stage;
 use super::tables;
 use crate::drill::fault::Struck;
 
-/// The `application_name` of the connection that writes the log.
+/// How the `application_name` of the connection that writes the log begins.
 const WRITER: &str = "tasuki log writer";
 /// How long something may take to come about in the middle of work.
 const LANDS_WITHIN: Duration = Duration::from_secs(60);
@@ -22,8 +22,9 @@ const SERVER_WITHIN: Duration = Duration::from_secs(60);
 const ZOMBIE_ENDS_WITHIN: Duration = Duration::from_secs(5);
 /// How long a server is stopped: longer than its silence counts as being away.
 const SILENT_FOR: Duration = Duration::from_secs(7);
-/// So many answers are dropped, of the log's COMMITs and of the projection's.
-const DROPS: usize = 12;
+/// So many answers are dropped, of the log's COMMITs and of the projection's, which are fewer.
+const LOG_DROPS: usize = 12;
+const PROJECTION_DROPS: usize = 3;
 
 /// A fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +71,7 @@ impl Harm {
 
 /// A commit of the log that holds something.
 fn is_of_the_log(commit: &Commit) -> bool {
-    commit.application == WRITER && commit.rows > 1
+    commit.application.starts_with(WRITER) && commit.rows > 1
 }
 
 /// Holds one of the next commits of the log. Says whether it is held, with work left behind it.
@@ -165,25 +166,42 @@ fn server(stage: &mut Stage<'_>) -> Result<bool> {
 
 fn unknown_outcome(stage: &mut Stage<'_>) -> Result<bool> {
     let between = 2 + stage.random.below(4);
-    let (mut commits, mut dropped) = ([0; 2], [0; 2]);
+    let (mut of_log, mut of_projection) = (Drops::new(LOG_DROPS, between), Drops::new(PROJECTION_DROPS, 2));
     stage.proxy.decide(move |commit| {
         // All others than the log's that write anything are the projection's.
-        let whose = usize::from(commit.application != WRITER);
-        commits[whose] += usize::from(commit.rows > 1);
-        if commit.rows <= 1 || dropped[whose] == DROPS || commits[whose] % between != 0 {
-            return Fate::Pass;
-        }
-        dropped[whose] += 1;
-        Fate::Cut(Moment::After)
+        let drops = if commit.application.starts_with(WRITER) { &mut of_log } else { &mut of_projection };
+        if drops.takes(commit) { Fate::Cut(Moment::After) } else { Fate::Pass }
     });
-    let landed = stage.wait(LANDS_WITHIN, |stage| Ok(stage.proxy.landed().len() >= 2 * DROPS))?;
+    let landed = stage.wait(LANDS_WITHIN, |stage| Ok(stage.proxy.landed().len() >= LOG_DROPS + PROJECTION_DROPS))?;
     stage.proxy.decide(|_| Fate::Pass);
     let rows = |of_log: bool| -> Vec<u64> {
         let landed = stage.proxy.landed().into_iter().map(|landed| landed.commit);
-        landed.filter(|commit| (commit.application == WRITER) == of_log).map(|commit| commit.rows).collect()
+        landed.filter(|commit| commit.application.starts_with(WRITER) == of_log).map(|commit| commit.rows).collect()
     };
-    let told =
-        format!("answers dropped after commits of {:?} rows (log) and {:?} rows (projection)", rows(true), rows(false));
-    stage.note(told);
+    let (log, projection) = (rows(true), rows(false));
+    stage.note(format!("answers dropped after commits of {log:?} rows (log) and {projection:?} rows (projection)"));
     Ok(landed)
+}
+
+/// Every so manieth commit that writes something, up to a number of them.
+struct Drops {
+    left: usize,
+    between: usize,
+    commits: usize,
+}
+
+impl Drops {
+    fn new(left: usize, between: usize) -> Self {
+        Self { left, between, commits: 0 }
+    }
+
+    fn takes(&mut self, commit: &Commit) -> bool {
+        if commit.rows <= 1 || self.left == 0 {
+            return false;
+        }
+        self.commits += 1;
+        let takes = self.commits % self.between == 0;
+        self.left -= usize::from(takes);
+        takes
+    }
 }

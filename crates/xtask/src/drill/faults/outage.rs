@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::drill::fault::{Fault, Struck};
 use crate::drill::run::lag_is_gone;
-use crate::drill::scene::Scene;
+use crate::drill::scene::{Plan, Scene};
 use crate::drill::service::Service;
 
 /// Until clients send everything, at the rate of this fault.
@@ -23,6 +23,10 @@ impl Fault for Outage {
 
     fn about(&self) -> &'static str {
         "stop the only broker in good order while everything works: once at once back, once away for some seconds"
+    }
+
+    fn prepare(&self, plan: &mut Plan) {
+        plan.with_ingest = true;
     }
 
     fn strike(&self, scene: &mut Scene<'_>) -> Result<Struck> {
