@@ -165,6 +165,8 @@ impl Visit {
         let lost_if_refused = self.lost_if_refused();
         let digest = move || (self.digest(&arrived, received_at, &mut reserved), reserved);
         let (digested, reserved) = if heavy {
+            // As many as there are processors: more would only hold more memory, for longer.
+            let _turn = core.heavy.acquire().await;
             tokio::task::spawn_blocking(digest).await.map_err(|_| refuse(Refusal::Unavailable))?
         } else {
             digest()
@@ -205,7 +207,11 @@ impl Visit {
             body::decode(&arrived.wire, &self.parts.headers, limits.decoded_bytes, reserved)
                 .map_err(|refusal| refuse(refusal, None))?
         };
-        let readable: &[u8] = if let Decoded::Plain(plain) = &decoded { plain } else { &[] };
+        let too_many = matches!(&decoded, Decoded::Plain(plain) if json::has_too_many(plain, limits.events));
+        let readable: &[u8] = match &decoded {
+            Decoded::Plain(plain) if !too_many => plain,
+            Decoded::Plain(_) | Decoded::TooLarge | Decoded::Broken => &[],
+        };
         let source = self.source(readable);
         let place = self.place(source, &arrived.wire, received_at);
         let only = |bad: BadRecord, answer| {
@@ -233,7 +239,7 @@ impl Visit {
             only(bad.found("", 0, &original, &[]), self.success())
         };
         let plain = match decoded {
-            Decoded::Plain(plain) if json::has_too_many(&plain, limits.events) => {
+            Decoded::Plain(_) if too_many => {
                 let message = format!("the body has more than {} events, or too many values", limits.events);
                 return too_large(Refusal::TooManyEvents, message);
             }

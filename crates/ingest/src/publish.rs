@@ -22,6 +22,9 @@ use crate::spool::{Entry, Spool, Unspooled};
 /// How long a local disk may take.
 const SPOOL_WITHIN: Duration = Duration::from_secs(4);
 
+/// What the message of a dead letter says when its original is not whole.
+pub(crate) const CUT: &str = "(the original is cut to";
+
 /// Where the events of a request came from, for dead letters.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
@@ -122,7 +125,7 @@ fn dead_letter(bad: &BadRecord, place: &Place) -> Emitted {
     let mut message = bad.message.clone();
     let mut original = bad.original.as_slice();
     if original.len() > place.max_bytes {
-        message = format!("{message} (the original is cut to {} of {} bytes)", place.max_bytes, original.len());
+        message = format!("{message} {CUT} {} of {} bytes)", place.max_bytes, original.len());
         original = &original[..place.max_bytes];
     }
     let letter = DeadLetter {

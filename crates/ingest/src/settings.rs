@@ -203,7 +203,7 @@ impl Limits {
         event_bytes: 900_000,
         events: 10_000,
         requests: 1024,
-        bytes_in_flight: 64 << 20,
+        bytes_in_flight: 32 << 20,
         connections: 10_000,
         deadline: Duration::from_millis(4000),
         body_timeout: Duration::from_secs(10),

@@ -40,6 +40,8 @@ pub(crate) struct Core {
     pub(crate) state: State,
     pub(crate) requests: Arc<Semaphore>,
     pub(crate) bytes: Arc<Semaphore>,
+    /// Turns for working on large bodies.
+    pub(crate) heavy: Semaphore,
     pub(crate) buckets: Buckets,
 }
 
@@ -50,6 +52,7 @@ pub fn router(state: State) -> Router {
     let core = Core {
         requests: permits(state.limits.requests),
         bytes: permits(state.limits.bytes_in_flight),
+        heavy: Semaphore::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get)),
         buckets: Buckets::of(&state.sources),
         state,
     };
