@@ -183,7 +183,7 @@ async fn the_same_hit_counts_once_and_what_its_client_tells_apart_counts_as_ofte
         collector.written().iter().map(|record| record["id"].clone()).collect::<Vec<_>>()
     };
     let first = ids(NOON, &["rand=1", "rand=2", "rand=1", "", ""]).await;
-    assert_eq!((&first[0] == &first[1], &first[0] == &first[2], &first[3] == &first[4]), (false, true, true));
+    assert_eq!((first[0] == first[1], first[0] == first[2], first[3] == first[4]), (false, true, true));
     let later = ids("2026-11-22T12:02:00Z", &["rand=1", ""]).await;
     assert_eq!((first[0] == later[0], first[3] == later[1]), (true, false), "without a nonce the minute tells apart");
 }

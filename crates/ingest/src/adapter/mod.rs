@@ -69,7 +69,7 @@ pub trait Adapter: Sync {
 
     /// What is answered once all is written, where that depends on what the events became; `None`: as the manners say.
     fn reply(&self, request: &RawRequest<'_>, outcomes: &[Outcome]) -> Option<Reply> {
-        let _: (&RawRequest<'_>, &[Outcome]) = (request, outcomes);
+        let (_, _): (&RawRequest<'_>, &[Outcome]) = (request, outcomes);
         None
     }
 
