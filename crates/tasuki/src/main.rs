@@ -1,5 +1,6 @@
 //! Tasuki: from the first page view to the sales rep who takes the lead.
 
+mod dead_letters;
 mod describe;
 mod installation;
 mod listeners;
@@ -15,7 +16,7 @@ mod up;
 use std::process::ExitCode;
 
 use clap::parser::ValueSource;
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use tasuki_service::{Exit, Failure, telemetry};
 
 use crate::services::Service;
@@ -49,6 +50,8 @@ enum Command {
     Projection(Box<up::One>),
     /// Run one service: pages and API.
     Console(Box<up::One>),
+    /// List, show and send again what could not be processed.
+    DeadLetters(Box<dead_letters::Options>),
 }
 
 fn main() -> ExitCode {
@@ -58,12 +61,18 @@ fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     // Naming brokers means using them.
-    let named = matches.subcommand().and_then(|(_, options)| options.value_source("bootstrap_servers"));
+    let named = innermost(&matches);
+    let named = named.try_contains_id("bootstrap_servers").ok().and_then(|_| named.value_source("bootstrap_servers"));
     let kafka_is_named = matches!(named, Some(ValueSource::CommandLine | ValueSource::EnvVariable));
     match run(cli, kafka_is_named) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => report(&error),
     }
+}
+
+/// The options of the command itself, however deep it stands.
+fn innermost(matches: &ArgMatches) -> &ArgMatches {
+    matches.subcommand().map_or(matches, |(_, options)| innermost(options))
 }
 
 fn run(cli: Cli, kafka_is_named: bool) -> anyhow::Result<()> {
@@ -88,6 +97,7 @@ fn run(cli: Cli, kafka_is_named: bool) -> anyhow::Result<()> {
         Command::Handoff(options) => one(Service::Handoff, *options),
         Command::Projection(options) => one(Service::Projection, *options),
         Command::Console(options) => one(Service::Console, *options),
+        Command::DeadLetters(options) => dead_letters::run(*options, kafka_is_named),
     }
 }
 
