@@ -105,8 +105,12 @@ fn main() {
     let stage = Arc::new(Stage { left: AtomicU64::new(records), done: shutdown.clone() });
     let (before, begun) = (cpu(), Instant::now());
     let component = health.component("stage");
-    let work = move || log.run_worker(&stage, 0, &SystemClock, &component, &shutdown);
+    let theirs = shutdown.clone();
+    let work = move || log.run_worker(&stage, 0, &SystemClock, &component, &theirs);
     let worker = std::thread::Builder::new().name("worker".to_owned()).spawn(work).unwrap();
+    if records == 0 {
+        idle(&shutdown);
+    }
     worker.join().unwrap().unwrap();
     let (took, elapsed) = (cpu() - before, begun.elapsed());
     let memory = fs::read_to_string("/proc/self/status").unwrap();
@@ -114,6 +118,19 @@ fn main() {
     #[allow(clippy::cast_precision_loss, reason = "a figure for people")]
     let rate = records as f64 / took.as_secs_f64();
     println!("{records} records, {took:.2?} CPU, {elapsed:.2?} elapsed: {rate:.0} per CPU-second; {peak}");
+}
+
+/// What it costs while there is nothing to do.
+fn idle(shutdown: &Shutdown) {
+    std::thread::sleep(Duration::from_secs(10));
+    let (before, begun) = (cpu(), Instant::now());
+    std::thread::sleep(Duration::from_secs(20));
+    let share = (cpu() - before).as_secs_f64() / begun.elapsed().as_secs_f64();
+    println!("idle: {:.2} % of a core", share * 100.0);
+    for line in threads() {
+        println!("{line}");
+    }
+    shutdown.cancel();
 }
 
 /// Writes the input, before anything is measured.
@@ -133,6 +150,10 @@ fn fill(log: &KafkaLog, runtime: &tokio::runtime::Runtime, records: u64) {
             let key = format!("{:032x}", number.wrapping_mul(7_919) % 100_000);
             Emitted { topic: Topic::Activity, key, payload }
         });
-        runtime.block_on(publisher.publish(of_chunk.collect())).unwrap();
+        let of_chunk: Vec<_> = of_chunk.collect();
+        // A busy machine may be late; what is written twice does no harm here.
+        while let Err(error) = runtime.block_on(publisher.publish(of_chunk.clone())) {
+            println!("writing again: {error}");
+        }
     }
 }

@@ -16,6 +16,7 @@ mod open;
 mod outbox;
 mod partitions;
 mod poison;
+mod polled;
 mod producer;
 mod publisher;
 mod reader;

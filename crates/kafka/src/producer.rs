@@ -167,6 +167,13 @@ impl Transactions {
         }
     }
 
+    /// Serves what librdkafka has to report; to be called now and then.
+    pub(crate) fn serve(&self) {
+        if let Some(sender) = &self.sender {
+            sender.serve();
+        }
+    }
+
     /// The offset after the last change that this producer has written to the state topic of a partition.
     pub(crate) fn state_end(&self, partition: Partition) -> Option<i64> {
         self.sender.as_ref()?.state_end(partition)
@@ -180,11 +187,12 @@ impl Transactions {
         }
         let Some(sender) = &mut self.sender else { return false };
         self.outbox.clear();
+        // Aborting waits for reports, which nobody would serve meanwhile.
+        sender.purge();
         let abort = || sender.producer.abort_transaction(Timeout::Never);
         if sender.begun && watchdog.during("aborting", abort).is_err() {
             return false;
         }
-        sender.forget_failure();
         sender.begun = false;
         true
     }

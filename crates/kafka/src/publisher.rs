@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::client::ClientContext;
-use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
-use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, Producer, ProducerContext};
 use tasuki_stream::Emitted;
 use tasuki_stream::log::{BoxFuture, PublishError, Publisher};
 use tasuki_wire::Topic;
@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use crate::client;
 use crate::metrics;
 use crate::open::KafkaLog;
+use crate::polled::PolledProducer;
 
 /// Writes records to Kafka: idempotently, acknowledged by all replicas in sync, each record to the partition of its key.
 ///
@@ -25,7 +26,7 @@ use crate::open::KafkaLog;
 /// it has.
 pub struct KafkaPublisher {
     log: KafkaLog,
-    producer: Mutex<Arc<ThreadedProducer<Calls>>>,
+    producer: Mutex<Arc<PolledProducer<Calls>>>,
 }
 
 /// One call of `publish`, shared by its records.
@@ -104,12 +105,12 @@ impl KafkaPublisher {
         }
     }
 
-    fn current(&self) -> Arc<ThreadedProducer<Calls>> {
+    fn current(&self) -> Arc<PolledProducer<Calls>> {
         Arc::clone(&self.producer.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Replaces a producer that can no longer keep its promise of no repetitions; consumers drop what they have seen.
-    fn replace_if_fatal(&self, used: &Arc<ThreadedProducer<Calls>>) {
+    fn replace_if_fatal(&self, used: &Arc<PolledProducer<Calls>>) {
         let Some((_, reason)) = used.client().fatal_error() else { return };
         let mut current = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
         if !Arc::ptr_eq(&current, used) {
@@ -123,12 +124,7 @@ impl KafkaPublisher {
     }
 
     /// Hands all records to librdkafka. An error means that some were not taken.
-    fn send(
-        &self,
-        producer: &ThreadedProducer<Calls>,
-        records: &[Emitted],
-        call: &Arc<Call>,
-    ) -> Result<(), KafkaError> {
+    fn send(&self, producer: &PolledProducer<Calls>, records: &[Emitted], call: &Arc<Call>) -> Result<(), KafkaError> {
         for record in records {
             let partition = self.log.partitions().of_key(record.key.as_bytes());
             let topic = self.log.settings().topic_name(record.topic);
@@ -167,14 +163,14 @@ impl KafkaPublisher {
     }
 }
 
-fn producer(log: &KafkaLog) -> KafkaResult<ThreadedProducer<Calls>> {
+fn producer(log: &KafkaLog) -> KafkaResult<PolledProducer<Calls>> {
     let settings = log.settings();
     let mut config = client::producer(settings, &settings.member("publisher", 0));
     config
         .set("linger.ms", "1")
         // Ingest answers 503 before trackers give up waiting; librdkafka needs `linger` to be below.
         .set("message.timeout.ms", "3500");
-    ThreadedProducer::from_config_and_context(&config, Calls)
+    PolledProducer::new(&config, Calls)
 }
 
 fn explain(error: KafkaError) -> PublishError {

@@ -228,6 +228,7 @@ impl<P: Processor> Worker<'_, P> {
                 break;
             }
         }
+        self.transactions.serve();
         let now = Instant::now();
         if taken {
             self.heard(now);

@@ -12,6 +12,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
+mod cluster;
+
+pub use cluster::KafkaCluster;
+
 /// How long a broker may take to answer: a cold start takes 2 to 6 s, fetching Kafka before it half a minute at worst.
 const PATIENCE: Duration = Duration::from_secs(180);
 
@@ -21,6 +25,8 @@ pub struct KafkaBroker {
     data: TempDir,
     port: u16,
     settings: Vec<String>,
+    /// Further arguments for `start`: its place in a cluster.
+    place: Vec<String>,
     child: Option<Child>,
 }
 
@@ -43,7 +49,7 @@ impl KafkaBroker {
     pub fn start_with(settings: &[&str]) -> Result<Self> {
         let data = tempfile::Builder::new().prefix("tasuki-kafka-").tempdir().context("a folder for the broker")?;
         let settings = settings.iter().map(|&line| line.to_owned()).collect();
-        let mut broker = Self { data, port: free_ports()?, settings, child: None };
+        let mut broker = Self { data, port: free_ports()?, settings, place: Vec::new(), child: None };
         broker.restart()?;
         Ok(broker)
     }
@@ -102,11 +108,16 @@ impl KafkaBroker {
     ///
     /// As [`KafkaBroker::start`].
     pub fn restart(&mut self) -> Result<()> {
+        self.spawn()?;
+        self.wait_until_it_answers()
+    }
+
+    fn spawn(&mut self) -> Result<()> {
         self.kill9()?;
         let mut command = Command::new(repository().join("deploy/kafka/start"));
         command.arg("--data").arg(self.data.path()).args(["--port", &self.port.to_string()]);
         // When this process ends without unwinding, the script kills the broker and removes the folder.
-        command.args(["--with-stdin", "--temporary"]);
+        command.args(["--with-stdin", "--temporary"]).args(&self.place);
         let (port, controller) = (self.port.to_string(), (self.port + 1).to_string());
         for line in &self.settings {
             command.args(["--set", &line.replace("{port}", &port).replace("{controller-port}", &controller)]);
@@ -115,7 +126,7 @@ impl KafkaBroker {
         // Standard input is a pipe that nothing is written to: it closes when this process ends.
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(words);
         self.child = Some(command.spawn().with_context(|| format!("run {command:?}"))?);
-        self.wait_until_it_answers()
+        Ok(())
     }
 
     fn wait_until_it_answers(&mut self) -> Result<()> {
