@@ -15,7 +15,7 @@ use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
 use crate::schema::{self, TopicIds};
-use crate::session::Session;
+use crate::session::{Name, Opening, Session};
 use crate::tail::Tails;
 use crate::worker::{RunError, Worker};
 use crate::writer::{Job, Writer};
@@ -97,7 +97,8 @@ impl EmbeddedLog {
         component: Component,
     ) -> Result<Self, OpenError> {
         let options: PgConnectOptions = url.parse().map_err(OpenError::Address)?;
-        let mut session = Session::open(&options, None).await?;
+        let name = Name::new();
+        let mut session = Session::open(&options, &name, Opening::First).await?;
         schema::migrate(&mut session.connection).await?;
         let contents = schema::load(&mut session.connection, partitions).await?;
         let tails = Arc::new(Tails::new(partitions, &contents.ends));
@@ -106,7 +107,7 @@ impl EmbeddedLog {
         let writer = Writer {
             jobs: queue,
             options: options.clone(),
-            backend: session.backend,
+            name,
             session: Some(session),
             topics: contents.topics.clone(),
             commits: contents.commits,

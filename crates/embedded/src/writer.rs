@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::batch::{Batch, Ends, Transaction};
 use crate::schema::{self, TopicIds};
-use crate::session::Session;
+use crate::session::{Name, Opening, Session};
 use crate::tail::Tails;
 use crate::{OpenError, metrics};
 
@@ -64,8 +64,7 @@ pub(crate) struct Writer {
     pub(crate) options: PgConnectOptions,
     /// `None` after a failure.
     pub(crate) session: Option<Session>,
-    /// Its server process, or that of the one lost.
-    pub(crate) backend: i32,
+    pub(crate) name: Name,
     pub(crate) topics: TopicIds,
     pub(crate) commits: i64,
     pub(crate) tails: Arc<Tails>,
@@ -267,14 +266,11 @@ impl Writer {
     /// Tries until there is a session again; says how many transactions were ever committed.
     async fn reconnect(&mut self) -> Result<i64, Usurped> {
         for attempt in 0.. {
-            let opened = match Session::open(&self.options, Some(self.backend)).await {
-                Ok(mut session) => {
-                    self.backend = session.backend;
-                    schema::commits(&mut session.connection)
-                        .await
-                        .map(|commits| (session, commits))
-                        .map_err(OpenError::from)
-                }
+            let opened = match Session::open(&self.options, &self.name, Opening::Again).await {
+                Ok(mut session) => schema::commits(&mut session.connection)
+                    .await
+                    .map(|commits| (session, commits))
+                    .map_err(OpenError::from),
                 Err(error) => Err(error),
             };
             match opened {
