@@ -23,7 +23,7 @@ import tasuki.v1.Scores.ScoreRecord;
 
 /**
  * Compares two topics of scores: the last score of each lead. Reads what is committed, to the end; with
- * {@code --within-seconds}, reads on until both say the same or the time is over.
+ * {@code --within-seconds}, reads on until both say the same, or nothing more came for so long.
  *
  * <p>Exit codes: 0 the same, 1 not, 64 wrong use.
  */
@@ -65,14 +65,17 @@ public final class Compare {
             consumer.seekToBeginning(partitions);
         }
 
-        void readToEnd() {
+        /** Says whether there was anything new. */
+        boolean readToEnd() {
+            long before = records;
             Map<TopicPartition, Long> ends = consumer.endOffsets(partitions);
-            while (ends.entrySet().stream().anyMatch(end -> consumer.position(end.getKey()) < end.getValue())) {
-                for (ConsumerRecord<byte[], byte[]> record : consumer.poll(Duration.ofMillis(100))) {
+            do {
+                for (ConsumerRecord<byte[], byte[]> record : consumer.poll(Duration.ofMillis(200))) {
                     last.put(new String(record.key(), StandardCharsets.UTF_8), record.value());
                     records++;
                 }
-            }
+            } while (ends.entrySet().stream().anyMatch(end -> consumer.position(end.getKey()) < end.getValue()));
+            return records > before;
         }
 
         @Override
@@ -96,13 +99,15 @@ public final class Compare {
             System.exit(64);
             return;
         }
-        long until = System.nanoTime() + arguments.number("within-seconds", 0) * 1_000_000_000L;
+        long patience = arguments.number("within-seconds", 0) * 1_000_000_000L;
+        long until = System.nanoTime() + patience;
         ObjectNode said;
         String servers = arguments.text("bootstrap-servers");
         try (Side left = new Side(servers, arguments.text("left")); Side right = new Side(servers, arguments.text("right"))) {
             do {
-                left.readToEnd();
-                right.readToEnd();
+                if (left.readToEnd() | right.readToEnd()) {
+                    until = System.nanoTime() + patience;
+                }
                 said = new Compare().compare(left, right);
             } while ((said.path("leads").asInt() == 0 || said.path("different").asInt() > 0) && System.nanoTime() < until);
         }
