@@ -219,6 +219,9 @@ impl Mapping {
                 candidates
             }
         };
+        if candidates.is_empty() {
+            return None;
+        }
         let lookup = Lookup::of(properties);
         let rule = candidates
             .into_iter()
