@@ -13,11 +13,12 @@ use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use tasuki_domain::Timestamp;
 use tasuki_kafka::{KafkaLog, Settings, WorkerError};
 use tasuki_service::{Clock, Health, Shutdown};
-use tasuki_stream::log::{LogRecord, Publisher};
+use tasuki_stream::log::LogRecord;
 use tasuki_stream::{Emitted, Processor};
 use tasuki_testkit::contract::{PARTITIONS, Tally, TestClock};
 use tasuki_testkit::kafka::{KafkaBroker, unique_prefix};
@@ -45,9 +46,21 @@ pub(crate) fn open(settings: &Settings) -> KafkaLog {
     runtime().block_on(KafkaLog::open(settings.clone())).unwrap()
 }
 
+/// Writes the records, by a client of its own: the publisher gives up after 4 s, which a busy machine may need.
 pub(crate) fn publish(log: &KafkaLog, records: Vec<Emitted>) {
-    let publisher = log.publisher().unwrap();
-    runtime().block_on(publisher.publish(records)).unwrap();
+    let settings = log.settings();
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", &settings.bootstrap_servers)
+        .set("enable.idempotence", "true")
+        .create()
+        .unwrap();
+    for Emitted { topic, key, payload } in records {
+        let partition = log.partitions().of_key(key.as_bytes());
+        let name = settings.topic_name(topic);
+        let record = BaseRecord::to(&name).partition(partition.get().into()).key(&key).payload(&payload);
+        producer.send(record).map_err(|(error, _)| error).unwrap();
+    }
+    producer.flush(Duration::from_secs(60)).unwrap();
 }
 
 /// All that is committed on a topic at this moment, partition by partition, by a client of its own.
