@@ -59,5 +59,15 @@ fn steps() -> Vec<Step> {
         Step::cargo("release build", &["build", "--locked", "--release", "--package", "tasuki"]),
         // One after another: each starts brokers, databases and browsers of its own.
         Step::cargo("end to end", &["test", "--locked", "--package", "tasuki-tests", "--", "--test-threads=1"]),
+        // Rare and costly faults three times, what a drill can only do once in the time there is, once.
+        drill("drill", &["--fault", "F1", "F3", "F9", "F12", "--repeats", "3"]),
+        drill("drill once", &["--fault", "F4", "F5", "F11", "F13", "F14", "--storm-seconds", "60"]),
+        drill("drill embedded", &["--log", "embedded"]),
     ]
+}
+
+/// A drill of the release build, small enough for CI, by this program itself.
+fn drill(name: &'static str, words: &[&str]) -> Step {
+    let all = [&["run", "--locked", "--quiet", "--package", "xtask", "--", "drill", "--release", "--events", "3000"], words];
+    Step::cargo(name, &all.concat())
 }
