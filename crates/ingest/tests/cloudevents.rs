@@ -179,3 +179,18 @@ async fn a_sender_that_asks_first_whether_it_may_send_hears_that_it_may() {
     let answer = collector.send(request.unwrap()).await;
     assert_eq!((answer.status.as_u16(), answer.header("webhook-allowed-origin")), (200, "eventemitter.example.com"));
 }
+
+#[tokio::test]
+async fn a_dead_letter_of_an_event_in_headers_holds_all_of_it() {
+    let collector = Collector::new();
+    binary(&collector, &HEAD, r#"{"form":"x"}"#).await;
+    let original = collector.letters()[0].original.clone();
+    let expected = json!({ "specversion": "1.0", "id": "1", "source": "/site", "type": "com.acme.form.submitted", "data": { "form": "x" } });
+    assert_eq!(serde_json::from_slice::<Value>(&original).unwrap(), expected);
+    structured(&collector, "", std::str::from_utf8(&original).unwrap()).await;
+    assert_eq!(
+        collector.faults(),
+        vec![("no-identifier".to_owned(), String::new()); 2],
+        "read again, it is what it was"
+    );
+}

@@ -195,3 +195,15 @@ async fn validation_says_what_is_wrong_and_keeps_nothing() {
     let nobody = Collector::with(NOON, Sources::default(), Limits::default());
     assert_eq!(send(&nobody, &debug, "{}").await.status, 401);
 }
+
+#[tokio::test]
+async fn a_dead_letter_says_whose_event_it_was() {
+    let collector = Collector::new();
+    let body = json!({ "client_id": "c", "user_id": "u", "events": [{ "name": "a" }, { "name": null, "params": { "x": 1 } }] });
+    send(&collector, COLLECT, &body.to_string()).await;
+    let original: Value = serde_json::from_slice(&collector.letters()[0].original).unwrap();
+    assert_eq!(
+        original,
+        json!({ "client_id": "c", "user_id": "u", "events": [{ "name": null, "params": { "x": 1 } }] })
+    );
+}

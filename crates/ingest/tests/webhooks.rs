@@ -414,3 +414,13 @@ async fn hostile_mautic_webhooks_are_kept_and_the_others_taken() {
     let request = Request::post("/webhooks/mautic").header("webhook-signature", mac(b"other", "{}"));
     assert_eq!(collector.send(request.body("{}".into()).unwrap()).await.code(), "wrong-signature");
 }
+
+#[tokio::test]
+async fn a_dead_letter_of_mautic_says_with_its_trigger_what_it_was() {
+    let collector = Collector::new();
+    mautic(&collector, r#"{"mautic.page_on_hit":[{"hit":{"url":"u"}},{"hit":{"url":"u","lead":{"id":1}}}]}"#).await;
+    let original = collector.letters()[0].original.clone();
+    assert_eq!(original.as_ref(), br#"{"mautic.page_on_hit":[{"hit":{"url":"u"}}]}"#);
+    mautic(&collector, std::str::from_utf8(&original).unwrap()).await;
+    assert_eq!(seen(&collector)[2], "no-identifier at /mautic.page_on_hit/0", "read again alone, it is what it was");
+}

@@ -99,7 +99,6 @@ impl CloudEvents {
     }
 
     fn read_binary(&self, request: &RawRequest<'_>, content_type: &str) -> Outcome {
-        let found = |bad: BadRecord| bad.found("", 0, request.body, &[]);
         let attributes: BTreeMap<String, String> = request
             .headers
             .iter()
@@ -121,6 +120,9 @@ impl CloudEvents {
             Err(bad) if says_json => return Err(bad),
             Err(_) => (json!(String::from_utf8_lossy(request.body).replace('\0', "")), None),
         };
+        // Half of the event stands in the headers: in one piece it can be read again.
+        let in_one_piece = structured(&attributes, &data);
+        let found = |bad: BadRecord| bad.found("", 0, in_one_piece.as_bytes(), &[]);
         let mut observed = Event { attributes, data, request }.observe().map_err(found)?;
         observed.size = request.body.len();
         if let Some(part) = part {
@@ -128,6 +130,13 @@ impl CloudEvents {
         }
         observed.into_record(request, self.name()).map_err(found)
     }
+}
+
+/// The event as a structured one.
+fn structured(attributes: &BTreeMap<String, String>, data: &Value) -> String {
+    let mut event: Map<String, Value> = attributes.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+    event.insert("data".to_owned(), data.clone());
+    Value::Object(event).to_string()
 }
 
 /// An attribute in a header: percent-encoded UTF-8, as the specification says; both official SDKs send raw Latin-1.

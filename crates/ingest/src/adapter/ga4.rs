@@ -111,7 +111,14 @@ impl Hit<'_> {
             part.mark(&mut observed);
             observed.into_record(self.request, protocol)
         });
-        outcome.map_err(|bad| part.found(bad))
+        outcome.map_err(|bad| {
+            let mut bad = part.found(bad);
+            // With what stands around it, whose event it is among that: so it can be read again alone.
+            let mut alone = self.of_all.clone();
+            alone.insert("events".to_owned(), json!([part.value]));
+            bad.original = Value::Object(alone).to_string().into_bytes();
+            bad
+        })
     }
 
     fn observe(&self, event: &Map<String, Value>) -> Result<Observed, BadRecord> {

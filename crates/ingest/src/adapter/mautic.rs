@@ -73,7 +73,12 @@ impl Mautic {
             observed.fingerprint = fingerprint;
             observed.into_record(request, self.name())
         });
-        outcome.map_err(|bad| part.found(bad))
+        outcome.map_err(|bad| {
+            let mut bad = part.found(bad);
+            // With its trigger, which says what it is: so it can be read again alone.
+            bad.original = format!("{{{}:[{}]}}", json!(trigger), part.raw).into_bytes();
+            bad
+        })
     }
 }
 
