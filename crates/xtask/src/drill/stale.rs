@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use tasuki_testkit::proxy::kafka::{Api, Deed, LateRequest, Release};
+use tasuki_wire::Topic;
 
 use super::fault::{Fault, Struck};
 use super::scene::{Plan, Scene};
@@ -17,8 +18,12 @@ use super::service::Service;
 const LANDS_WITHIN: Duration = Duration::from_secs(60);
 /// Behavior events a second while it happens: enough that every transaction has something in it.
 const TRICKLE: usize = 200;
+/// Behavior events at once: enough for one long transaction.
+const BURST: usize = 1_500;
+/// How long they may take to reach the worker's input.
+const BURST_WITHIN: Duration = Duration::from_secs(6);
 /// How long a heartbeat that the coordinator refuses may take to end a transaction, before the next one is tried.
-const ABORTS_WITHIN: Duration = Duration::from_secs(3);
+const ABORTS_WITHIN: Duration = Duration::from_secs(4);
 
 /// The fault.
 pub(crate) struct Stale;
@@ -123,14 +128,28 @@ fn spring(scene: &mut Scene<'_>, variant: Variant) -> Result<Option<Vec<i16>>> {
 }
 
 /// Makes the worker abort a transaction while nothing is wrong with its producer: the coordinator refuses a heartbeat as
-/// that of a member that slept through a rebalance, so its partitions may be another's. If no transaction was under way
-/// just then, the next heartbeat is refused as well.
+/// that of a member that slept through a rebalance, so its partitions may be another's. Only of a long transaction is
+/// something on the broker before its end; so the process is stopped while its input comes. If none was under way when
+/// the heartbeat was refused, another is.
 fn make_it_abort(scene: &mut Scene<'_>, client: &str) -> Result<()> {
     let begun = Instant::now();
-    while begun.elapsed() < LANDS_WITHIN {
-        let its_own = client.to_owned();
-        let proxy = &scene.world.kafka()?.proxy;
-        proxy.next(Deed::Outdate, move |call| call.api == Api::Heartbeat && call.client == its_own);
+    for heartbeats in (1..=3).cycle() {
+        if begun.elapsed() > LANDS_WITHIN {
+            break;
+        }
+        scene.member(Service::Scoring, 0).freeze()?;
+        let before = scene.watch.count(Topic::Activity);
+        scene.feed(BURST)?;
+        scene.wait(BURST_WITHIN, |scene| Ok(scene.watch.count(Topic::Activity) >= before + BURST / 2))?;
+        let (its_own, mut passed) = (client.to_owned(), 0);
+        scene.world.kafka()?.proxy.decide(move |call| {
+            if call.api != Api::Heartbeat || call.client != its_own {
+                return Deed::Pass;
+            }
+            passed += 1;
+            if passed == heartbeats + 1 { Deed::Outdate } else { Deed::Pass }
+        });
+        scene.member(Service::Scoring, 0).thaw()?;
         let aborts = |scene: &mut Scene<'_>| Ok(scene.world.kafka().context("the broker")?.proxy.holds().is_ok());
         if scene.wait(ABORTS_WITHIN, aborts)? {
             return Ok(());
