@@ -156,3 +156,17 @@ pub(crate) fn headers(topic: Topic, payload: &[u8]) -> Option<OwnedHeaders> {
     let owned = OwnedHeaders::new_with_capacity(headers.len());
     Some(headers.iter().fold(owned, |owned, (key, value)| owned.insert(Header { key, value: Some(value) })))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_librdkafka_only_logs_but_does_not_recover_from_raises_the_alarm() {
+        for (facility, raises) in [("MAXPOLL", true), ("FATAL", true), ("FAIL", false), ("REQTMOUT", false)] {
+            let alarm = Alarm::default();
+            alarm.watch(facility);
+            assert_eq!(alarm.is_raised(), raises, "{facility}");
+        }
+    }
+}

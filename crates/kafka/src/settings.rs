@@ -356,6 +356,12 @@ mod tests {
     }
 
     #[test]
+    fn a_transaction_has_a_limit_that_a_busy_machine_keeps_and_brokers_allow() {
+        let allowed = |ms| Settings { transaction_timeout_ms: ms, ..Settings::new("a:1", "") }.check().is_ok();
+        assert_eq!([9_999, 10_000, 900_000, 900_001].map(allowed), [false, true, true, false]);
+    }
+
+    #[test]
     fn properties_hide_their_values() {
         let settings = parse(&["--kafka-property=sasl.password=hunter2,security.protocol=sasl_ssl"]);
         assert_eq!(settings.properties.len(), 2);

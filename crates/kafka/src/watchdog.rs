@@ -76,7 +76,7 @@ impl Shared {
 }
 
 fn watch(shared: &Shared, log: &KafkaLog, name: &str, component: &Component) {
-    let mut answered = Duration::ZERO;
+    let mut patience = Patience::default();
     loop {
         let call = {
             let state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -86,18 +86,47 @@ fn watch(shared: &Shared, log: &KafkaLog, name: &str, component: &Component) {
             }
             state.call
         };
-        let Some((what, since)) = call.filter(|(_, since)| since.elapsed() > SLOW) else {
-            answered = Duration::ZERO;
-            continue;
-        };
-        component.waiting(format!("{what} has been under way for {} s", since.elapsed().as_secs()));
-        if broker_answers(log, name) {
-            answered += PAUSE;
+        let (what, since) = call.map_or(("", Duration::ZERO), |(what, since)| (what, since.elapsed()));
+        match patience.look(since, || broker_answers(log, name)) {
+            Verdict::Fine => {}
+            Verdict::Slow => component.waiting(format!("{what} has been under way for {} s", since.as_secs())),
+            Verdict::Stuck => {
+                tracing::error!(
+                    worker = name,
+                    what,
+                    "a call does not come back though brokers answer; the process ends"
+                );
+                std::process::exit(i32::from(Exit::TemporaryFailure.code()));
+            }
         }
-        if answered > STUCK {
-            tracing::error!(worker = name, what, "a call does not come back though brokers answer; the process ends");
-            std::process::exit(i32::from(Exit::TemporaryFailure.code()));
+    }
+}
+
+/// How long brokers have been answering while a call was under way.
+#[derive(Debug, Default)]
+struct Patience {
+    answered: Duration,
+}
+
+/// What is to be thought of a call.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    Fine,
+    Slow,
+    Stuck,
+}
+
+impl Patience {
+    /// A call, if there is one, has been under way for so long. To be asked once every [`PAUSE`].
+    fn look(&mut self, since: Duration, broker_answers: impl FnOnce() -> bool) -> Verdict {
+        if since <= SLOW {
+            self.answered = Duration::ZERO;
+            return Verdict::Fine;
         }
+        if broker_answers() {
+            self.answered += PAUSE;
+        }
+        if self.answered > STUCK { Verdict::Stuck } else { Verdict::Slow }
     }
 }
 
@@ -105,4 +134,30 @@ fn broker_answers(log: &KafkaLog, name: &str) -> bool {
     let config = client::base(log.settings(), &format!("{name}-watchdog"));
     let consumer = BaseConsumer::from_config_and_context(&config, Quiet);
     consumer.is_ok_and(|consumer| consumer.fetch_metadata(None, PAUSE).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is thought of a call in each second of these.
+    fn verdicts(patience: &mut Patience, seconds: std::ops::Range<u64>, answers: bool) -> Vec<Verdict> {
+        seconds.map(|second| patience.look(Duration::from_secs(second), || answers)).collect()
+    }
+
+    #[test]
+    fn a_call_that_does_not_come_back_though_brokers_answer_is_stuck() {
+        let mut patience = Patience::default();
+        let verdicts = verdicts(&mut patience, 0..200, true);
+        let first = |verdict| verdicts.iter().position(|found| *found == verdict);
+        assert_eq!((first(Verdict::Fine), first(Verdict::Slow), first(Verdict::Stuck)), (Some(0), Some(6), Some(126)));
+    }
+
+    #[test]
+    fn while_no_broker_answers_waiting_is_right_and_another_call_begins_anew() {
+        let mut patience = Patience::default();
+        assert!(!verdicts(&mut patience, 0..10_000, false).contains(&Verdict::Stuck));
+        assert!(!verdicts(&mut patience, 6..120, true).contains(&Verdict::Stuck));
+        assert!(!verdicts(&mut patience, 0..120, true).contains(&Verdict::Stuck));
+    }
 }

@@ -16,7 +16,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::{ClientConfig, TopicPartitionList};
 use tasuki_kafka::{KafkaLog, Settings};
 use tasuki_stream::log::Publisher;
-use tasuki_testkit::contract::{ORDERS, Order, PARTITIONS, SERVICE, STEPS, Step, Tally, TestClock};
+use tasuki_testkit::contract::{ORDERS, Order, PARTITIONS, SERVICE, STEPS, Step, Tally, TestClock, What};
 use tasuki_testkit::eventually::within;
 use tasuki_testkit::kafka::{KafkaBroker, unique_prefix};
 use tasuki_testkit::proxy::{Api, KafkaProxy, Landed, Trap};
@@ -225,6 +225,22 @@ fn offsets_that_come_late_do_not_replace_those_of_the_next_transaction() {
     stage.finish(running);
     assert_eq!(landed.len(), 3);
     assert_refused(&landed);
+}
+
+#[test]
+fn after_a_transaction_that_was_given_up_the_producer_is_another() {
+    let stage = Stage::set("given-up");
+    let running = Running::start(&stage.proxied, Tally, 0, TestClock::default());
+    publish(&stage.log, orders(0));
+    stage.wait_until_complete();
+    let before = stage.proxy.initialised();
+    // The refused one touches a state that its transaction had changed before: that spoils the transaction.
+    let mut orders: Vec<_> = (1..=200).map(|number| Order::add(number, "key-1")).collect();
+    orders.push(Order::record(201, "key-1", What::Refuse(true)));
+    publish(&stage.log, orders);
+    stage.wait_until_complete();
+    assert_eq!(stage.proxy.initialised(), before + 1);
+    running.stop().unwrap();
 }
 
 /// What the rules are for: without them the broker takes the same late requests. (Whether that loses anything depends on
