@@ -38,7 +38,7 @@ async fn what_was_too_large_is_the_event_it_would_have_been_once_the_limit_allow
     let (letters, events) = before_and_after("/v1/batch", &body, Collector::limited(narrow)).await;
     assert_eq!(read(&letters[0], &sources(), Limits::default()), Err(NotRedriven::Cut), "what is cut is gone");
     let mut letter = letters[0].clone();
-    letter.original = body[10..body.len() - 2].as_bytes().to_vec().into();
+    letter.original = body.as_bytes()[10..body.len() - 2].to_vec().into();
     letter.message = "has too many bytes".to_owned();
     assert!(matches!(read(&letter, &sources(), narrow), Err(NotRedriven::StillBad { code: "event-too-large", .. })));
     let (found, still_bad) = read(&letter, &sources(), Limits::default()).unwrap();

@@ -37,7 +37,7 @@ pub(crate) struct Options {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// List dead letters, the oldest first.
+    /// List dead letters, those of one source in the order they came.
     List {
         #[command(flatten)]
         which: Which,
@@ -281,10 +281,13 @@ fn nothing(what: String) -> Failure {
 struct Opened {
     log: Log,
     private: Option<PrivatePostgres>,
+    health: Health,
 }
 
 impl Opened {
     async fn close(self) {
+        // That it is not there any more is no news.
+        self.health.ending();
         self.log.close().await;
         if let Some(server) = self.private {
             server.stop().await;
@@ -294,7 +297,11 @@ impl Opened {
 
 async fn open(place: &Place, kafka_is_named: bool) -> anyhow::Result<Opened> {
     if place.kafka || kafka_is_named {
-        return Ok(Opened { log: Log::kafka(place.kafka_settings.clone()).await?, private: None });
+        return Ok(Opened {
+            log: Log::kafka(place.kafka_settings.clone()).await?,
+            private: None,
+            health: Health::default(),
+        });
     }
     let health = Health::default();
     let (private, url) = match &place.database_url {
@@ -312,7 +319,7 @@ async fn open(place: &Place, kafka_is_named: bool) -> anyhow::Result<Opened> {
         }
     };
     match Log::embedded(&url, Arc::new(SystemClock), &health).await {
-        Ok(log) => Ok(Opened { log, private }),
+        Ok(log) => Ok(Opened { log, private, health }),
         Err(failure) => {
             if let Some(server) = private {
                 server.stop().await;
