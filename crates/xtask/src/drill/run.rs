@@ -81,11 +81,11 @@ fn perform(world: &mut World, fault: &dyn Fault, options: &Options, run: &mut Ru
 fn settle(scene: &mut Scene<'_>, run: &mut Run) -> Result<Evidence> {
     scene.heal().context("heal")?;
     let healed = Instant::now();
+    let ledger = scene.clients.take().map(|mut clients| clients.stop());
     let allowed = if scene.plan.leaves_a_transaction_open { CATCH_UP_WITH_OPEN_TRANSACTION } else { CATCH_UP };
     let caught_up = scene.wait(allowed + QUIET, |scene| at_rest(scene, QUIET))?;
     let within = caught_up.then(|| healed.elapsed().saturating_sub(QUIET));
     scene.note(format!("caught up: {caught_up}"));
-    let ledger = scene.clients.take().map(|mut clients| clients.stop());
     scene.feed(usize::MAX)?;
     let records = u32::try_from(scene.feeder.len()).unwrap_or(u32::MAX);
     let rest = REST + Duration::from_millis(5) * records;
@@ -94,6 +94,8 @@ fn settle(scene: &mut Scene<'_>, run: &mut Run) -> Result<Evidence> {
     }
     scene.note(format!("at rest, {records} records sent, {} seen", scene.watch.records()));
     run.figures.insert("records_sent", f64::from(records));
+    let acknowledged = u32::try_from(scene.feeder.acknowledged()).unwrap_or(u32::MAX);
+    run.figures.insert("records_acknowledged", f64::from(acknowledged));
     run.figures.insert("caught_up_seconds", within.map_or(-1.0, |within| within.as_secs_f64()));
     let accounts = ledger.as_ref().map(|ledger| accounts(scene, ledger)).transpose()?;
     run.violations.extend(scene.end()?);

@@ -98,17 +98,17 @@ pub(super) fn every_event_follows_from_one(evidence: &Evidence) -> Option<Vec<St
 
 /// Events that time alone brought about.
 fn of_time(log: &History, topic: Topic) -> BTreeSet<Vec<u8>> {
-    let by_time = |payload: &[u8]| match topic {
-        Topic::Scores => {
+    let by_time = |payload: &[u8]| {
+        if topic == Topic::Scores {
             let record = v1::ScoreRecord::decode(payload).ok()?;
             let v1::score_record::Event::Scored(scored) = record.event?;
             (scored.because() == v1::ScoredBecause::Time).then_some(record.meta?.event_id)
-        }
-        Topic::Handoff => {
+        } else if topic == Topic::Handoff {
             let record = v1::HandoffRecord::decode(payload).ok()?;
             matches!(record.event?, v1::handoff_record::Event::Overdue(_)).then_some(record.meta?.event_id)
+        } else {
+            None
         }
-        _ => None,
     };
     log.of(topic).filter_map(|(_, entry)| by_time(&entry.payload)).collect()
 }
