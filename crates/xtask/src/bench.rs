@@ -69,10 +69,22 @@ struct Benchmark {
 
 const BENCHMARKS: [Benchmark; 9] = [
     Benchmark { name: "scoring-vs-copy", minutes: 7.0, what: "scoring against the same runner without the scoring" },
-    Benchmark { name: "scoring-vs-streams-best", minutes: 12.0, what: "scoring against Kafka Streams, in memory, no cache" },
-    Benchmark { name: "scoring-vs-streams-default", minutes: 14.0, what: "scoring against Kafka Streams, RocksDB, cache" },
+    Benchmark {
+        name: "scoring-vs-streams-best",
+        minutes: 12.0,
+        what: "scoring against Kafka Streams, in memory, no cache",
+    },
+    Benchmark {
+        name: "scoring-vs-streams-default",
+        minutes: 14.0,
+        what: "scoring against Kafka Streams, RocksDB, cache",
+    },
     Benchmark { name: "scoring-memory", minutes: 6.0, what: "memory with 1 M leads, against Kafka Streams" },
-    Benchmark { name: "scoring-recovery", minutes: 7.0, what: "back after kill -9 with 1 M leads, against Kafka Streams" },
+    Benchmark {
+        name: "scoring-recovery",
+        minutes: 7.0,
+        what: "back after kill -9 with 1 M leads, against Kafka Streams",
+    },
     Benchmark { name: "hop-latency", minutes: 4.0, what: "one hop and the whole pipeline at 2,000 events/s" },
     Benchmark { name: "pipeline-capacity", minutes: 3.0, what: "events/s through the whole pipeline, on both logs" },
     Benchmark { name: "latency-embedded", minutes: 0.5, what: "one event at a time on the embedded log" },
@@ -286,7 +298,8 @@ fn measure(options: &Options) -> anyhow::Result<()> {
         best: wanted("scoring-vs-streams-best"),
         default: wanted("scoring-vs-streams-default"),
     };
-    let names = ["scoring-vs-copy", "scoring-vs-streams-best", "scoring-vs-streams-default"].map(|name| (name, wanted(name)));
+    let names =
+        ["scoring-vs-copy", "scoring-vs-streams-best", "scoring-vs-streams-default"].map(|name| (name, wanted(name)));
     let names: Vec<_> = names.into_iter().filter_map(|(name, wanted)| wanted.then_some(name)).collect();
     if !names.is_empty() {
         book.run(&names, |done| throughput::measure(&mut bench, against, done));

@@ -12,8 +12,7 @@ use super::report::Figure;
 use super::whole::{Running, Shares, wait_for};
 
 const ROWS: &str = "select count(*) from tasuki.lead_timeline where source = $1";
-const VERSIONS: &str =
-    "select coalesce(sum(scores_version), 0)::int8 from tasuki.lead_current where email like $1";
+const VERSIONS: &str = "select coalesce(sum(scores_version), 0)::int8 from tasuki.lead_current where email like $1";
 const SENDERS: u32 = 4;
 const BATCH: u32 = 100;
 const LEADS: u32 = 5_000;
@@ -38,7 +37,10 @@ pub(super) fn measure(bench: &Bench, log: Log, done: &mut dyn FnMut(Figure)) -> 
     let Measured { through, accepted, shares } = measured?;
     let busy = shares.tasuki + shares.kafka + shares.postgres + shares.load;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let told = format!("{total} events of {LEADS} leads; acknowledged at {accepted:.0} events/s; {}; {busy:.2} of {cores} cores busy", shares.told());
+    let told = format!(
+        "{total} events of {LEADS} leads; acknowledged at {accepted:.0} events/s; {}; {busy:.2} of {cores} cores busy",
+        shares.told()
+    );
     let figure = Figure::new(name, through, "events/s", None, vec![through])
         .telling(told)
         .with("acknowledged_per_second", json!(accepted))

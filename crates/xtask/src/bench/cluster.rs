@@ -77,7 +77,8 @@ impl Cluster {
         let begun = Instant::now();
         loop {
             let metadata = self.admin.inner().fetch_metadata(None, PATIENCE)?;
-            let found: Vec<_> = metadata.topics().iter().map(|topic| topic.name()).filter(|name| wanted(name)).collect();
+            let found: Vec<_> =
+                metadata.topics().iter().map(|topic| topic.name()).filter(|name| wanted(name)).collect();
             if found.is_empty() {
                 return Ok(());
             }
@@ -175,11 +176,7 @@ impl Cluster {
 
 /// Settings of Tasuki on this broker, as `tasuki scoring` has them but for the session timeout.
 pub(super) fn settings(servers: &str, prefix: &str) -> Settings {
-    Settings {
-        partitions: Some(PARTITIONS),
-        session_timeout_ms: SESSION_TIMEOUT_MS,
-        ..Settings::new(servers, prefix)
-    }
+    Settings { partitions: Some(PARTITIONS), session_timeout_ms: SESSION_TIMEOUT_MS, ..Settings::new(servers, prefix) }
 }
 
 /// Tells how far a group has come.

@@ -85,13 +85,15 @@ pub(crate) fn run(start: &Start) -> anyhow::Result<()> {
 fn stories(load: Load, versions: u64) -> anyhow::Result<Vec<Story>> {
     let processor = Arc::new(Scoring::new(Arc::new(Playbook::built_in())));
     let story = |lead: u64| {
-        let mut task = Task::new(Arc::clone(&processor));
+        let mut task: Task<Scoring> = Task::new(Arc::clone(&processor));
         let write = |version: u64| {
             let made = load.record_of(lead, version, lead * versions + version);
             let (key, payload) = (made.key.as_bytes(), made.payload.as_slice());
             let offset = i64::try_from(version)?;
             let input = Input { topic: Topic::Activity, partition: Partition::new(0), offset, key, payload };
-            task.apply(&input).map_err(|rejected| anyhow!(rejected.poison)).context("scoring refuses a record of ours")?;
+            task.apply(&input)
+                .map_err(|rejected| anyhow!(rejected.poison))
+                .context("scoring refuses a record of ours")?;
             let outputs = task.take_emitted().into_iter().map(|emitted| emitted.payload).collect();
             let changes = task.changes();
             let state = changes.first().and_then(|change| change.value.as_deref()).unwrap_or_default().to_vec();

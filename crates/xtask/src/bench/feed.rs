@@ -91,7 +91,9 @@ impl Feed {
         loop {
             match self.producer.send(record) {
                 Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) if begun.elapsed().as_secs() < 60 => {
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back))
+                    if begun.elapsed().as_secs() < 60 =>
+                {
                     record = back;
                     std::thread::sleep(Duration::from_millis(1));
                 }
@@ -146,13 +148,7 @@ impl Pace {
 impl Steady {
     /// Starts at `begun`. Each record has its instant: when the sender is late it catches up, and whoever measures from
     /// those instants counts that in.
-    pub(super) fn start(
-        servers: &str,
-        topic: &str,
-        load: Load,
-        pace: Pace,
-        begun: Instant,
-    ) -> anyhow::Result<Self> {
+    pub(super) fn start(servers: &str, topic: &str, load: Load, pace: Pace, begun: Instant) -> anyhow::Result<Self> {
         let acknowledged = Arc::new(Acknowledged {
             times: (0..pace.most).map(|_| AtomicU64::new(0)).collect(),
             begun: Some(begun),

@@ -109,7 +109,9 @@ fn subject(bench: &Bench, kind: Kind, input: &mut Input, wanted: Wanted, seen: &
                 let (process, recovery) = recover(bench, &place, input, process)?;
                 eprintln!(
                     "    {:<16} first commit {:.2} s after the kill, caught up after {:.2} s",
-                    kind.name(), recovery.first_commit, recovery.caught_up
+                    kind.name(),
+                    recovery.first_commit,
+                    recovery.caught_up
                 );
                 seen.recoveries.push(recovery);
                 Ok(process)
@@ -264,7 +266,9 @@ fn recovery_figure(leads: u64, ours: &Seen, best: &Seen, default: &Seen) -> Figu
     let told = format!(
         "from kill -9 to the first commit and until caught up with {RATE} events/s, {leads} leads: {}, against {} in memory \
          and {} with RocksDB; {RECOVERIES} times each",
-        of(ours), of(best), of(default)
+        of(ours),
+        of(best),
+        of(default)
     );
     Figure::new("scoring-recovery", value, "ratio", Some(Reach::AtMost(1.0 / 3.0)), ratios.to_vec())
         .telling(told)

@@ -23,20 +23,49 @@ pub(super) const PATTERNS: u64 = 256;
 const MINUTE: i64 = 60_000;
 const DAY: i64 = 1_440 * MINUTE;
 const PAGES: [&str; 24] = [
-    "/", "/pricing", "/product/overview", "/product/integrations", "/product/security", "/features/scoring",
-    "/features/routing", "/solutions/manufacturing", "/solutions/insurance", "/solutions/software", "/docs/getting-started",
-    "/docs/api/authentication", "/docs/trackers/segment", "/blog/what-is-lead-scoring", "/blog/sales-and-marketing",
-    "/blog/2026/09/release-notes", "/customers", "/customers/yamada-works", "/about", "/careers", "/contact", "/events",
-    "/resources", "/product/tour",
+    "/",
+    "/pricing",
+    "/product/overview",
+    "/product/integrations",
+    "/product/security",
+    "/features/scoring",
+    "/features/routing",
+    "/solutions/manufacturing",
+    "/solutions/insurance",
+    "/solutions/software",
+    "/docs/getting-started",
+    "/docs/api/authentication",
+    "/docs/trackers/segment",
+    "/blog/what-is-lead-scoring",
+    "/blog/sales-and-marketing",
+    "/blog/2026/09/release-notes",
+    "/customers",
+    "/customers/yamada-works",
+    "/about",
+    "/careers",
+    "/contact",
+    "/events",
+    "/resources",
+    "/product/tour",
 ];
 const CONTENT: [&str; 6] = [
-    "buyers-guide.pdf", "security-whitepaper.pdf", "roi-calculator.xlsx", "case-study-insurance.pdf", "datasheet-2026.pdf",
+    "buyers-guide.pdf",
+    "security-whitepaper.pdf",
+    "roi-calculator.xlsx",
+    "case-study-insurance.pdf",
+    "datasheet-2026.pdf",
     "導入事例集.pdf",
 ];
 const FORMS: [&str; 5] = ["contact", "demo-request", "newsletter", "trial-signup", "webinar-registration"];
 const MAILS: [&str; 4] = ["autumn-newsletter", "product-update-10", "webinar-invitation", "nurture-3-pricing"];
 const TITLES: [&str; 8] = [
-    "VP Sales", "Marketing Manager", "CTO", "Head of Revenue Operations", "営業部長", "Student", "Software Engineer",
+    "VP Sales",
+    "Marketing Manager",
+    "CTO",
+    "Head of Revenue Operations",
+    "営業部長",
+    "Student",
+    "Software Engineer",
     "Managing Director",
 ];
 const INDUSTRIES: [&str; 5] = ["Computer Software", "Industrial Machinery", "Insurance", "Logistics", "Education"];
@@ -127,7 +156,11 @@ impl Load {
     fn instant(self, lead: u64, version: u64) -> i64 {
         let (visit, thing) = (signed(version / 5), signed(version % 5));
         let beginning = signed(mix(lead) % 86_400_000);
-        self.start_ms + beginning + visit * 4 * DAY + thing * 3 * MINUTE + signed(mix(lead % PATTERNS + version) % 60_000)
+        self.start_ms
+            + beginning
+            + visit * 4 * DAY
+            + thing * 3 * MINUTE
+            + signed(mix(lead % PATTERNS + version) % 60_000)
     }
 }
 

@@ -162,7 +162,8 @@ fn send(
             page_view(&format!("lead-{lead}"), lead, &format!("page-{event}"), event)
         };
         let mut events: Vec<_> = (0..known).map(event).collect();
-        events.extend(probe.map(|probe| page_view(&format!("probe-{probe}"), probe, &format!("probe-{probe}"), number)));
+        events
+            .extend(probe.map(|probe| page_view(&format!("probe-{probe}"), probe, &format!("probe-{probe}"), number)));
         let body = json!({ "batch": events });
         let due = schedule.begun + Duration::from_secs_f64(f64::from(number) / f64::from(REQUESTS));
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
@@ -204,7 +205,8 @@ mod tests {
     fn a_probe_is_measured_from_the_answer_to_its_own_request() {
         let answered = [(7, 1_000.0, 1_010.0), (6, 990.0, 1_001.0), (5, 980.0, 985.0)]
             .map(|(number, due_ms, acknowledged_ms)| Answered { number, due_ms, acknowledged_ms });
-        let rows = [("probe-1@company-1.example".to_owned(), 1_050.0), ("probe-0@company-0.example".to_owned(), 1_000.0)];
+        let rows =
+            [("probe-1@company-1.example".to_owned(), 1_050.0), ("probe-0@company-0.example".to_owned(), 1_000.0)];
         let measured = latencies(&answered, &rows, 6).unwrap();
         assert_eq!(measured, (vec![40.0, 0.0], vec![50.0, 10.0]));
         assert!(latencies(&answered, &[("probe-9@x".to_owned(), 0.0)], 6).is_err());

@@ -56,7 +56,8 @@ impl Process {
         let field = |name: &str| -> anyhow::Result<f64> {
             let line = status.lines().find(|line| line.starts_with(name));
             let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok());
-            kib.map(|kib| kib * 1_024.0 / 1e6).ok_or_else(|| anyhow!("{} has no {name}; {}", self.name, self.last_words()))
+            kib.map(|kib| kib * 1_024.0 / 1e6)
+                .ok_or_else(|| anyhow!("{} has no {name}; {}", self.name, self.last_words()))
         };
         Ok(Memory { resident_mb: field("VmRSS:")?, peak_mb: field("VmHWM:")? })
     }
@@ -76,7 +77,9 @@ impl Process {
             match self.child.try_wait()? {
                 Some(status) if status.success() => return Ok(fs::read_to_string(&self.output)?),
                 Some(status) => bail!("{} ended with {status}; {}", self.name, self.last_words()),
-                None if begun.elapsed() > at_most => bail!("{} takes more than {at_most:?}; {}", self.name, self.last_words()),
+                None if begun.elapsed() > at_most => {
+                    bail!("{} takes more than {at_most:?}; {}", self.name, self.last_words())
+                }
                 None => std::thread::sleep(Duration::from_millis(50)),
             }
         }

@@ -24,7 +24,7 @@ pub(super) enum Kind {
     Scoring,
     /// The same runner without the scoring.
     Copy,
-    /// Kafka Streams at its best here: in-memory store, no cache.
+    /// Kafka Streams at its best here: in-memory store, no cache, serial collector.
     StreamsBest,
     /// Kafka Streams as it comes: RocksDB, cache.
     StreamsDefault,
@@ -122,7 +122,7 @@ impl Place {
             Kind::StreamsDefault => ("rocksdb", "on"),
             Kind::Scoring | Kind::Copy | Kind::StreamsBest => ("memory", "off"),
         };
-        let mut command = java(self.heap);
+        let mut command = java(self.heap, self.kind == Kind::StreamsBest);
         command.arg("tasuki.peer.Scoring");
         command.args(["--bootstrap-servers", &bench.cluster.servers, "--application-id", &self.application]);
         command.args(["--input", &self.input(), "--output", &self.output()]);
@@ -164,8 +164,13 @@ impl Place {
 }
 
 /// A JVM with the peer's classes; what is not given, it chooses itself.
-pub(super) fn java(heap_mb: Option<u32>) -> Command {
+///
+/// The serial collector costs the least CPU and memory on a machine with few cores; on two or more the JVM chooses G1.
+pub(super) fn java(heap_mb: Option<u32>, serial: bool) -> Command {
     let mut command = Command::new("java");
+    if serial {
+        command.arg("-XX:+UseSerialGC");
+    }
     if let Some(heap) = heap_mb {
         command.arg(format!("-Xmx{heap}m"));
     }
@@ -181,7 +186,10 @@ pub(super) fn build_peer() -> anyhow::Result<PathBuf> {
     if !script.exists() {
         bail!("{} is not there: the peer cannot be built", script.display());
     }
-    let output = Command::new(&script).current_dir(top()).output().with_context(|| format!("cannot run {}", script.display()))?;
+    let output = Command::new(&script)
+        .current_dir(top())
+        .output()
+        .with_context(|| format!("cannot run {}", script.display()))?;
     if !output.status.success() {
         bail!("{} ended with {}: {}", script.display(), output.status, String::from_utf8_lossy(&output.stderr));
     }
@@ -252,7 +260,12 @@ pub(super) fn run(bench: &Bench, place: &Place, from: u64, records: u64) -> anyh
     };
     eprintln!(
         "    {:<16} {events:>9.0} events  {:>6.1} s  {:>6.1} s CPU  {:>8.0} events/CPU s (second half {:>8.0})  {:>5.0} MB at most",
-        place.kind.name(), run.seconds, run.cpu, run.per_cpu_second, run.per_cpu_second_warm, run.memory.peak_mb
+        place.kind.name(),
+        run.seconds,
+        run.cpu,
+        run.per_cpu_second,
+        run.per_cpu_second_warm,
+        run.memory.peak_mb
     );
     Ok((process, run))
 }

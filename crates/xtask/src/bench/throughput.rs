@@ -146,7 +146,7 @@ fn run_once(bench: &Bench, place: &Place, input: &Input) -> anyhow::Result<Proce
 
 /// Runs the peer's own comparison of two topics.
 fn compare(bench: &Bench, ours: &str, theirs: &str) -> anyhow::Result<Value> {
-    let mut command = java(Some(4_000));
+    let mut command = java(Some(4_000), true);
     command.args(["tasuki.peer.Compare", "--bootstrap-servers", &bench.cluster.servers]);
     command.args(["--left", ours, "--right", theirs]);
     let said = Process::start("compare", command, bench.folder.path())?.finished(Duration::from_secs(300))?;
@@ -163,7 +163,11 @@ fn compare(bench: &Bench, ours: &str, theirs: &str) -> anyhow::Result<Value> {
 fn rounds(bench: &Bench, input: &Input, count: u32, kinds: impl Fn(u32) -> Vec<Kind>) -> anyhow::Result<Rounds> {
     let mut all = Rounds { count, ..Rounds::default() };
     let sizes = copy::expected_bytes(input.load, input.records)?;
-    eprintln!("    scoring writes {:.2} GB of scores and at most {:.2} GB of state", gigabytes(sizes.0), gigabytes(sizes.1));
+    eprintln!(
+        "    scoring writes {:.2} GB of scores and at most {:.2} GB of state",
+        gigabytes(sizes.0),
+        gigabytes(sizes.1)
+    );
     for round in 0..count {
         let mut order = kinds(round);
         // ABCD, DCBA, ABCD ...: whoever came last comes first.
