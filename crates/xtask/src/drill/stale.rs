@@ -4,11 +4,10 @@
 //! still be on its way. Here the proxy makes sure of it: it holds the request, ends the connection, lets the repetition
 //! win, and lets what it holds go in the middle of the next transaction.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use tasuki_testkit::proxy::kafka::{Api, Deed, LateRequest, Release};
-use tasuki_wire::Topic;
 
 use super::fault::{Fault, Struck};
 use super::scene::{Plan, Scene};
@@ -18,12 +17,6 @@ use super::service::Service;
 const LANDS_WITHIN: Duration = Duration::from_secs(60);
 /// Behavior events a second while it happens: enough that every transaction has something in it.
 const TRICKLE: usize = 200;
-/// Behavior events at once: enough for one long transaction.
-const BURST: usize = 1_500;
-/// How long they may take to reach the worker's input.
-const BURST_WITHIN: Duration = Duration::from_secs(6);
-/// How long a heartbeat that the coordinator refuses may take to end a transaction, before the next one is tried.
-const ABORTS_WITHIN: Duration = Duration::from_secs(4);
 
 /// The fault.
 pub(crate) struct Stale;
@@ -76,14 +69,10 @@ impl Fault for Stale {
 
     fn prepare(&self, plan: &mut Plan) {
         plan.through_kafka_proxy = true;
-        let arguments = [
-            // How soon a refused heartbeat is noticed.
-            "--kafka-property=heartbeat.interval.ms=300",
-            // A transaction is open most of the time: something happens in its middle, not between two.
-            "--kafka-commit-interval-ms=150",
-            "--kafka-commit-latest-ms=300",
-        ];
-        plan.arguments_of.extend(arguments.map(|argument| (Service::Scoring, argument.to_owned())));
+        // A transaction holds several records, so that it has a middle.
+        for argument in ["--kafka-commit-interval-ms=100", "--kafka-commit-latest-ms=200"] {
+            plan.arguments_of.push((Service::Scoring, argument.to_owned()));
+        }
     }
 
     fn strike(&self, scene: &mut Scene<'_>) -> Result<Struck> {
@@ -93,67 +82,60 @@ impl Fault for Stale {
         let mut landed = true;
         for variant in variants {
             let trickle = scene.feeder.trickle(TRICKLE)?;
-            let answer = spring(scene, variant)?;
-            landed &= answer.is_some();
+            let outcome = spring(scene, variant)?;
+            landed &= outcome.is_some();
             drop(trickle);
-            let answer =
-                answer.map_or_else(|| "did not land".to_owned(), |answer| format!("the broker answered {answer:?}"));
-            scene.note(format!("{variant:?}: {answer}"));
+            let outcome = outcome.unwrap_or_else(|| "did not land".to_owned());
+            scene.note(format!("{variant:?}: {outcome}"));
             scene.heal()?;
         }
         Ok(Struck::landed(landed))
     }
 }
 
-/// Lets one late request happen, and says how the broker answered it; `None` if it did not come about.
-fn spring(scene: &mut Scene<'_>, variant: Variant) -> Result<Option<Vec<i16>>> {
+/// Lets one late request happen, and says what became of it; `None` if it did not come about.
+fn spring(scene: &mut Scene<'_>, variant: Variant) -> Result<Option<String>> {
     let prefix = scene.prefix.clone();
     let client = scene.member(Service::Scoring, 0).client(&prefix);
     let kills = variant == Variant::CommitThenKill;
     let late = LateRequest { hold: variant.held(), of: client.clone(), release: variant.release(), then_wait: kills };
     scene.world.kafka()?.proxy.hold(late);
     if variant == Variant::Abort {
-        make_it_abort(scene, &client)?;
+        return abort(scene, &client);
     }
-    let mut answer = None;
+    let mut outcome = None;
     scene.wait(LANDS_WITHIN, |scene| {
-        answer = scene.world.kafka()?.proxy.landed().ok().map(|landed| landed.answer);
-        Ok(answer.is_some())
+        let landed = scene.world.kafka()?.proxy.landed().ok();
+        outcome = landed.map(|landed| format!("the broker answered {:?}", landed.answer));
+        Ok(outcome.is_some())
     })?;
     if kills {
         scene.member(Service::Scoring, 0).kill()?;
         scene.world.kafka()?.proxy.let_go();
     }
-    Ok(answer)
+    Ok(outcome)
 }
 
-/// Makes the worker abort a transaction while nothing is wrong with its producer: the coordinator refuses a heartbeat as
-/// that of a member that slept through a rebalance, so its partitions may be another's. Only of a long transaction is
-/// something on the broker before its end; so the process is stopped while its input comes. If none was under way when
-/// the heartbeat was refused, another is.
-fn make_it_abort(scene: &mut Scene<'_>, client: &str) -> Result<()> {
-    let begun = Instant::now();
-    for heartbeats in (1..=3).cycle() {
-        if begun.elapsed() > LANDS_WITHIN {
-            break;
-        }
-        scene.member(Service::Scoring, 0).freeze()?;
-        let before = scene.watch.count(Topic::Activity);
-        scene.feed(BURST)?;
-        scene.wait(BURST_WITHIN, |scene| Ok(scene.watch.count(Topic::Activity) >= before + BURST / 2))?;
-        let (its_own, mut passed) = (client.to_owned(), 0);
-        scene.world.kafka()?.proxy.decide(move |call| {
-            if call.api != Api::Heartbeat || call.client != its_own {
-                return Deed::Pass;
+/// Has the coordinator refuse the offsets of one transaction, as those of a member that slept through a rebalance, so that
+/// it is aborted. Under R1 no end is ever sent for it, and so none can be late: the producer is replaced, and the broker
+/// ends what the old one left. Without R1 the end is sent, is late, and lands.
+fn abort(scene: &mut Scene<'_>, client: &str) -> Result<Option<String>> {
+    let its_own = client.to_owned();
+    let proxy = &scene.world.kafka()?.proxy;
+    let (refused_before, initialised_before) = (proxy.done().len(), proxy.initialised());
+    proxy.next(Deed::Outdate, move |call| call.api == Api::TxnOffsetCommit && call.client == its_own);
+    let mut outcome = None;
+    scene.wait(LANDS_WITHIN, |scene| {
+        let proxy = &scene.world.kafka()?.proxy;
+        let replaced = proxy.done().len() > refused_before && proxy.initialised() > initialised_before;
+        outcome = match proxy.landed() {
+            Ok(landed) => Some(format!("the broker answered {:?}", landed.answer)),
+            Err(_) if replaced && proxy.holds() == Err("nothing held yet") => {
+                Some("its offsets were refused, its end never sent, its producer replaced".to_owned())
             }
-            passed += 1;
-            if passed == heartbeats + 1 { Deed::Outdate } else { Deed::Pass }
-        });
-        scene.member(Service::Scoring, 0).thaw()?;
-        let aborts = |scene: &mut Scene<'_>| Ok(scene.world.kafka().context("the broker")?.proxy.holds().is_ok());
-        if scene.wait(ABORTS_WITHIN, aborts)? {
-            return Ok(());
-        }
-    }
-    bail!("no refused heartbeat met a transaction under way")
+            Err(_) => None,
+        };
+        Ok(outcome.is_some())
+    })?;
+    Ok(outcome)
 }
