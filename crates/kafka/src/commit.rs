@@ -18,7 +18,7 @@ const IDLE_POLL: Duration = Duration::from_millis(100);
 pub(crate) struct Load {
     /// The worker's clock, read once: received_at of dead letters, fired_at of deadlines.
     pub(crate) now: Timestamp,
-    begun: Instant,
+    pub(crate) begun: Instant,
     /// Inputs, refused ones included.
     pub(crate) records: u32,
     /// The latest of them.

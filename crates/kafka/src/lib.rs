@@ -6,6 +6,36 @@
 //! how state comes back, `producer` the transactions, `poison` what becomes of records that cannot be processed.
 //! [`KafkaPublisher`] and [`KafkaReader`] are for those that are no processors.
 //!
+//! `examples/count_page_views.rs` is a whole processor, and how it is run.
+//!
+//! # Rules
+//!
+//! What librdkafka and brokers do to transactions, and what is done about it (`docs/adr/0008` says why). Each has a test
+//! that goes red without it; a build with the feature `drill` can switch R1 and R3 off (`--kafka-without`).
+//!
+//! | | rule | where | test |
+//! |---|---|---|---|
+//! | R1 | after any failure a new producer of the same name; never abort and go on | `worker::failure::undo`, `producer::rebuild` | `after_a_transaction_that_was_given_up_the_producer_is_another` |
+//! | R2 | offsets last, with the group's metadata: that is what stops a worker that lost its partitions | `producer::commit` | `a_worker_that_slept_while_another_did_its_work_takes_nothing_for_granted` |
+//! | R3 | a new producer also after a commit that may have been repeated unseen | `producer::commit`; `settings` keeps `retry.backoff.ms` at 100 or more | `a_late_end_of_a_transaction_does_not_end_the_next_one`, `offsets_that_come_late_...`, `a_short_retry_backoff_is_refused` |
+//! | R4 | offsets move with transactions only; the transaction of a revoked partition is over before the group hears of it | `client::consumer`, `worker::follow`, `partitions::offsets_of_transaction` | `partitions_move_between_workers_and_back_without_loss_or_repetition` |
+//! | R5 | blocking calls are watched; what librdkafka only logs ends the session | `watchdog`, `client::Alarm` | `a_call_that_does_not_come_back_though_brokers_answer_is_stuck`, `what_librdkafka_only_logs_...` |
+//! | R6 | transactions are bounded in time, records and bytes | `commit::Pace`, `producer::rebuild` | `commits_when_full`, `commits_after_100_ms_...`, `a_transaction_has_a_limit_...` |
+//! | R7 | ids are derived and versions gapless, so that a repetition is dropped and a gap reported | `tasuki_stream::admit` | `versions_are_new_repeated_or_missing` |
+//!
+//! # Memory
+//!
+//! Of one worker, at most, each part by its setting:
+//!
+//! ```text
+//!   --kafka-read-ahead-kib     records read ahead (twice that while one fetch is being read)
+//! + --kafka-write-queue-kib    records given to librdkafka and not acknowledged; full: the worker waits
+//! + --kafka-transaction-bytes  outputs in runs that librdkafka has not been given yet
+//! + --kafka-transaction-records x a decoded state     the overlay: states touched by the transaction under way
+//! + state                      tasuki_kafka_state_bytes, and about 100 bytes per key for map and allocations
+//! + parked state               as much again, while partitions given back are taken up anew
+//! ```
+//!
 //! [`Processor`]: tasuki_stream::Processor
 
 mod client;

@@ -7,6 +7,7 @@ use std::time::Duration;
 const RECORDS: &str = "tasuki_kafka_records_total";
 const TRANSACTIONS: &str = "tasuki_kafka_transactions_total";
 const COMMIT: &str = "tasuki_kafka_commit_seconds";
+const TRANSACTION: &str = "tasuki_kafka_transaction_seconds";
 const REBUILDS: &str = "tasuki_kafka_producer_rebuilds_total";
 const POISON: &str = "tasuki_kafka_dead_letters_total";
 const FIRED: &str = "tasuki_kafka_deadlines_fired_total";
@@ -30,6 +31,11 @@ pub fn describe() {
         COMMIT,
         Unit::Seconds,
         "From the first wait for deliveries to the end of the commit, by service."
+    );
+    describe_histogram!(
+        TRANSACTION,
+        Unit::Seconds,
+        "From the first record or deadline of a transaction to the end of its commit, by service: what it adds to latency."
     );
     describe_counter!(
         REBUILDS,
@@ -72,9 +78,11 @@ pub(crate) enum Rebuild {
     Failed,
 }
 
-pub(crate) fn committed(service: &'static str, records: u64, fired: u64, took: Duration) {
+/// `lasted`: the whole transaction; `took`: its commit.
+pub(crate) fn committed(service: &'static str, records: u64, fired: u64, lasted: Duration, took: Duration) {
     counter!(RECORDS, "service" => service).increment(records);
     counter!(FIRED, "service" => service).increment(fired);
+    histogram!(TRANSACTION, "service" => service).record(lasted.as_secs_f64());
     histogram!(COMMIT, "service" => service).record(took.as_secs_f64());
     ended(service, End::Committed);
 }

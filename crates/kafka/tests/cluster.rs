@@ -5,7 +5,7 @@
 
 mod common;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -35,29 +35,30 @@ fn a_killed_broker_of_three_costs_nothing() {
         transaction_records: 50,
         ..Settings::new(cluster.bootstrap_servers(), "cluster.")
     };
-    let log = common::open(&settings);
+    let log = &common::open(&settings);
     let running = Running::start(&settings, Tally, 0, TestClock::default());
     let written = AtomicU64::new(0);
     for kill in 0..kills {
         let broker = kill % cluster.brokers();
+        let over = AtomicBool::new(false);
         thread::scope(|scope| {
-            let before = written.load(Ordering::Acquire);
-            let input = scope.spawn(|| {
+            let (over, written) = (&over, &written);
+            scope.spawn(move || {
                 let (publisher, runtime) = (log.publisher().unwrap(), runtime());
-                let begun = Instant::now();
-                while begun.elapsed() < Duration::from_secs(6) {
-                    let from = written.load(Ordering::Acquire);
-                    let orders =
-                        || (from + 1..=from + 100).map(|number| Order::add(number, &format!("{}", number % 50)));
-                    // What was not certainly written is written again: the tests count what is there.
-                    if runtime.block_on(publisher.publish(orders().collect())).is_ok() {
+                for chunk in (0_u64..).take_while(|_| !over.load(Ordering::Acquire)) {
+                    let orders = (1..=100).map(|number| Order::add(chunk * 100 + number, &format!("{}", number % 50)));
+                    // What was not certainly written is not written again: the log says what is there.
+                    if runtime.block_on(publisher.publish(orders.collect())).is_ok() {
                         written.fetch_add(100, Ordering::AcqRel);
                     }
                 }
             });
-            within(PATIENCE, "input", || if written.load(Ordering::Acquire) > before + 500 { Ok(()) } else { Err("") });
+            // However this ends, the input ends with it.
+            let _over = Raise(over);
+            wait_for_more(written, 1_000);
             cluster.broker(broker).kill9().unwrap();
-            input.join().unwrap();
+            // The other two go on without it.
+            wait_for_more(written, 1_000);
         });
         cluster.broker(broker).restart().unwrap();
         wait_until_done(&settings, kill);
@@ -65,9 +66,27 @@ fn a_killed_broker_of_three_costs_nothing() {
     running.stop().unwrap();
     // What the worker remembers is as true as what it wrote.
     let running = Running::start(&settings, Tally, 0, TestClock::default());
-    publish(&log, (1..=100).map(|number| Order::add(number, &format!("{}", number % 50))).collect());
+    publish(log, (1..=100).map(|number| Order::add(number, &format!("{}", number % 50))).collect());
     wait_until_done(&settings, kills);
     running.stop().unwrap();
+}
+
+/// Until so many more records are durable.
+fn wait_for_more(written: &AtomicU64, more: u64) {
+    let before = written.load(Ordering::Acquire);
+    within(PATIENCE, "input", || match written.load(Ordering::Acquire) - before {
+        enough if enough >= more => Ok(()),
+        less => Err(less),
+    });
+}
+
+/// Raises a flag when dropped.
+struct Raise<'a>(&'a AtomicBool);
+
+impl Drop for Raise<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
 }
 
 /// Until every order has its step, once and in order, and no transaction is open.

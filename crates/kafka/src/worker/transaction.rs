@@ -74,8 +74,9 @@ impl<P: Processor> Worker<'_, P> {
         let begun = Instant::now();
         let slow = self.commit(group)?;
         if let Some(load) = self.load.take() {
-            self.pace.committed(&load, drained, Instant::now());
-            metrics::committed(service, u64::from(load.records), load.fired, begun.elapsed());
+            let now = Instant::now();
+            self.pace.committed(&load, drained, now);
+            metrics::committed(service, u64::from(load.records), load.fired, now - load.begun, now - begun);
         }
         if slow {
             // R3. This transaction is over; the next one gets another producer.
