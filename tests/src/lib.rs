@@ -87,6 +87,11 @@ impl Tasuki {
         Ok(started)
     }
 
+    /// The number of the process.
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// A text of the ready line.
     pub fn told(&self, name: &str) -> &str {
         self.ready[name].as_str().unwrap_or_default()

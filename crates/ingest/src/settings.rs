@@ -199,11 +199,11 @@ impl Limits {
     /// What holds when nothing is said.
     pub const DEFAULT: Self = Self {
         body_bytes: 8 << 20,
-        decoded_bytes: 16 << 20,
+        decoded_bytes: 8 << 20,
         event_bytes: 900_000,
         events: 10_000,
         requests: 1024,
-        bytes_in_flight: 32 << 20,
+        bytes_in_flight: 24 << 20,
         connections: 10_000,
         deadline: Duration::from_millis(4000),
         body_timeout: Duration::from_secs(10),

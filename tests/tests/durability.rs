@@ -1,0 +1,143 @@
+//! What ingest has acknowledged is there once, whatever is killed: the process between the broker's answer and its own,
+//! the broker, or the process while events wait on its disk.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use serde_json::{Value, json};
+use tasuki_testkit::kafka::KafkaBroker;
+use tasuki_tests::{Tasuki, eventually, up};
+
+/// How many times the process is killed while it is sent to.
+const KILLS: u32 = 4;
+
+fn start(folder: &Path, broker: &KafkaBroker) -> anyhow::Result<Tasuki> {
+    let mut command: Command = up(folder, &[]);
+    command.env("KAFKA_BOOTSTRAP_SERVERS", broker.bootstrap_servers());
+    Tasuki::start_command(command)
+}
+
+#[test]
+fn killed_between_the_brokers_answer_and_its_own_it_counts_what_is_sent_again_once() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let broker = KafkaBroker::start()?;
+    let mut sent = 0;
+    let mut landed = 0;
+    for round in 0..KILLS {
+        let mut tasuki = start(folder.path(), &broker)?;
+        let (address, key) = (host(&tasuki)?, tasuki.told("write_key").to_owned());
+        // Written and never read: what the service answers stays in the socket, as if the network had lost it.
+        let mut unheard = TcpStream::connect(&address)?;
+        unheard.set_read_timeout(Some(Duration::from_secs(10)))?;
+        let from = sent;
+        for number in from..from + 40 {
+            unheard.write_all(&request("/v1/page", &key, &page(number)))?;
+            sent += 1;
+        }
+        // It is killed while it works on them: some are on the log and answered, some on the log only, some nowhere.
+        let mut first = [0; 12];
+        unheard.read_exact(&mut first)?;
+        tasuki.signal("KILL")?;
+        tasuki.ended()?;
+        let mut heard = Vec::new();
+        drop(unheard.read_to_end(&mut heard));
+        let answered = 1 + String::from_utf8_lossy(&heard).matches("HTTP/1.1 200").count();
+        eprintln!("round {round}: {answered} of 40 answered when it was killed");
+        landed += u32::from(answered < 40);
+        let tasuki = start(folder.path(), &broker)?;
+        // A tracker that heard nothing sends all of it again, under the same ids.
+        for number in from..sent {
+            eventually(Duration::from_secs(20), || {
+                Ok((send(&tasuki, "/v1/page", &page(number))? == 200).then_some(()))
+            })?;
+        }
+        tasuki.stop()?;
+    }
+    ensure!(landed > 0, "invalid: every request was answered before the kill");
+    let tasuki = start(folder.path(), &broker)?;
+    exactly_once(&tasuki, sent)?;
+    tasuki.stop()
+}
+
+#[test]
+fn what_waits_on_disk_survives_a_kill_and_is_there_once_when_the_broker_is_back() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut broker = KafkaBroker::start()?;
+    let mut tasuki = start(folder.path(), &broker)?;
+    ensure!(send(&tasuki, "/api/s/page", &page(0))? == 200);
+    broker.stop()?;
+    for number in 1..40 {
+        let status = send(&tasuki, "/api/s/page", &page(number))?;
+        ensure!(status == 200, "a tracker that never sends again is answered {status} while Kafka is away");
+    }
+    ensure!(send(&tasuki, "/v1/page", &page(999))? == 503, "one that comes back is told so");
+    let metric = |tasuki: &Tasuki, name: &str| -> anyhow::Result<u64> {
+        let text = ureq::get(format!("{}/metrics", tasuki.told("metrics"))).call()?.body_mut().read_to_string()?;
+        let of = text.lines().filter(|line| line.starts_with(name) && line.contains("protocol=\"jitsu\""));
+        Ok(of.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum())
+    };
+    let count = |name: &str| metric(&tasuki, &format!("tasuki_ingest_{name}_events_total"));
+    let became = ["accepted", "bad", "deduplicated", "refused", "spooled", "dropped"];
+    let sum = became.iter().map(|name| count(name)).sum::<anyhow::Result<u64>>()?;
+    ensure!((count("received")?, sum, count("spooled")?) == (40, 40, 39), "the books balance");
+    tasuki.signal("KILL")?;
+    tasuki.ended()?;
+
+    broker.restart()?;
+    let tasuki = start(folder.path(), &broker)?;
+    eventually(Duration::from_secs(60), || {
+        Ok((metric(&tasuki, "tasuki_ingest_replayed_events_total")? == 39).then_some(()))
+    })
+    .context("39 events are replayed")?;
+    ensure!(send(&tasuki, "/api/s/page", &page(40))? == 200);
+    exactly_once(&tasuki, 41)?;
+    tasuki.stop()
+}
+
+/// The lead shows pages 0 to `count`, each once.
+fn exactly_once(tasuki: &Tasuki, count: u32) -> anyhow::Result<()> {
+    let marker = json!({"type": "page", "messageId": "marker", "anonymousId": "v", "userId": "hanako@acme.example",
+        "properties": {"path": "/marker"}});
+    ensure!(send(tasuki, "/v1/page", &marker)? == 200);
+    let expected: Vec<_> = (0..count).map(|number| format!("/page/{number:04}")).collect();
+    let all = |lead: &Value| paths(lead).len() >= expected.len();
+    let lead =
+        tasuki.lead("hanako@acme.example", |lead| paths(lead).iter().any(|path| path == "/marker") && all(lead))?;
+    let mut shown = paths(&lead);
+    shown.retain(|path| path != "/marker");
+    shown.sort();
+    ensure!(shown == expected, "{} shown, {} expected: {shown:?}", shown.len(), expected.len());
+    Ok(())
+}
+
+fn paths(lead: &Value) -> Vec<String> {
+    let timeline = lead["timeline"].as_array().into_iter().flatten();
+    timeline.filter_map(|entry| entry["path"].as_str().map(str::to_owned)).collect()
+}
+
+fn page(number: u32) -> Value {
+    json!({
+        "type": "page", "messageId": format!("m-{number}"), "anonymousId": "v", "userId": "hanako@acme.example",
+        "properties": {"path": format!("/page/{number:04}")},
+    })
+}
+
+fn host(tasuki: &Tasuki) -> anyhow::Result<String> {
+    Ok(tasuki.told("ingest").strip_prefix("http://").context("an address")?.to_owned())
+}
+
+fn request(path: &str, key: &str, body: &Value) -> Vec<u8> {
+    let body = body.to_string();
+    let head = format!("POST {path}?writeKey={key} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+    [head.as_bytes(), body.as_bytes()].concat()
+}
+
+fn send(tasuki: &Tasuki, path: &str, body: &Value) -> anyhow::Result<u16> {
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let address = format!("{}{path}?writeKey={}", tasuki.told("ingest"), tasuki.told("write_key"));
+    Ok(agent.post(address).send_json(body)?.status().as_u16())
+}
