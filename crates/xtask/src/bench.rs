@@ -20,10 +20,11 @@ mod whole;
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clap::Args;
+use tasuki_service::{Clock, SystemClock};
 use tasuki_tests::Log;
 use tempfile::TempDir;
 
@@ -167,8 +168,7 @@ fn scaled(number: u64, scale: f64) -> u64 {
 }
 
 fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    SystemClock.now().as_millis()
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {

@@ -14,7 +14,7 @@ use tasuki_playbook::Playbook;
 use tasuki_scoring::Scoring;
 use tasuki_service::{Health, Shutdown, SystemClock, telemetry};
 use tasuki_stream::{Context, Due, Input, Poison, Processor, State, StateError, Task, Topology};
-use tasuki_wire::{Partition, PartitionCount, Topic};
+use tasuki_wire::{Partition, Topic};
 
 use super::cluster;
 use super::load::{Load, PATTERNS, pattern_of};
@@ -179,6 +179,7 @@ mod tests {
     use super::*;
     use tasuki_stream::memory::Pipeline;
     use tasuki_stream::{Emitted, Processor as P};
+    use tasuki_wire::PartitionCount;
 
     const LEADS: u64 = 512;
 

@@ -176,7 +176,7 @@ pub(super) fn number_of(event_id: &[u8]) -> Option<u64> {
 
 /// The id of a lead: its last byte is its pattern.
 pub(super) fn lead_id(lead: u64) -> LeadId {
-    LeadId::new(Uuid::from_u64_pair(mix(lead.wrapping_mul(3)), lead.wrapping_shl(8) | lead % PATTERNS))
+    LeadId::new(Uuid::from_u64_pair(mix(lead.wrapping_mul(3)), lead.wrapping_shl(8) | (lead % PATTERNS)))
 }
 
 /// The pattern that the lead of this key follows.
@@ -243,7 +243,7 @@ fn behavior(lead: u64, version: u64, number: u64, at: i64) -> v1::BehaviorRecord
     };
     let (email, _) = address(lead);
     let visitor = Uuid::from_u64_pair(mix(lead ^ 0xabcd), lead).to_string();
-    let campaign = if dice % 16 == 0 { "autumn-2026" } else { "" };
+    let campaign = if dice.is_multiple_of(16) { "autumn-2026" } else { "" };
     let circumstances = v1::Circumstances {
         url: format!("https://www.tasuki.example{path}"),
         referrer: if dice & 3 == 0 { "https://www.google.com/".to_owned() } else { String::new() },

@@ -7,7 +7,7 @@
 //! projection; Postgres tells when it was committed, so that nobody has to look all the time.
 
 use std::sync::Mutex;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
 use serde_json::{Value, json};
@@ -50,7 +50,7 @@ pub(super) fn measure(bench: &Bench, done: &mut dyn FnMut(Figure)) -> anyhow::Re
     make_known(&running, probes)?;
     bench.say(&format!("{} events/s over HTTP, {} s", REQUESTS * EVENTS_PER_REQUEST, WARM_UP + seconds));
     // Requests of the warm-up have no probe.
-    let schedule = Schedule { begun: Instant::now() + Duration::from_millis(500), first: REQUESTS * WARM_UP };
+    let schedule = Schedule::new(REQUESTS * WARM_UP);
     let before = running.shares()?;
     let answered = Mutex::new(Vec::new());
     let total = REQUESTS * (WARM_UP + seconds);
@@ -93,8 +93,21 @@ pub(super) fn measure(bench: &Bench, done: &mut dyn FnMut(Figure)) -> anyhow::Re
 #[derive(Clone, Copy, Debug)]
 struct Schedule {
     begun: Instant,
+    /// The same instant, in milliseconds since 1970: Postgres runs by the clock of this machine.
+    begun_ms: f64,
     /// The first request with a probe.
     first: u32,
+}
+
+impl Schedule {
+    fn new(first: u32) -> Self {
+        let soon = Duration::from_millis(500);
+        Self { begun: Instant::now() + soon, begun_ms: super::now_ms() as f64 + soon.as_secs_f64() * 1e3, first }
+    }
+
+    fn at_ms(self, instant: Instant) -> f64 {
+        self.begun_ms + instant.saturating_duration_since(self.begun).as_secs_f64() * 1e3
+    }
 }
 
 fn page_view(who: &str, company: u32, id: &str, number: u32) -> Value {
@@ -167,17 +180,12 @@ fn send(
         let body = json!({ "batch": events });
         let due = schedule.begun + Duration::from_secs_f64(f64::from(number) / f64::from(REQUESTS));
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
-        let late_ms = due.elapsed().as_secs_f64() * 1e3;
-        let due_ms = now_ms()? - late_ms;
+        let due_ms = schedule.at_ms(due);
         running.send(&agent, &body).with_context(|| format!("request {number}"))?;
-        let one = Answered { number, due_ms, acknowledged_ms: now_ms()? };
+        let one = Answered { number, due_ms, acknowledged_ms: schedule.at_ms(Instant::now()) };
         answered.lock().map_err(|_| anyhow!("a sender panicked"))?.push(one);
     }
     Ok(())
-}
-
-fn now_ms() -> anyhow::Result<f64> {
-    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64() * 1e3)
 }
 
 /// Of every probe, from the answer and from the instant of sending, in milliseconds.

@@ -39,15 +39,15 @@ struct Rounds {
 /// Measures what is wanted; `done` is told each figure as soon as it stands.
 pub(super) fn measure(bench: &mut Bench, wanted: Wanted, done: &mut dyn FnMut(Figure)) -> anyhow::Result<()> {
     let mut wanted = wanted;
-    if wanted.best || wanted.default {
-        if let Err(error) = build_peer() {
-            for (name, asked, _, _) in peers(wanted) {
-                if asked {
-                    done(Figure::failed(name, &error));
-                }
+    if (wanted.best || wanted.default)
+        && let Err(error) = build_peer()
+    {
+        for (name, asked, _, _) in peers(wanted) {
+            if asked {
+                done(Figure::failed(name, &error));
             }
-            (wanted.best, wanted.default) = (false, false);
         }
+        (wanted.best, wanted.default) = (false, false);
     }
     if !wanted.copy && !wanted.best && !wanted.default {
         return Ok(());
