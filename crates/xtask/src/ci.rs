@@ -68,6 +68,7 @@ fn steps() -> Vec<Step> {
 
 /// A drill of the release build, small enough for CI, by this program itself.
 fn drill(name: &'static str, words: &[&str]) -> Step {
-    let all = [&["run", "--locked", "--quiet", "--package", "xtask", "--", "drill", "--release", "--events", "3000"], words];
+    let all =
+        [&["run", "--locked", "--quiet", "--package", "xtask", "--", "drill", "--release", "--events", "3000"], words];
     Step::cargo(name, &all.concat())
 }

@@ -118,7 +118,8 @@ impl<'w> Scene<'w> {
         }
         scene.wait_until_ready()?;
         if scene.plan.with_ingest {
-            scene.clients = Some(Clients::start(Target { ingest: format!("http://{}", scene.ingest), write_key: write_key() })?);
+            scene.clients =
+                Some(Clients::start(Target { ingest: format!("http://{}", scene.ingest), write_key: write_key() })?);
         }
         Ok(scene)
     }

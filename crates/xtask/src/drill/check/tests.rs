@@ -64,7 +64,11 @@ fn in_memory() -> Evidence {
         log,
         hanging: Some(Vec::new()),
         caught_up: Some(Liveness { within, allowed: Duration::from_secs(60) }),
-        accounts: Some(Accounts { received: 12, booked: [("accepted".to_owned(), 10), ("refused".to_owned(), 2)].into(), acknowledged: 10 }),
+        accounts: Some(Accounts {
+            received: 12,
+            booked: [("accepted".to_owned(), 10), ("refused".to_owned(), 2)].into(),
+            acknowledged: 10,
+        }),
         fingerprints: Some(["a".to_owned(), "a".to_owned()]),
         ..Evidence::default()
     };
