@@ -200,7 +200,7 @@ impl Drops {
             return false;
         }
         self.commits += 1;
-        let takes = self.commits % self.between == 0;
+        let takes = self.commits.is_multiple_of(self.between);
         self.left -= usize::from(takes);
         takes
     }

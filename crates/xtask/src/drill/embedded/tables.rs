@@ -25,12 +25,15 @@ pub(super) async fn connect(url: &str) -> Result<PgConnection, sqlx::Error> {
     options.application_name("drill").disable_statement_logging().connect().await
 }
 
+/// A record, as Postgres gives it.
+type Columns = (String, i32, i64, Vec<u8>, Vec<u8>);
+
 /// Records from these offsets on, partition by partition in their order.
 async fn records(connection: &mut PgConnection, from: &Offsets) -> Result<Vec<(Topic, u16, Entry)>, sqlx::Error> {
     let (places, offsets): (Vec<_>, Vec<_>) = from.iter().map(|(place, next)| (*place, *next)).unzip();
     let (topics, partitions): (Vec<_>, Vec<_>) =
         places.into_iter().map(|(topic, partition)| (topic.name(), i32::from(partition))).unzip();
-    let rows: Vec<(String, i32, i64, Vec<u8>, Vec<u8>)> = sqlx::query_as(
+    let rows: Vec<Columns> = sqlx::query_as(
         r#"SELECT t.name, r.partition, r."offset", r.key, r.payload
            FROM tasuki_log.records r JOIN tasuki_log.topics t ON t.id = r.topic
            LEFT JOIN unnest($1::text[], $2::int[], $3::bigint[]) AS seen (topic, partition, next)
@@ -42,7 +45,7 @@ async fn records(connection: &mut PgConnection, from: &Offsets) -> Result<Vec<(T
     .bind(offsets)
     .fetch_all(connection)
     .await?;
-    let read = |(topic, partition, offset, key, payload): (String, i32, i64, Vec<u8>, Vec<u8>)| {
+    let read = |(topic, partition, offset, key, payload): Columns| {
         Some((topic.parse().ok()?, u16::try_from(partition).ok()?, Entry { offset, key, payload }))
     };
     Ok(rows.into_iter().filter_map(read).collect())
