@@ -182,20 +182,29 @@ struct Work {
     shared: Arc<Shared>,
 }
 
+/// Where the reading is.
+#[derive(Default)]
+struct Place {
+    next: BTreeMap<(Topic, Partition), i64>,
+    /// One of them is not there any more, which is still to be told.
+    lost: Option<KafkaError>,
+}
+
 impl Work {
     fn run(self) {
         let mut epoch = 0;
-        let mut positions = BTreeMap::new();
+        let mut at = Place::default();
         while !self.shared.over.load(Ordering::Acquire) {
             while let Ok(seek) = self.commands.try_recv() {
                 epoch = seek.epoch;
                 let result = self.seek(&seek.positions);
-                positions = seek.positions.iter().map(|at| ((at.topic, at.partition), at.offset)).collect();
+                let next = seek.positions.iter().map(|at| ((at.topic, at.partition), at.offset)).collect();
+                at = Place { next, lost: None };
                 if seek.answer.send(result).is_err() {
                     tracing::debug!("whoever sought has gone away");
                 }
             }
-            let records = self.read(&mut positions);
+            let records = self.read(&mut at);
             if matches!(&records, Ok(records) if records.is_empty()) {
                 continue;
             }
@@ -208,24 +217,37 @@ impl Work {
     }
 
     /// What is there, waiting a little where nothing is.
-    fn read(&self, positions: &mut BTreeMap<(Topic, Partition), i64>) -> Result<Vec<LogRecord>, ReadError> {
-        let mut records = Vec::new();
+    ///
+    /// An outage leaves many errors behind, one for each broker and partition. They are told as one, and only if no
+    /// record follows them: then the trouble is over. A lost position is never passed over.
+    fn read(&self, at: &mut Place) -> Result<Vec<LogRecord>, ReadError> {
+        if let Some(error) = at.lost.take() {
+            return Err(self.explain(error, &at.next));
+        }
+        let (mut records, mut trouble) = (Vec::new(), None);
         let mut wait = POLL;
         while records.len() < BATCH {
             match self.consumer.poll(wait) {
                 Some(Ok(message)) => {
                     if let Some(record) = self.record(&message) {
-                        positions.insert((record.topic, record.partition), record.offset + 1);
+                        at.next.insert((record.topic, record.partition), record.offset + 1);
                         records.push(record);
                     }
                     wait = Duration::ZERO;
                 }
-                // What was read before an error is told first; the error comes again if it lasts.
-                Some(Err(error)) if records.is_empty() => return Err(self.explain(error, positions)),
-                Some(Err(_)) | None => break,
+                Some(Err(error)) if is_lost(&error) => {
+                    // What was read before is told first.
+                    at.lost = Some(error);
+                    break;
+                }
+                Some(Err(error)) => trouble = Some(error),
+                None => break,
             }
         }
-        Ok(records)
+        match trouble {
+            Some(error) if records.is_empty() && at.lost.is_none() => Err(unavailable(error)),
+            Some(_) | None => Ok(records),
+        }
     }
 
     fn record(&self, message: &BorrowedMessage<'_>) -> Option<LogRecord> {
@@ -256,6 +278,9 @@ impl Work {
             let offset = Offset::Offset(position.offset.max(first));
             list.add_partition_offset(&name, i32::from(position.partition.get()), offset).map_err(unavailable)?;
         }
+        // What is still in the queue is of another place, or tells of an outage that is over: the brokers just answered.
+        self.consumer.unassign().map_err(unavailable)?;
+        while self.consumer.poll(Duration::ZERO).is_some() {}
         self.consumer.assign(&list).map_err(unavailable)
     }
 
@@ -273,18 +298,12 @@ impl Work {
         }
     }
 
-    fn explain(&self, error: KafkaError, positions: &BTreeMap<(Topic, Partition), i64>) -> ReadError {
-        let gone = matches!(
-            error.rdkafka_error_code(),
-            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange)
-        );
-        if gone {
-            // librdkafka does not say which one.
-            for (&(topic, partition), &offset) in positions {
-                let bounds = self.observer.bounds(&self.name_of(topic), partition);
-                if bounds.is_ok_and(|(first, end)| !(first..=end).contains(&offset)) {
-                    return ReadError::NoSuchPosition(Position { topic, partition, offset });
-                }
+    /// Which position is lost: librdkafka does not say.
+    fn explain(&self, error: KafkaError, next: &BTreeMap<(Topic, Partition), i64>) -> ReadError {
+        for (&(topic, partition), &offset) in next {
+            let bounds = self.observer.bounds(&self.name_of(topic), partition);
+            if bounds.is_ok_and(|(first, end)| !(first..=end).contains(&offset)) {
+                return ReadError::NoSuchPosition(Position { topic, partition, offset });
             }
         }
         unavailable(error)
@@ -293,6 +312,11 @@ impl Work {
     fn name_of(&self, topic: Topic) -> String {
         self.names.iter().find(|(_, of)| *of == topic).map_or_else(String::new, |(name, _)| name.clone())
     }
+}
+
+fn is_lost(error: &KafkaError) -> bool {
+    let code = error.rdkafka_error_code();
+    matches!(code, Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange))
 }
 
 fn is_unknown(error: &KafkaError) -> bool {
