@@ -60,7 +60,9 @@ fn a_killed_broker_of_three_costs_nothing() {
             // The other two go on without it.
             wait_for_more(written, 1_000);
         });
+        let down = Instant::now();
         cluster.broker(broker).restart().unwrap();
+        eprintln!("broker {broker} was back after {:?}", down.elapsed());
         wait_until_done(&settings, kill);
     }
     running.stop().unwrap();
