@@ -10,8 +10,8 @@
 //!
 //! # Rules
 //!
-//! What librdkafka and brokers do to transactions, and what is done about it (`docs/adr/0008` says why). Each has a test
-//! that goes red without it; a build with the feature `drill` can switch R1 and R3 off (`--kafka-without`).
+//! What librdkafka and brokers do to transactions, and what is done about it (`docs/adr/0008` says why), and
+//! the test that looks after it; a build with the feature `drill` can switch R1 and R3 off (`--kafka-without`).
 //!
 //! | | rule | where | test |
 //! |---|---|---|---|
@@ -28,11 +28,11 @@
 //! Of one worker, at most, each part by its setting:
 //!
 //! ```text
-//!   --kafka-read-ahead-kib     records read ahead (twice that while one fetch is being read)
+//!   --kafka-read-ahead-kib     records read ahead, and the fetch under way
 //! + --kafka-write-queue-kib    records given to librdkafka and not acknowledged; full: the worker waits
 //! + --kafka-transaction-bytes  outputs in runs that librdkafka has not been given yet
 //! + --kafka-transaction-records x a decoded state     the overlay: states touched by the transaction under way
-//! + state                      tasuki_kafka_state_bytes, and about 100 bytes per key for map and allocations
+//! + state                      tasuki_kafka_state_bytes, and what map and allocations take per key
 //! + parked state               as much again, while partitions given back are taken up anew
 //! ```
 //!
