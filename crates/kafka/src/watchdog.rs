@@ -17,8 +17,8 @@ use crate::open::KafkaLog;
 
 /// After this the worker counts as waiting.
 const SLOW: Duration = Duration::from_secs(5);
-/// A broker that answers for so long while the call is stuck: longer than any transaction and session lasts.
-const STUCK: Duration = Duration::from_secs(120);
+/// Longer than a transaction may last, which bounds every one of these calls where it keeps to its limit.
+const OVERDUE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// One per worker.
@@ -76,7 +76,7 @@ impl Shared {
 }
 
 fn watch(shared: &Shared, log: &KafkaLog, name: &str, component: &Component) {
-    let mut patience = Patience::default();
+    let mut patience = Patience::new(Duration::from_millis(log.settings().transaction_timeout_ms) + OVERDUE);
     loop {
         let call = {
             let state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -103,9 +103,10 @@ fn watch(shared: &Shared, log: &KafkaLog, name: &str, component: &Component) {
 }
 
 /// How long brokers have been answering while a call was under way.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Patience {
     answered: Duration,
+    at_most: Duration,
 }
 
 /// What is to be thought of a call.
@@ -117,6 +118,10 @@ enum Verdict {
 }
 
 impl Patience {
+    fn new(at_most: Duration) -> Self {
+        Self { answered: Duration::ZERO, at_most }
+    }
+
     /// A call, if there is one, has been under way for so long. To be asked once every [`PAUSE`].
     fn look(&mut self, since: Duration, broker_answers: impl FnOnce() -> bool) -> Verdict {
         if since <= SLOW {
@@ -126,7 +131,7 @@ impl Patience {
         if broker_answers() {
             self.answered += PAUSE;
         }
-        if self.answered > STUCK { Verdict::Stuck } else { Verdict::Slow }
+        if self.answered > self.at_most { Verdict::Stuck } else { Verdict::Slow }
     }
 }
 
@@ -147,15 +152,15 @@ mod tests {
 
     #[test]
     fn a_call_that_does_not_come_back_though_brokers_answer_is_stuck() {
-        let mut patience = Patience::default();
+        let mut patience = Patience::new(Duration::from_secs(40));
         let verdicts = verdicts(&mut patience, 0..200, true);
         let first = |verdict| verdicts.iter().position(|found| *found == verdict);
-        assert_eq!((first(Verdict::Fine), first(Verdict::Slow), first(Verdict::Stuck)), (Some(0), Some(6), Some(126)));
+        assert_eq!((first(Verdict::Fine), first(Verdict::Slow), first(Verdict::Stuck)), (Some(0), Some(6), Some(46)));
     }
 
     #[test]
     fn while_no_broker_answers_waiting_is_right_and_another_call_begins_anew() {
-        let mut patience = Patience::default();
+        let mut patience = Patience::new(Duration::from_secs(120));
         assert!(!verdicts(&mut patience, 0..10_000, false).contains(&Verdict::Stuck));
         assert!(!verdicts(&mut patience, 6..120, true).contains(&Verdict::Stuck));
         assert!(!verdicts(&mut patience, 0..120, true).contains(&Verdict::Stuck));

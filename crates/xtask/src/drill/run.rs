@@ -148,6 +148,7 @@ fn accounts(scene: &mut Scene<'_>, ledger: &Ledger) -> Result<Accounts> {
 
 /// Whether nothing has come for so long, and every service has processed all that has.
 fn at_rest(scene: &mut Scene<'_>, quiet: Duration) -> Result<bool> {
+    scene.start_again_who_gave_up()?;
     if scene.watch.quiet_for() < quiet {
         return Ok(false);
     }

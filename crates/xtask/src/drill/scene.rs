@@ -21,6 +21,9 @@ use super::world::World;
 /// What the installation's secret is.
 pub(crate) const SECRET: &str = "a secret that only drills use";
 
+/// The exit code of a service that would go on better after a new start (as in sysexits).
+const TEMPORARY_FAILURE: i32 = 75;
+
 /// What a run consists of. A fault may change it before anything is started.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
@@ -196,6 +199,19 @@ impl<'w> Scene<'w> {
             member.revive()?;
         }
         self.wait_until_ready()
+    }
+
+    /// Starts processes again that ended because a call did not come back: what keeps services running does so too.
+    pub(crate) fn start_again_who_gave_up(&mut self) -> Result<()> {
+        let mut again = Vec::new();
+        for member in self.members.iter_mut().filter(|member| member.process.pid().is_some()) {
+            if member.process.ended()?.is_some_and(|status| status.code() == Some(TEMPORARY_FAILURE)) {
+                member.revive()?;
+                again.push(format!("{} gave up and was started again", member.process.name()));
+            }
+        }
+        again.into_iter().for_each(|what| self.note(what));
+        Ok(())
     }
 
     /// Lets everything go on that a proxy holds, and everything pass from now on.

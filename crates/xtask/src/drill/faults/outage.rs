@@ -27,6 +27,7 @@ impl Fault for Outage {
 
     fn prepare(&self, plan: &mut Plan) {
         plan.with_ingest = true;
+        plan.leaves_a_transaction_open = true;
     }
 
     fn strike(&self, scene: &mut Scene<'_>) -> Result<Struck> {
