@@ -25,6 +25,7 @@ pub(crate) fn signed(into: &mut Vec<u8>, number: i64) {
     unsigned(into, (number.cast_unsigned() << 1) ^ (number >> 63).cast_unsigned());
 }
 
+#[inline]
 pub(crate) fn unsigned(into: &mut Vec<u8>, number: impl TryInto<u64>) {
     let Ok(mut rest) = number.try_into() else { unreachable!("counts and numbers fit in 64 bits") };
     loop {
@@ -43,19 +44,30 @@ pub(crate) struct Bytes<'b> {
 }
 
 impl<'b> Bytes<'b> {
+    #[inline]
     pub(crate) fn take(&mut self, count: usize) -> Result<&'b [u8], StateError> {
-        let taken = self.rest.split_at_checked(count).ok_or_else(|| StateError("it ends too early".to_owned()))?;
-        self.rest = taken.1;
-        Ok(taken.0)
+        let (taken, rest) = self.rest.split_at_checked(count).ok_or_else(too_early)?;
+        self.rest = rest;
+        Ok(taken)
     }
 
+    #[inline]
     pub(crate) fn byte(&mut self) -> Result<u8, StateError> {
-        Ok(self.take(1)?[0])
+        let (&byte, rest) = self.rest.split_first().ok_or_else(too_early)?;
+        self.rest = rest;
+        Ok(byte)
     }
 
+    #[inline]
     pub(crate) fn unsigned(&mut self) -> Result<u64, StateError> {
-        let mut number = 0;
-        for shift in (0..64).step_by(7) {
+        let first = self.byte()?;
+        if first < 0x80 { Ok(u64::from(first)) } else { self.longer(first) }
+    }
+
+    /// The rest of a number of more than seven bits.
+    fn longer(&mut self, first: u8) -> Result<u64, StateError> {
+        let mut number = u64::from(first & 0x7f);
+        for shift in (7..64).step_by(7) {
             let byte = self.byte()?;
             number |= u64::from(byte & 0x7f) << shift;
             if byte & 0x80 == 0 {
@@ -66,28 +78,38 @@ impl<'b> Bytes<'b> {
     }
 
     /// A count of things of at least one byte each.
+    #[inline]
     pub(crate) fn count(&mut self) -> Result<usize, StateError> {
         let count = usize::try_from(self.unsigned()?).ok().filter(|&count| count <= self.rest.len());
         count.ok_or_else(|| StateError("a count is larger than what follows".to_owned()))
     }
 
+    #[inline]
     pub(crate) fn signed(&mut self) -> Result<i64, StateError> {
         let zigzag = self.unsigned()?;
         Ok((zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed())
     }
 
+    #[inline]
     pub(crate) fn optional(&mut self) -> Result<Option<Timestamp>, StateError> {
         Ok(if self.byte()? == 0 { None } else { Some(Timestamp::from_millis(self.signed()?)) })
     }
 
+    #[inline]
     pub(crate) fn text(&mut self) -> Result<&'b str, StateError> {
         let length = self.count()?;
         std::str::from_utf8(self.take(length)?).map_err(|_| StateError("a text is not UTF-8".to_owned()))
     }
 
     /// A number below a limit.
+    #[inline]
     pub(crate) fn number(&mut self, limit: usize) -> Result<u32, StateError> {
         let number = u32::try_from(self.unsigned()?).ok().filter(|&number| index(number) < limit);
         number.ok_or_else(|| StateError("a number points nowhere".to_owned()))
     }
+}
+
+#[cold]
+pub(crate) fn too_early() -> StateError {
+    StateError("it ends too early".to_owned())
 }

@@ -1,23 +1,27 @@
-//! The state of a lead as bytes: as few as reasonable, and the same for the same state.
+//! The state of a lead as bytes: as few as reasonable, quickly read, and the same for the same state.
 //!
 //! Texts stand once, in the order of first use by the signals in their order; so do shapes. Instants of signals are
-//! differences to the signal before.
+//! differences to the signal before. What is alike stands together: all texts, then all shapes, then the instants of
+//! all signals, then their ids, which are the last bytes of the state.
 
 use tasuki_domain::{EventId, Timestamp};
 use tasuki_playbook::EventKind;
 use tasuki_stream::StateError;
 
-use crate::bytes::{Bytes, optional, signed, unsigned, write_text};
+use crate::bytes::{Bytes, optional, too_early, unsigned};
 use crate::fit::Fit;
+use crate::matching::Matching;
 use crate::profile::CompactProfile;
-use crate::signals::{Shape, Signal, Signals, index, number};
+use crate::signals::{MOST_SIGNALS, Shape, Signal, Signals, index, number};
 use crate::state::ScoringState;
 
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
 
 pub(crate) fn encode(state: &ScoringState, into: &mut Vec<u8>) {
+    let profile = state.profile.as_ref().map_or(&[][..], CompactProfile::as_bytes);
     let signals = &state.signals;
-    into.reserve(64 + 32 * signals.list.len() + 64 * signals.shapes.len() + 256);
+    let (lists, texts) = (34 * signals.list.len() + 32 * signals.shapes.len(), signals.texts().len());
+    into.reserve(128 + lists + texts + profile.len());
     into.push(FORMAT);
     unsigned(into, state.seen);
     unsigned(into, state.version);
@@ -27,75 +31,136 @@ pub(crate) fn encode(state: &ScoringState, into: &mut Vec<u8>) {
     into.extend_from_slice(&state.fit_rules.to_le_bytes());
     unsigned(into, state.fit.words.len());
     state.fit.words.iter().for_each(|&word| unsigned(into, word));
-    let profile = state.profile.as_ref().map_or(&[][..], CompactProfile::as_bytes);
     unsigned(into, profile.len());
     into.extend_from_slice(profile);
-
-    let mut texts = Renumbered::new(signals.text_count() + 1);
-    // Number 0, the empty text, is not written and comes first in any case.
-    texts.visit(0);
-    let mut shapes = Renumbered::new(signals.shapes.len());
-    for signal in &signals.list {
-        if shapes.visit(signal.shape) {
-            signals.shapes[index(signal.shape)].texts.iter().for_each(|&text| _ = texts.visit(text));
-        }
-    }
-    unsigned(into, texts.order.len() - 1);
-    texts.order[1..].iter().for_each(|&old| write_text(into, signals.text(old)));
-    unsigned(into, shapes.order.len());
-    for &old in &shapes.order {
-        write_shape(into, &signals.shapes[index(old)], &texts);
-    }
-    write_signals(into, signals, &shapes);
-}
-
-fn write_shape(into: &mut Vec<u8>, shape: &Shape, texts: &Renumbered) {
-    let present = (0..4).filter(|&field| shape.texts[field] != 0).fold(0, |bits, field| bits | 1 << field);
-    into.push(shape.kind.code() << 4 | present);
-    for &text in shape.texts.iter().filter(|&&text| text != 0) {
-        unsigned(into, texts.new_number(text) - 1);
+    if signals.is_in_order() {
+        write_signals(into, signals, &state.matching);
+    } else {
+        let (signals, matching) = in_order(signals, &state.matching);
+        write_signals(into, &signals, &matching);
     }
 }
 
-fn write_signals(into: &mut Vec<u8>, signals: &Signals, shapes: &Renumbered) {
+fn write_signals(into: &mut Vec<u8>, signals: &Signals, matching: &Matching) {
+    write_texts(into, signals);
+    let known = matching.len() == signals.shapes.len();
+    into.extend_from_slice(&(if known { matching.fingerprint } else { 0 }).to_le_bytes());
+    unsigned(into, signals.shapes.len());
+    for (at, shape) in signals.shapes.iter().enumerate() {
+        write_shape(into, shape);
+        let rules = if known { matching.rules_of(number(at)) } else { &[] };
+        write_rules(into, rules);
+    }
     unsigned(into, signals.list.len());
     let mut before = 0_i64;
     for signal in &signals.list {
-        into.extend_from_slice(signal.id.as_bytes());
         let (occurred, received) = (signal.occurred_at.as_millis(), signal.received_at.as_millis());
-        signed(into, occurred.wrapping_sub(before));
-        signed(into, received.wrapping_sub(occurred));
-        unsigned(into, shapes.new_number(signal.shape));
+        let late = received.wrapping_sub(occurred);
+        let late = (late.cast_unsigned() << 1) ^ (late >> 63).cast_unsigned();
+        write_signal(into, occurred.wrapping_sub(before).cast_unsigned(), late, signal.shape);
         before = occurred;
     }
-}
-
-/// Numbers given anew, in the order of the first visit.
-struct Renumbered {
-    new: Vec<u32>,
-    order: Vec<u32>,
-}
-
-const NOT_VISITED: u32 = u32::MAX;
-
-impl Renumbered {
-    fn new(count: usize) -> Self {
-        Self { new: vec![NOT_VISITED; count], order: Vec::new() }
+    for signal in &signals.list {
+        into.extend_from_slice(signal.id.as_bytes());
     }
+}
 
-    /// True at the first visit.
-    fn visit(&mut self, old: u32) -> bool {
-        let first = self.new[index(old)] == NOT_VISITED;
-        if first {
-            self.new[index(old)] = number(self.order.len());
-            self.order.push(old);
+fn write_texts(into: &mut Vec<u8>, signals: &Signals) {
+    unsigned(into, signals.ends().len());
+    let mut start = 0;
+    for &end in signals.ends() {
+        unsigned(into, end - start);
+        start = end;
+    }
+    into.extend_from_slice(signals.texts().as_bytes());
+}
+
+fn write_shape(into: &mut Vec<u8>, shape: &Shape) {
+    let present = (0..4).filter(|&field| shape.texts[field] != 0).fold(0, |bits, field| bits | 1 << field);
+    into.push(shape.kind.code() << 4 | present);
+    shape.texts.iter().filter(|&&text| text != 0).for_each(|&text| unsigned(into, text - 1));
+}
+
+/// Numbers counted from 1, doubled, and one more where another follows; 0 if there is none.
+fn write_rules(into: &mut Vec<u8>, rules: &[u32]) {
+    let Some((last, others)) = rules.split_last() else { return into.push(0) };
+    others.iter().for_each(|&rule| unsigned(into, 2 * (u64::from(rule) + 1) + 1));
+    unsigned(into, 2 * (u64::from(*last) + 1));
+}
+
+/// The numbers of a signal. The first byte has the widths of the instants and the shape, if that is below 7; then come
+/// the shape, if it is not, and the instants.
+fn write_signal(into: &mut Vec<u8>, later: u64, late: u64, shape: u32) {
+    let (later_code, late_code) = (later_code(later), late_code(late));
+    let [low, high, ..] = shape.min(0xffff).to_le_bytes();
+    if shape < 7 {
+        into.push(later_code | late_code << 3 | low << 5);
+    } else {
+        into.extend_from_slice(&[later_code | late_code << 3 | 7 << 5, low, high]);
+    }
+    for (number, width) in [(later, LATER[usize::from(later_code)]), (late, LATE[usize::from(late_code)])] {
+        let end = into.len() + width;
+        into.extend_from_slice(&number.to_le_bytes());
+        into.truncate(end);
+    }
+}
+
+const _: () = assert!(MOST_SIGNALS <= 0xffff, "two bytes are a shape, of which there are not more than signals");
+
+/// How many bytes the time since the signal before takes, by its code.
+const LATER: [usize; 8] = [0, 1, 2, 3, 4, 5, 6, 8];
+/// How many bytes the time until the receipt takes, by its code.
+const LATE: [usize; 4] = [1, 2, 4, 8];
+/// The bits of a number, by its bytes.
+const MASKS: [u64; 9] =
+    [0, 0xff, 0xffff, 0xff_ffff, 0xffff_ffff, 0xff_ffff_ffff, 0xffff_ffff_ffff, 0xff_ffff_ffff_ffff, u64::MAX];
+
+#[inline]
+fn later_code(number: u64) -> u8 {
+    bytes_of(number).min(7)
+}
+
+#[inline]
+fn late_code(number: u64) -> u8 {
+    let bytes = bytes_of(number);
+    u8::from(bytes > 1) + u8::from(bytes > 2) + u8::from(bytes > 4)
+}
+
+#[inline]
+fn bytes_of(number: u64) -> u8 {
+    u8::try_from((u64::BITS - number.leading_zeros()).div_ceil(8)).expect("at most 8")
+}
+
+/// The same, with texts and shapes in the order of their first use, and none that is not used.
+fn in_order(signals: &Signals, matching: &Matching) -> (Signals, Matching) {
+    let (mut texts, mut ends) = (String::with_capacity(signals.texts().len()), Vec::new());
+    let (mut shapes, mut list) = (Vec::new(), signals.list.clone());
+    let mut in_order = Matching::with_capacity(signals.shapes.len());
+    in_order.fingerprint = if matching.len() == signals.shapes.len() { matching.fingerprint } else { 0 };
+    // For each old number the new one and one more, which is that number for texts.
+    let (mut new_texts, mut new_shapes) = (vec![0; signals.ends().len() + 1], vec![0; signals.shapes.len()]);
+    for signal in &mut list {
+        let old = index(signal.shape);
+        if new_shapes[old] == 0 {
+            let shape = signals.shapes[old];
+            let numbers = shape.texts.map(|text| {
+                if text != 0 && new_texts[index(text)] == 0 {
+                    texts.push_str(signals.text(text));
+                    ends.push(number(texts.len()));
+                    new_texts[index(text)] = number(ends.len());
+                }
+                new_texts[index(text)]
+            });
+            shapes.push(Shape { kind: shape.kind, texts: numbers });
+            if in_order.fingerprint != 0 {
+                matching.rules_of(signal.shape).iter().for_each(|&rule| in_order.add(rule));
+                in_order.end_shape();
+            }
+            new_shapes[old] = number(shapes.len());
         }
-        first
+        signal.shape = new_shapes[old] - 1;
     }
-
-    fn new_number(&self, old: u32) -> u32 {
-        self.new[index(old)]
-    }
+    (Signals::from_parts(texts, ends, shapes, list, signals.received_at()), in_order)
 }
 
 pub(crate) fn decode(bytes: &[u8]) -> Result<ScoringState, StateError> {
@@ -107,14 +172,11 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<ScoringState, StateError> {
     let (seen, version) = (from.unsigned()?, from.unsigned()?);
     let (next_change_at, profile_received_at, dropped_received_at) =
         (from.optional()?, from.optional()?, from.optional()?);
-    let fit_rules = from.take(4)?.try_into().map_or(0, u32::from_le_bytes);
+    let fit_rules = from.fingerprint()?;
     let words = (0..from.count()?).map(|_| from.unsigned()).collect::<Result<_, _>>()?;
     let profile = Some(from.count()?).filter(|&length| length > 0);
     let profile = profile.map(|length| CompactProfile::from_bytes(from.take(length)?)).transpose()?;
-    let signals = from.signals()?;
-    if !from.rest.is_empty() {
-        return Err(StateError("there is more behind the end".to_owned()));
-    }
+    let (signals, matching) = from.signals()?;
     let fit = Fit { words };
     Ok(ScoringState {
         seen,
@@ -125,45 +187,117 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<ScoringState, StateError> {
         fit_rules,
         fit,
         signals,
+        matching,
         profile,
     })
 }
 
 impl Bytes<'_> {
-    fn signals(&mut self) -> Result<Signals, StateError> {
-        let mut signals = Signals::default();
-        for _ in 0..self.count()? {
-            signals.push_text(self.text()?);
-        }
-        for _ in 0..self.count()? {
-            let shape = self.shape(&signals)?;
-            signals.shapes.push(shape);
-        }
+    /// The last that is in the bytes.
+    fn signals(mut self) -> Result<(Signals, Matching), StateError> {
+        let (texts, ends) = self.texts()?;
+        let fingerprint = self.fingerprint()?;
         let count = self.count()?;
-        // Room for one more, which is what mostly comes next.
-        signals.list.reserve_exact(count + 1);
-        let mut before = 0_i64;
+        let mut shapes = Vec::with_capacity(count + 1);
+        let mut matching = Matching::with_capacity(count);
+        matching.fingerprint = fingerprint;
         for _ in 0..count {
-            let id = EventId::from_slice(self.take(16)?).map_err(|error| StateError(error.to_string()))?;
-            let occurred = before.wrapping_add(self.signed()?);
-            let received = occurred.wrapping_add(self.signed()?);
-            let shape = self.number(signals.shapes.len())?;
-            let (occurred_at, received_at) = (Timestamp::from_millis(occurred), Timestamp::from_millis(received));
-            signals.list.push(Signal { occurred_at, id, received_at, shape });
-            before = occurred;
+            shapes.push(self.shape(ends.len())?);
+            self.rules(&mut matching)?;
         }
-        Ok(signals)
+        let (list, received_at) = self.list(shapes.len())?;
+        Ok((Signals::from_parts(texts, ends, shapes, list, received_at), matching))
     }
 
-    fn shape(&mut self, signals: &Signals) -> Result<Shape, StateError> {
+    fn texts(&mut self) -> Result<(String, Vec<u32>), StateError> {
+        let count = self.count()?;
+        let mut ends = Vec::with_capacity(count + 1);
+        let mut length = 0;
+        for _ in 0..count {
+            length += self.count()?;
+            ends.push(u32::try_from(length).map_err(|_| too_early())?);
+        }
+        let texts = std::str::from_utf8(self.take(length)?).map_err(|_| not_text())?;
+        if ends.iter().all(|&end| texts.is_char_boundary(index(end))) {
+            Ok((texts.to_owned(), ends))
+        } else {
+            Err(not_text())
+        }
+    }
+
+    fn shape(&mut self, texts_known: usize) -> Result<Shape, StateError> {
         let head = self.byte()?;
         let kind = EventKind::from_code(head >> 4).ok_or_else(|| StateError("no such kind of event".to_owned()))?;
         let mut texts = [0; 4];
         for (field, text) in texts.iter_mut().enumerate() {
             if head & 1 << field != 0 {
-                *text = self.number(signals.text_count())? + 1;
+                *text = self.number(texts_known)? + 1;
             }
         }
         Ok(Shape { kind, texts })
     }
+
+    fn rules(&mut self, matching: &mut Matching) -> Result<(), StateError> {
+        loop {
+            let number = self.number(usize::MAX)?;
+            if let Some(rule) = (number / 2).checked_sub(1) {
+                matching.add(rule);
+            }
+            if number % 2 == 0 {
+                matching.end_shape();
+                return Ok(());
+            }
+        }
+    }
+
+    /// All signals in their order, and the latest receipt.
+    fn list(mut self, shapes: usize) -> Result<(Vec<Signal>, Option<Timestamp>), StateError> {
+        let count = self.count()?;
+        let ids = self.rest.len().checked_sub(16 * count).ok_or_else(too_early)?;
+        let (ids, _) = self.rest[ids..].as_chunks::<16>();
+        // Room for one more, which is what mostly comes next.
+        let mut list = Vec::with_capacity(count + 1);
+        let (mut occurred, mut latest) = (0_i64, i64::MIN);
+        for id in ids {
+            let head = self.byte()?;
+            let mut shape = u64::from(head >> 5);
+            if shape == 7 {
+                shape = self.fixed(2)?;
+            }
+            occurred = occurred.wrapping_add(self.fixed(LATER[usize::from(head & 7)])?.cast_signed());
+            let late = self.fixed(LATE[usize::from(head >> 3 & 3)])?;
+            let received = occurred.wrapping_add((late >> 1).cast_signed() ^ -(late & 1).cast_signed());
+            latest = latest.max(received);
+            let shape = u32::try_from(shape).expect("two bytes at most");
+            if index(shape) >= shapes {
+                return Err(StateError("a number points nowhere".to_owned()));
+            }
+            list.push(Signal {
+                occurred_at: Timestamp::from_millis(occurred),
+                id: EventId::from_slice(id).map_err(|_| too_early())?,
+                received_at: Timestamp::from_millis(received),
+                shape,
+            });
+        }
+        if self.rest.len() != 16 * count {
+            return Err(StateError("there is more behind the end, or less".to_owned()));
+        }
+        Ok((list, (count > 0).then(|| Timestamp::from_millis(latest))))
+    }
+
+    /// A number of so many bytes. There are ids behind it, so that it can be read as if it had eight.
+    #[inline]
+    fn fixed(&mut self, bytes: usize) -> Result<u64, StateError> {
+        let wide = self.rest.first_chunk().ok_or_else(too_early)?;
+        self.rest = &self.rest[bytes..];
+        Ok(u64::from_le_bytes(*wide) & MASKS[bytes])
+    }
+
+    fn fingerprint(&mut self) -> Result<u32, StateError> {
+        Ok(self.take(4)?.try_into().map_or(0, u32::from_le_bytes))
+    }
+}
+
+fn not_text() -> StateError {
+    StateError("a text is not UTF-8".to_owned())
 }

@@ -13,6 +13,7 @@ pub(crate) const FINE_BITS: u32 = 32;
 pub(crate) const ONE: f64 = 4_294_967_296.0;
 
 /// What is left of these points at this age.
+#[inline]
 pub(crate) fn decayed(points: Millipoints, half_life: Option<Millis>, age: Millis) -> Fine {
     match half_life {
         Some(half_life) if age.get() > 0 => from_f64(millis_f64(points.get()) * ONE * remaining(half_life, age)),
@@ -21,6 +22,7 @@ pub(crate) fn decayed(points: Millipoints, half_life: Option<Millis>, age: Milli
 }
 
 /// The part that is left at this age, which is not below zero: a half after one half-life.
+#[inline]
 pub(crate) fn remaining(half_life: Millis, age: Millis) -> f64 {
     half_to_the(millis_f64(age.get()) / millis_f64(half_life.get()))
 }
@@ -30,6 +32,7 @@ pub(crate) fn remaining(half_life: Millis, age: Millis) -> f64 {
 /// A table has the powers of the 64ths, and the first terms of the series do the rest, which is below a 128th. Only
 /// additions and multiplications, each of them rounded as IEEE 754 says: the same bits on every machine. It is here
 /// because a call into the library of mathematics takes four times as long, and a score does this for each match.
+#[inline]
 pub(crate) fn half_to_the(power: f64) -> f64 {
     if power >= 1_022.0 {
         return 0.0;
@@ -79,6 +82,7 @@ const POWERS: [f64; 64] = [
 ];
 
 /// Within the cap of a rule, whichever the sign.
+#[inline]
 pub(crate) fn capped(sum: Fine, cap: Option<Millipoints>) -> Fine {
     match cap {
         Some(cap) => {
@@ -90,6 +94,7 @@ pub(crate) fn capped(sum: Fine, cap: Option<Millipoints>) -> Fine {
 }
 
 /// To millipoints; halves go away from zero.
+#[inline]
 pub(crate) fn rounded(amount: Fine) -> Millipoints {
     let half = 1 << (FINE_BITS - 1);
     let magnitude = amount.abs().saturating_add(half) >> FINE_BITS;
@@ -97,6 +102,7 @@ pub(crate) fn rounded(amount: Fine) -> Millipoints {
 }
 
 /// To the nearest whole number. (The library's rounding does the same, ten times slower.)
+#[inline]
 pub(crate) fn from_f64(amount: f64) -> Fine {
     let half = if amount < 0.0 { -0.5 } else { 0.5 };
     #[allow(clippy::cast_possible_truncation, reason = "cuts off, and sums stay within 61 bits, see above")]
@@ -110,6 +116,7 @@ pub(crate) fn surely_rounded(amount: Fine, fuzz: Fine) -> bool {
 }
 
 /// Exact up to 2^53, which is 285,000 years of milliseconds, and beyond what points can be.
+#[inline]
 pub(crate) fn millis_f64(number: i64) -> f64 {
     number as f64
 }

@@ -1,32 +1,33 @@
 //! The engagement of a lead as a function of time: which signals count under which rule, and what they are worth when.
 
 use tasuki_domain::{Millipoints, Millis, Timestamp};
-use tasuki_playbook::{KEPT_FOR, Playbook, Rule};
+use tasuki_playbook::{FactQuery, KEPT_FOR, Playbook, Rule};
 
 use crate::decay::{Fine, capped, decayed, rounded};
+use crate::matching::Matching;
 use crate::score::MOST_EVIDENCE;
 use crate::signals::{Signal, Signals, age, index, is_kept, number};
 
 /// A lead's signals, by rule, as of the instant of the score.
 ///
-/// One pass over the signals, newest first, finds all that a score needs. A rule is tried once for each shape.
+/// One pass over the signals, newest first, finds all that a score needs.
 #[derive(Debug)]
 pub(crate) struct Engagement<'a> {
     pub(crate) playbook: &'a Playbook,
     pub(crate) signals: &'a Signals,
     pub(crate) as_of: Timestamp,
-    /// For each shape, a stretch of `matching`, which names rules by their index.
-    matching: Vec<u32>,
-    ends: Vec<u32>,
-    /// One for each rule of the playbook.
+    matching: &'a Matching,
+    /// One for each rule that matches something, in the order of the playbook.
     tallies: Vec<Tally>,
-    /// Room for so many pieces for each rule that matches something.
+    /// The same room for each of them.
     evidence: Vec<Piece>,
 }
 
 /// What a rule's signals amount to as of the instant of the score.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tally {
+    /// Its place in the playbook.
+    rule: u32,
     /// How many match.
     pub(crate) matches: u32,
     /// Where its evidence begins.
@@ -49,6 +50,14 @@ pub(crate) struct Piece {
     pub(crate) points: Millipoints,
 }
 
+/// Signals of a rule in a window of time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Within {
+    pub(crate) count: i64,
+    /// When the oldest of them happened.
+    pub(crate) oldest: Timestamp,
+}
+
 /// A rule that matches something, and what it amounts to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Matched<'e> {
@@ -60,6 +69,7 @@ pub(crate) struct Matched<'e> {
 
 impl Tally {
     const NONE: Self = Self {
+        rule: 0,
         matches: 0,
         evidence: 0,
         constant: 0,
@@ -83,52 +93,25 @@ impl Matched<'_> {
 }
 
 impl<'a> Engagement<'a> {
-    /// Matches every signal that is kept as of this instant.
-    pub(crate) fn of(signals: &'a Signals, playbook: &'a Playbook, as_of: Timestamp) -> Self {
-        let (matching, ends) = matching(signals, playbook);
-        let tallies = vec![Tally::NONE; playbook.rules().len()];
-        let mut engagement = Self { playbook, signals, as_of, matching, ends, tallies, evidence: Vec::new() };
-        engagement.tally();
-        engagement
-    }
-
-    fn tally(&mut self) {
-        let rules = self.playbook.rules();
-        for (place, signal) in self.signals.list.iter().enumerate().rev() {
-            if !is_kept(signal.occurred_at, self.as_of) {
-                break;
-            }
-            let shape = index(signal.shape);
-            let start = shape.checked_sub(1).map_or(0, |before| index(self.ends[before]));
-            for &at in &self.matching[start..index(self.ends[shape])] {
-                let at = index(at);
-                let (rule, tally) = (&rules[at], &mut self.tallies[at]);
-                let worth = worth(rule, signal.occurred_at, self.as_of);
-                if tally.matches == 0 {
-                    tally.newest = signal.occurred_at;
-                    tally.evidence = number(self.evidence.len());
-                    self.evidence.resize(self.evidence.len() + MOST_EVIDENCE, Piece::default());
-                }
-                if let Some(nth) = Some(index(tally.matches)).filter(|&nth| nth < MOST_EVIDENCE) {
-                    let piece = Piece { signal: number(place), points: rounded(worth) };
-                    self.evidence[index(tally.evidence) + nth] = piece;
-                }
-                tally.matches += 1;
-                tally.oldest = signal.occurred_at;
-                *(if fades(rule, signal.occurred_at, self.as_of) { &mut tally.fading } else { &mut tally.constant }) +=
-                    worth;
-            }
-        }
+    /// Takes every signal that is kept as of this instant.
+    pub(crate) fn of(signals: &'a Signals, matching: &'a Matching, playbook: &'a Playbook, as_of: Timestamp) -> Self {
+        let (tallies, evidence) = tally(signals, matching, playbook, as_of);
+        Self { playbook, signals, as_of, matching, tallies, evidence }
     }
 
     /// The rules that match something, in the order of the playbook.
     pub(crate) fn matched(&self) -> impl Iterator<Item = Matched<'_>> {
-        let all = self.playbook.rules().iter().zip(&self.tallies).filter(|(_, tally)| tally.matches > 0);
-        all.map(|(rule, tally)| {
-            let start = index(tally.evidence);
-            let count = index(tally.matches).min(MOST_EVIDENCE);
-            Matched { rule, tally, evidence: &self.evidence[start..start + count] }
+        let rules = self.playbook.rules();
+        self.tallies.iter().map(move |tally| Matched {
+            rule: &rules[index(tally.rule)],
+            tally,
+            evidence: self.evidence_of(tally),
         })
+    }
+
+    fn evidence_of(&self, tally: &Tally) -> &[Piece] {
+        let start = index(tally.evidence);
+        &self.evidence[start..start + index(tally.matches).min(MOST_EVIDENCE)]
     }
 
     /// For each rule that matches something, in that order, what its signals are worth at an instant not before that
@@ -143,8 +126,8 @@ impl<'a> Engagement<'a> {
                 *(if fades { &mut sum.1 } else { &mut sum.0 }) += worth(rule, signal.occurred_at, instant);
             }
         }
-        let matched = rules.iter().zip(sums).zip(&self.tallies).filter(|(_, tally)| tally.matches > 0);
-        matched.map(|((rule, (constant, fading)), _)| (rule, constant, fading)).collect()
+        let matched = self.tallies.iter().map(|tally| index(tally.rule));
+        matched.map(|at| (&rules[at], sums[at].0, sums[at].1)).collect()
     }
 
     /// The sum of all rules at an instant, not before that of the score; the bounds of the axis are not applied.
@@ -157,9 +140,8 @@ impl<'a> Engagement<'a> {
     /// stops to count.
     pub(crate) fn end_of_stretch(&self, start: Timestamp) -> Option<Timestamp> {
         let far = Millis::new(KEPT_FOR.get() + 1);
-        let mut matching = self.tallies.iter().filter(|tally| tally.matches > 0);
-        let first_goes = matching.clone().map(|tally| tally.oldest + far).min()?;
-        if first_goes > start && matching.all(|tally| tally.newest <= start) {
+        let first_goes = self.tallies.iter().map(|tally| tally.oldest + far).min()?;
+        if first_goes > start && self.tallies.iter().all(|tally| tally.newest <= start) {
             return Some(first_goes);
         }
         let counted = self
@@ -173,40 +155,68 @@ impl<'a> Engagement<'a> {
 
     /// The answers to what the playbook's routes ask for, in the order of [`Playbook::facts`].
     pub(crate) fn facts(&self) -> Vec<i64> {
-        let count = |rule: usize, window: Millis| {
-            let counted = self.within(rule, window).count();
-            i64::try_from(counted).expect("a lead has a few hundred signals")
-        };
-        self.playbook.facts().iter().map(|fact| count(fact.rule, fact.window)).collect()
+        let count = |fact: &FactQuery| self.within(fact.rule, fact.window).map_or(0, |within| within.count);
+        self.playbook.facts().iter().map(count).collect()
     }
 
-    /// When the signals of a rule happened that are at most so old, newest first.
-    pub(crate) fn within(&self, rule: usize, window: Millis) -> impl Iterator<Item = Timestamp> {
-        let matches = self.tallies[rule].matches > 0;
-        let signals = if matches { self.signals.list.as_slice() } else { &[] };
-        let young = signals.iter().rev().take_while(move |signal| {
-            is_kept(signal.occurred_at, self.as_of) && age(signal.occurred_at, self.as_of) <= window
-        });
-        let own = young.filter(move |signal| self.rules_of(signal).iter().any(|&at| index(at) == rule));
-        own.map(|signal| signal.occurred_at)
+    /// The signals of a rule that are at most so old; `None` if there are none.
+    pub(crate) fn within(&self, rule: usize, window: Millis) -> Option<Within> {
+        let tally = self.tallies.iter().find(|tally| index(tally.rule) == rule)?;
+        let evidence = self.evidence_of(tally).iter().map(|piece| self.signals.list[index(piece.signal)].occurred_at);
+        let is_young = |&at: &Timestamp| age(at, self.as_of) <= window;
+        let within = Within::of(evidence.take_while(is_young))?;
+        if index(tally.matches) <= MOST_EVIDENCE {
+            return Some(within);
+        }
+        // There are more than are evidence.
+        let kept = self.signals.list.iter().rev().take_while(|signal| is_kept(signal.occurred_at, self.as_of));
+        let own = kept.filter(|signal| self.rules_of(signal).iter().any(|&at| index(at) == rule));
+        Within::of(own.map(|signal| signal.occurred_at).take_while(is_young))
     }
 
     fn rules_of(&self, signal: &Signal) -> &[u32] {
-        let shape = index(signal.shape);
-        let start = shape.checked_sub(1).map_or(0, |before| index(self.ends[before]));
-        &self.matching[start..index(self.ends[shape])]
+        self.matching.rules_of(signal.shape)
     }
 }
 
-/// For each shape the rules that match, one behind the other, and where those of each end.
-fn matching(signals: &Signals, playbook: &Playbook) -> (Vec<u32>, Vec<u32>) {
-    let (mut matching, mut ends) = (Vec::new(), Vec::with_capacity(signals.shapes.len()));
-    for fields in signals.fields() {
-        let own = playbook.rules_for(fields.kind).iter().filter(|&&at| playbook.rules()[at].matches(&fields));
-        matching.extend(own.map(|&at| number(at)));
-        ends.push(number(matching.len()));
+/// What all signals amount to that are kept as of this instant: for each rule that matches something, in the order of the
+/// playbook; and the evidence.
+fn tally(signals: &Signals, matching: &Matching, playbook: &Playbook, as_of: Timestamp) -> (Vec<Tally>, Vec<Piece>) {
+    let rules = playbook.rules();
+    let mut tallies = vec![Tally::NONE; rules.len()];
+    // Most leads match no more than so many rules.
+    let room = signals.len().min(MOST_EVIDENCE);
+    let mut evidence = Vec::with_capacity(room * rules.len().min(6));
+    for (place, signal) in signals.list.iter().enumerate().rev() {
+        if !is_kept(signal.occurred_at, as_of) {
+            break;
+        }
+        for &at in matching.rules_of(signal.shape) {
+            let (rule, tally) = (&rules[index(at)], &mut tallies[index(at)]);
+            let worth = worth(rule, signal.occurred_at, as_of);
+            if tally.matches == 0 {
+                (tally.rule, tally.newest, tally.evidence) = (at, signal.occurred_at, number(evidence.len()));
+                evidence.resize(evidence.len() + room, Piece::default());
+            }
+            let nth = index(tally.matches);
+            if nth < MOST_EVIDENCE {
+                evidence[index(tally.evidence) + nth] = Piece { signal: number(place), points: rounded(worth) };
+            }
+            tally.matches += 1;
+            tally.oldest = signal.occurred_at;
+            *(if fades(rule, signal.occurred_at, as_of) { &mut tally.fading } else { &mut tally.constant }) += worth;
+        }
     }
-    (matching, ends)
+    tallies.retain(|tally| tally.matches > 0);
+    (tallies, evidence)
+}
+
+impl Within {
+    fn of(instants: impl Iterator<Item = Timestamp>) -> Option<Self> {
+        instants.fold(None, |before: Option<Self>, oldest| {
+            Some(Self { count: before.map_or(0, |before| before.count) + 1, oldest })
+        })
+    }
 }
 
 /// What one signal is worth under a rule at an instant at which it is kept, before the cap.

@@ -9,6 +9,7 @@ mod codec;
 mod decay;
 mod engagement;
 mod fit;
+mod matching;
 mod message;
 pub mod metrics;
 mod next_change;

@@ -38,8 +38,8 @@ pub(crate) fn next_change(engagement: &Engagement<'_>, shown: Millipoints) -> Op
 /// A signal leaves the window of a fact.
 fn next_fact_change(engagement: &Engagement<'_>) -> Option<Timestamp> {
     let leaving = engagement.playbook.facts().iter().filter_map(|fact| {
-        let oldest = engagement.within(fact.rule, fact.window).last();
-        oldest.map(|at| at + fact.window + MILLISECOND)
+        let within = engagement.within(fact.rule, fact.window)?;
+        Some(within.oldest + fact.window + MILLISECOND)
     });
     leaving.min()
 }

@@ -10,6 +10,7 @@ use tasuki_wire::v1::behavior_record::Event as Behavior;
 use tasuki_wire::{Head, Topic, v1};
 
 use crate::fit::{self, Fit};
+use crate::matching;
 use crate::metrics;
 use crate::profile::CompactProfile;
 use crate::record::{Scored, record};
@@ -23,13 +24,15 @@ const SERVICE: &str = "scoring";
 #[derive(Debug)]
 pub struct Scoring {
     playbook: Arc<Playbook>,
+    /// Fingerprints of its rules for engagement and for fit.
+    rules: u32,
     fit_rules: u32,
 }
 
 impl Scoring {
     /// Scoring by this playbook.
     pub fn new(playbook: Arc<Playbook>) -> Self {
-        Self { fit_rules: fit::fingerprint(&playbook), playbook }
+        Self { rules: matching::fingerprint(&playbook), fit_rules: fit::fingerprint(&playbook), playbook }
     }
 
     /// The record of a score, which becomes part of the state.
@@ -47,7 +50,8 @@ impl Scoring {
             let profile = state.profile.as_ref().map(CompactProfile::to_profile).unwrap_or_default();
             (state.fit_rules, state.fit) = (self.fit_rules, Fit::of(&profile, &self.playbook));
         }
-        let assessed = Assessed::of(&state.signals, &state.fit, &self.playbook, as_of);
+        state.matching.update(&state.signals, &self.playbook, self.rules);
+        let assessed = Assessed::of(&state.signals, &state.matching, &state.fit, &self.playbook, as_of);
         let next_change_at = assessed.next_change_at;
         let head = Head {
             event_id: why.event_id,

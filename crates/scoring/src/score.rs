@@ -6,6 +6,7 @@ use tasuki_wire::v1;
 
 use crate::engagement::{Engagement, Matched};
 use crate::fit::Fit;
+use crate::matching::Matching;
 use crate::next_change::next_change;
 use crate::signals::{Signals, index};
 
@@ -41,7 +42,8 @@ pub struct Score {
 /// and only here → bounds of the axis. A grade follows from both axes.
 pub fn score(signals: &Signals, profile: &v1::Profile, playbook: &Playbook, as_of: Timestamp) -> Score {
     let fit = Fit::of(profile, playbook);
-    let assessed = Assessed::of(signals, &fit, playbook, as_of);
+    let matching = Matching::of(signals, playbook);
+    let assessed = Assessed::of(signals, &matching, &fit, playbook, as_of);
     let mut contributions: Vec<_> = assessed.matched.matched().map(|rule| behaviour(&rule, signals)).collect();
     contributions.extend(cap(v1::Axis::Engagement, assessed.engagement));
     contributions.extend(fit.rules(playbook).map(|rule| v1::Contribution {
@@ -83,8 +85,14 @@ pub(crate) struct Amount {
 }
 
 impl<'a> Assessed<'a> {
-    pub(crate) fn of(signals: &'a Signals, fit: &Fit, playbook: &'a Playbook, as_of: Timestamp) -> Self {
-        let matched = Engagement::of(signals, playbook, as_of);
+    pub(crate) fn of(
+        signals: &'a Signals,
+        matching: &'a Matching,
+        fit: &Fit,
+        playbook: &'a Playbook,
+        as_of: Timestamp,
+    ) -> Self {
+        let matched = Engagement::of(signals, matching, playbook, as_of);
         let engagement = Amount::of(matched.matched().map(|rule| rule.points()), playbook.engagement_cap());
         let fit = Amount::of(fit.rules(playbook).map(|rule| rule.points), playbook.fit_cap());
         let grade = playbook.grades().grade(engagement.shown, fit.shown);

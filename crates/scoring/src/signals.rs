@@ -18,9 +18,11 @@ pub struct Signals {
     /// All texts, one behind the other.
     texts: String,
     /// Where each text ends.
-    ends: Vec<usize>,
+    ends: Vec<u32>,
     pub(crate) shapes: Vec<Shape>,
     pub(crate) list: Vec<Signal>,
+    /// The latest receipt.
+    received_at: Option<Timestamp>,
 }
 
 /// What signals have in common that no rule can tell apart. The fields are numbers of texts; 0 is the empty one.
@@ -75,28 +77,38 @@ impl Signals {
 
     /// Adds a signal; false if its id is known, and nothing changes then.
     pub fn insert(&mut self, signal: &NewSignal<'_>) -> bool {
-        if self.list.iter().any(|known| known.id == signal.id) {
+        // What comes is mostly the latest, and a repetition is of something recent.
+        if self.list.iter().rev().any(|known| known.id == signal.id) {
             return false;
         }
-        let SignalFields { kind, about, path, source, campaign } = signal.fields;
-        let texts = [about, path, source, campaign].map(|text| self.text_number(text));
-        let shape = self.shape_number(Shape { kind, texts });
+        let shape = self.shape_of(&signal.fields);
         let NewSignal { id, occurred_at, received_at, fields: _ } = *signal;
         let signal = Signal { occurred_at, id, received_at, shape };
-        let at = self.list.partition_point(|known| *known < signal);
+        let latest = self.list.last().is_none_or(|last| *last < signal);
+        let at = if latest { self.list.len() } else { self.list.partition_point(|known| *known < signal) };
         self.list.insert(at, signal);
+        self.received_at = self.received_at.max(Some(received_at));
         true
     }
 
     /// Takes a signal out; false if there is none of this id.
     pub fn remove(&mut self, id: EventId) -> bool {
-        let at = self.list.iter().position(|known| known.id == id);
-        at.map(|at| self.list.remove(at)).is_some()
+        let Some(at) = self.list.iter().position(|known| known.id == id) else { return false };
+        let removed = self.list.remove(at);
+        self.look_for_receipt(Some(removed.received_at));
+        true
     }
 
     /// The latest receipt.
     pub fn received_at(&self) -> Option<Timestamp> {
-        self.list.iter().map(|signal| signal.received_at).max()
+        self.received_at
+    }
+
+    /// Finds the latest receipt anew, when signals are gone of which this was the latest.
+    fn look_for_receipt(&mut self, gone: Option<Timestamp>) {
+        if gone >= self.received_at {
+            self.received_at = self.list.iter().map(|signal| signal.received_at).max();
+        }
     }
 
     /// What rules look at, for each shape.
@@ -111,64 +123,113 @@ impl Signals {
 
     /// Drops what is too old at this instant or too much; the oldest go first.
     pub(crate) fn prune(&mut self, as_of: Timestamp) -> Pruned {
-        let too_old = self.list.partition_point(|signal| !is_kept(signal.occurred_at, as_of));
+        let too_old = match self.list.first() {
+            Some(oldest) if !is_kept(oldest.occurred_at, as_of) => {
+                self.list.partition_point(|signal| !is_kept(signal.occurred_at, as_of))
+            }
+            Some(_) | None => 0,
+        };
         let too_many = (self.list.len() - too_old).saturating_sub(MOST_SIGNALS);
+        if too_old + too_many == 0 {
+            return Pruned::default();
+        }
         let received_at = self.list.drain(..too_old + too_many).map(|signal| signal.received_at).max();
+        self.look_for_receipt(received_at);
         Pruned { too_many, too_old, received_at }
     }
 
+    #[inline]
     pub(crate) fn text(&self, number: u32) -> &str {
-        let Some(index) = index(number).checked_sub(1) else { return "" };
-        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.texts[start..self.ends[index]]
+        let Some(at) = index(number).checked_sub(1) else { return "" };
+        let start = at.checked_sub(1).map_or(0, |before| index(self.ends[before]));
+        &self.texts[start..index(self.ends[at])]
     }
 
-    /// How many texts there are, without the empty one.
-    pub(crate) fn text_count(&self) -> usize {
-        self.ends.len()
+    /// All texts, one behind the other.
+    pub(crate) fn texts(&self) -> &str {
+        &self.texts
     }
 
-    /// Adds a text without looking whether it is there.
-    pub(crate) fn push_text(&mut self, text: &str) {
-        self.texts.push_str(text);
-        self.ends.push(self.texts.len());
+    /// Where each text ends; the empty one, which is number 0, is not among them.
+    pub(crate) fn ends(&self) -> &[u32] {
+        &self.ends
+    }
+
+    /// Signals from what was written of them.
+    pub(crate) fn from_parts(
+        texts: String,
+        ends: Vec<u32>,
+        shapes: Vec<Shape>,
+        list: Vec<Signal>,
+        received_at: Option<Timestamp>,
+    ) -> Self {
+        Self { texts, ends, shapes, list, received_at }
+    }
+
+    /// Whether texts and shapes stand in the order of their first use, and each is used.
+    pub(crate) fn is_in_order(&self) -> bool {
+        let mut shapes = 0;
+        for signal in &self.list {
+            if signal.shape > shapes {
+                return false;
+            }
+            shapes += u32::from(signal.shape == shapes);
+        }
+        let mut texts = 0;
+        for &text in self.shapes.iter().flat_map(|shape| &shape.texts) {
+            if text > texts + 1 {
+                return false;
+            }
+            texts += u32::from(text == texts + 1);
+        }
+        index(shapes) == self.shapes.len() && index(texts) == self.ends.len()
+    }
+
+    fn shape_of(&mut self, fields: &SignalFields<'_>) -> u32 {
+        let SignalFields { kind, about, path, source, campaign } = *fields;
+        let texts = [about, path, source, campaign].map(|text| &text[..text.floor_char_boundary(MOST_BYTES)]);
+        // They differ in the path more often than in anything else.
+        let known = self.shapes.iter().position(|shape| {
+            shape.kind == kind && [1, 0, 3, 2].iter().all(|&field| self.text(shape.texts[field]) == texts[field])
+        });
+        number(known.unwrap_or_else(|| {
+            let texts = texts.map(|text| self.text_number(text));
+            self.shapes.push(Shape { kind, texts });
+            self.shapes.len() - 1
+        }))
     }
 
     fn text_number(&mut self, text: &str) -> u32 {
         if text.is_empty() {
             return 0;
         }
-        let text = &text[..text.floor_char_boundary(MOST_BYTES)];
         let known = (1..=self.ends.len()).map(number).find(|&number| self.text(number) == text);
         known.unwrap_or_else(|| {
-            self.push_text(text);
+            self.texts.push_str(text);
+            self.ends.push(number(self.texts.len()));
             number(self.ends.len())
         })
-    }
-
-    fn shape_number(&mut self, shape: Shape) -> u32 {
-        let known = self.shapes.iter().position(|known| *known == shape);
-        number(known.unwrap_or_else(|| {
-            self.shapes.push(shape);
-            self.shapes.len() - 1
-        }))
     }
 }
 
 /// Whether a signal of then still counts as of that instant.
+#[inline]
 pub(crate) fn is_kept(occurred_at: Timestamp, as_of: Timestamp) -> bool {
     as_of.since(occurred_at) <= KEPT_FOR
 }
 
 /// How old a signal is; what is said to happen in the future is new.
+#[inline]
 pub(crate) fn age(occurred_at: Timestamp, as_of: Timestamp) -> Millis {
     as_of.since(occurred_at).max(Millis::new(0))
 }
 
+#[inline]
 pub(crate) fn number(index: usize) -> u32 {
-    u32::try_from(index).expect("a transaction touches fewer than four billion signals")
+    u32::try_from(index).expect("a transaction touches fewer than four billion signals, and fewer bytes of texts")
 }
 
+#[inline]
 pub(crate) fn index(number: u32) -> usize {
     usize::try_from(number).expect("an index that came from a usize")
 }

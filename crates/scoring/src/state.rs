@@ -5,6 +5,7 @@ use tasuki_stream::{State, StateError};
 
 use crate::codec;
 use crate::fit::Fit;
+use crate::matching::Matching;
 use crate::profile::CompactProfile;
 use crate::signals::{Pruned, Signals};
 
@@ -16,6 +17,8 @@ pub struct ScoringState {
     /// The latest version written to `scores`.
     pub(crate) version: u64,
     pub(crate) signals: Signals,
+    /// The rules that they match.
+    pub(crate) matching: Matching,
     pub(crate) profile: Option<CompactProfile>,
     /// What the profile matches by the fit rules of this fingerprint; 0 when that has to be found.
     pub(crate) fit_rules: u32,
