@@ -17,7 +17,7 @@ use crate::engagement::{Engagement, Matched};
 const MOST_STEPS: usize = 2_000;
 /// What it costs to begin another stretch, in halvings.
 const STEPS_PER_STRETCH: usize = 30;
-/// Most steps of Newton's method. It mostly takes five.
+/// Most guesses between start and end of a stretch. It mostly takes a few.
 const MOST_GUESSES: usize = 40;
 /// Most losses of a millipoint that are followed one by one.
 const MOST_DROPS: usize = 200;
@@ -228,7 +228,36 @@ fn first_below(
 /// What is worth how much, and loses how much in a millisecond, in 2^-32 millipoints and without rounding.
 struct Glide {
     value: f64,
+    /// The part of it that gets less.
+    fading: f64,
     slope: f64,
+}
+
+/// When a rule is next rounded to a millipoint less, in milliseconds.
+struct Drop {
+    at: f64,
+    /// What it loses until then.
+    excess: f64,
+    faded: f64,
+    slope: f64,
+}
+
+/// In how many milliseconds something that now loses so much in each loses an amount, as something with one half-life
+/// does.
+fn time_to_lose(amount: f64, of: f64, slope: f64) -> f64 {
+    if slope <= 0.0 {
+        return f64::INFINITY;
+    }
+    let part = amount / of;
+    let lost = if part < 1e-3 {
+        // The first terms of the series of the logarithm are it to within 10^-12.
+        part * (1.0 + part * (0.5 + part * (1.0 / 3.0)))
+    } else if part < 1.0 {
+        -(1.0 - part).ln()
+    } else {
+        return f64::INFINITY;
+    };
+    lost * of / slope
 }
 
 /// A stretch of time in which every rule is one term.
@@ -261,18 +290,23 @@ impl Stretch {
     }
 
     /// An instant, before `end`, at which all is worth so little more than a boundary that only rounding may take it
-    /// there: by Newton's method, and by halving where a cap misleads it.
+    /// there. If all faded equally fast, the first guess would be right; where a cap misleads it, halving helps.
     fn nearly_down_to(&self, boundary: Millipoints, mut end: Timestamp) -> Timestamp {
         let target = (millis_f64(boundary.get()) + (self.terms.len() as f64 + 1.0) / 2.0) * ONE;
         let (mut inside, mut glide) = (self.start, self.glide(self.start));
         for _ in 0..MOST_GUESSES {
-            let step = (glide.value - target) / glide.slope.max(1e-9);
+            let excess = glide.value - target;
             let width = end.since(inside);
-            if step < 1.0 || width <= MILLISECOND {
+            // The losses of less than a millipoint that are left are followed one by one.
+            if excess < ONE / 2.0 || width <= MILLISECOND {
                 break;
             }
-            let newton = Millis::new(from_f64(step.min(1e15)));
-            let guess = inside + if newton < width { newton } else { Millis::new(width.get() / 2) };
+            let step = Millis::new(from_f64(time_to_lose(excess, glide.fading, glide.slope).min(1e15)));
+            let step = if step < width { step } else { Millis::new(width.get() / 2) };
+            if step < MILLISECOND {
+                break;
+            }
+            let guess = inside + step;
             let there = self.glide(guess);
             if there.value >= target { (inside, glide) = (guess, there) } else { end = guess }
         }
@@ -280,25 +314,33 @@ impl Stretch {
     }
 
     /// When so many rules have lost a millipoint by rounding that all are below a boundary, going on from an instant
-    /// near it; a guess, since it comes from logarithms.
+    /// near it; a guess, since it is not computed to the last place.
     fn drop_below(&self, boundary: Millipoints, from: Timestamp) -> Option<Timestamp> {
         let mut drops = Vec::with_capacity(self.terms.len());
         let mut total = Millipoints::ZERO;
         for term in &self.terms {
-            let points = rounded(term.at(from.since(self.start)));
+            let Some(half_life) = term.half_life else {
+                total += rounded(capped(term.constant, term.cap));
+                continue;
+            };
+            let faded = term.fading * remaining(half_life, from.since(self.start));
+            let worth = millis_f64(term.constant) + faded;
+            let points = rounded(capped(from_f64(worth), term.cap));
             total += points;
-            drops.push((term.drops_at(points), points));
+            let excess = worth - (millis_f64(points.get()) - 0.5) * ONE;
+            let slope = faded * std::f64::consts::LN_2 / millis_f64(half_life.get());
+            drops.push(Drop { at: time_to_lose(excess, faded, slope), excess, faded, slope });
         }
         let mut last: f64 = 0.0;
         for _ in 0..MOST_DROPS {
             if total < boundary {
-                return Some(self.start + Millis::new(from_f64(last.min(1e15)) + 1));
+                return Some(from + Millis::new(from_f64(last.min(1e15)) + 1));
             }
-            let (place, drop) = drops.iter_mut().enumerate().min_by(|(_, a), (_, b)| a.0.total_cmp(&b.0))?;
+            let drop = drops.iter_mut().min_by(|a, b| a.at.total_cmp(&b.at))?;
             total = total - ONE_MILLIPOINT;
-            last = drop.0;
-            drop.1 = drop.1 - ONE_MILLIPOINT;
-            drop.0 = self.terms[place].drops_at(drop.1);
+            last = drop.at;
+            drop.excess += ONE;
+            drop.at = time_to_lose(drop.excess, drop.faded, drop.slope);
         }
         None
     }
@@ -306,14 +348,19 @@ impl Stretch {
     /// What the rules are worth and how fast they lose it, without rounding.
     fn glide(&self, instant: Timestamp) -> Glide {
         let passed = instant.since(self.start);
-        let mut glide = Glide { value: 0.0, slope: 0.0 };
+        let mut glide = Glide { value: 0.0, fading: 0.0, slope: 0.0 };
         for term in &self.terms {
             let cap = term.cap.map_or(f64::INFINITY, |cap| millis_f64(cap.get()) * ONE);
-            let faded = term.half_life.map_or(0.0, |half_life| term.fading * remaining(half_life, passed));
+            let Some(half_life) = term.half_life else {
+                glide.value += millis_f64(term.constant).min(cap);
+                continue;
+            };
+            let faded = term.fading * remaining(half_life, passed);
             let worth = millis_f64(term.constant) + faded;
             if worth < cap {
                 glide.value += worth;
-                glide.slope += term.half_life.map_or(0.0, |h| faded * std::f64::consts::LN_2 / millis_f64(h.get()));
+                glide.fading += faded;
+                glide.slope += faded * std::f64::consts::LN_2 / millis_f64(half_life.get());
             } else {
                 glide.value += cap;
             }
@@ -335,15 +382,6 @@ impl Stretch {
 }
 
 impl Term {
-    /// How many milliseconds from the start it takes until so many points are rounded to less.
-    fn drops_at(&self, points: Millipoints) -> f64 {
-        let left = (millis_f64(points.get()) - 0.5) * ONE - millis_f64(self.constant);
-        match self.half_life {
-            Some(half_life) if left > 0.0 => (self.fading / left).log2() * millis_f64(half_life.get()),
-            Some(_) | None => f64::INFINITY,
-        }
-    }
-
     /// As of the instant of the score.
     fn of(Matched { rule, tally, .. }: &Matched<'_>) -> Self {
         let last_places = (rule.points.get().abs() << FINE_BITS) >> 49;
