@@ -21,6 +21,32 @@ pub struct Head {
     pub version: Version,
 }
 
+/// The head of a record as it stands in its bytes, not yet checked: for who reads no more of a record than it needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the fields of `Meta`, documented in proto/")]
+pub struct RawMeta<'b> {
+    pub event_id: &'b [u8],
+    pub occurred_at_ms: i64,
+    pub received_at_ms: i64,
+    pub cause_id: &'b [u8],
+    pub lead_id: &'b [u8],
+    pub version: u64,
+}
+
+impl<'b> From<&'b v1::Meta> for RawMeta<'b> {
+    fn from(meta: &'b v1::Meta) -> Self {
+        let v1::Meta { event_id, occurred_at_ms, received_at_ms, cause_id, lead_id, version } = meta;
+        Self {
+            event_id,
+            occurred_at_ms: *occurred_at_ms,
+            received_at_ms: *received_at_ms,
+            cause_id,
+            lead_id,
+            version: *version,
+        }
+    }
+}
+
 /// A record's head is missing or broken.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidHead {
@@ -43,11 +69,16 @@ pub enum InvalidHead {
 impl Head {
     /// Reads the head of a record.
     pub fn read(meta: Option<&v1::Meta>) -> Result<Self, InvalidHead> {
+        Self::read_raw(meta.map(RawMeta::from))
+    }
+
+    /// As [`Head::read`].
+    pub fn read_raw(meta: Option<RawMeta<'_>>) -> Result<Self, InvalidHead> {
         let meta = meta.ok_or(InvalidHead::Missing)?;
-        let cause = optional(&meta.cause_id, EventId::from_slice);
-        let lead = optional(&meta.lead_id, LeadId::from_slice);
+        let cause = optional(meta.cause_id, EventId::from_slice);
+        let lead = optional(meta.lead_id, LeadId::from_slice);
         Ok(Self {
-            event_id: EventId::from_slice(&meta.event_id)
+            event_id: EventId::from_slice(meta.event_id)
                 .map_err(|source| InvalidHead::Id { field: "event_id", source })?,
             occurred_at: Timestamp::from_millis(meta.occurred_at_ms),
             received_at: Timestamp::from_millis(meta.received_at_ms),
