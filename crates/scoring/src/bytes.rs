@@ -1,15 +1,9 @@
-//! Numbers, instants and texts as few bytes. Numbers are written in 7-bit groups (LEB128), signed ones zigzag; texts
-//! behind their length.
+//! Numbers, instants and texts as few bytes. Numbers are written in 7-bit groups (LEB128), signed ones zigzag.
 
 use tasuki_domain::Timestamp;
 use tasuki_stream::StateError;
 
 use crate::signals::index;
-
-pub(crate) fn write_text(into: &mut Vec<u8>, text: &str) {
-    unsigned(into, text.len());
-    into.extend_from_slice(text.as_bytes());
-}
 
 pub(crate) fn optional(into: &mut Vec<u8>, instant: Option<Timestamp>) {
     match instant {
@@ -93,12 +87,6 @@ impl<'b> Bytes<'b> {
     #[inline]
     pub(crate) fn optional(&mut self) -> Result<Option<Timestamp>, StateError> {
         Ok(if self.byte()? == 0 { None } else { Some(Timestamp::from_millis(self.signed()?)) })
-    }
-
-    #[inline]
-    pub(crate) fn text(&mut self) -> Result<&'b str, StateError> {
-        let length = self.count()?;
-        std::str::from_utf8(self.take(length)?).map_err(|_| StateError("a text is not UTF-8".to_owned()))
     }
 
     /// A number below a limit.

@@ -20,8 +20,13 @@ impl Fit {
 
     /// The rules, in the order of the playbook.
     pub(crate) fn rules<'p>(&self, playbook: &'p Playbook) -> impl Iterator<Item = &'p FitRule> {
+        self.of_rules(playbook.fit_rules())
+    }
+
+    /// Out of what stands for the rules of the playbook, in their order, what stands for those that match.
+    pub(crate) fn of_rules<'r, R>(&self, all: &'r [R]) -> impl Iterator<Item = &'r R> {
         let matches = |number: usize| self.words.get(number / 64).is_some_and(|word| word >> (number % 64) & 1 == 1);
-        playbook.fit_rules().iter().enumerate().filter(move |&(number, _)| matches(number)).map(|(_, rule)| rule)
+        all.iter().enumerate().filter(move |&(number, _)| matches(number)).map(|(_, rule)| rule)
     }
 }
 

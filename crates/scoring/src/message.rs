@@ -47,30 +47,57 @@ impl Message {
         }
     }
 
+    /// An id in field 1 and an instant in field 2, together: there are dozens of them in a score.
+    pub(crate) fn id_and_instant(&mut self, id: &[u8; 16], millis: i64) {
+        if millis == 0 {
+            return self.text(1, id);
+        }
+        let mut bytes = [0; 27];
+        bytes[0] = 1 << 3 | LENGTH_DELIMITED;
+        bytes[1] = 16;
+        bytes[2..18].copy_from_slice(id);
+        bytes[18] = 2 << 3 | FIXED64;
+        bytes[19..].copy_from_slice(&millis.to_le_bytes());
+        self.bytes.extend_from_slice(&bytes);
+    }
+
     /// `string`, `bytes`.
     pub(crate) fn text(&mut self, field: u8, text: &[u8]) {
         if !text.is_empty() {
-            self.nested(field, text);
+            self.bytes.push(field << 3 | LENGTH_DELIMITED);
+            self.length(text.len());
+            self.bytes.extend_from_slice(text);
         }
     }
 
-    /// A message that is there, even if it is empty, from its bytes.
-    pub(crate) fn nested(&mut self, field: u8, message: &[u8]) {
-        self.bytes.push(field << 3 | LENGTH_DELIMITED);
-        self.length(message.len());
-        self.bytes.extend_from_slice(message);
+    /// A message that is there, even if it is empty, as it is written: mostly one of fewer than 128 bytes.
+    pub(crate) fn message(&mut self, field: u8, write: impl FnOnce(&mut Self)) {
+        self.message_behind(1, field, write);
     }
 
-    /// A message that is there, even if it is empty, as it is written.
-    pub(crate) fn message(&mut self, field: u8, write: impl FnOnce(&mut Self)) {
+    /// A message as above, mostly one of more bytes.
+    pub(crate) fn long_message(&mut self, field: u8, write: impl FnOnce(&mut Self)) {
+        self.message_behind(2, field, write);
+    }
+
+    /// The length stands before the message, and is known behind it: room is left for it, and only where that was not
+    /// the right room is the message moved.
+    fn message_behind(&mut self, room: usize, field: u8, write: impl FnOnce(&mut Self)) {
         self.bytes.push(field << 3 | LENGTH_DELIMITED);
         let start = self.bytes.len();
+        self.bytes.resize(start + room, 0);
         write(self);
-        // The length stands before the message: mostly one byte or two, so the message is moved by that.
-        let length = self.bytes.len() - start;
-        self.length(length);
-        let with_length = &mut self.bytes[start..];
-        with_length.rotate_left(length);
+        let length = self.bytes.len() - start - room;
+        let end = start + prost::length_delimiter_len(length);
+        if end != start + room {
+            self.bytes.splice(start..start + room, std::iter::repeat_n(0, end - start));
+        }
+        let mut rest = u64::try_from(length).unwrap_or(u64::MAX);
+        for byte in &mut self.bytes[start..end] {
+            *byte = low_seven(rest) | 0x80;
+            rest >>= 7;
+        }
+        self.bytes[end - 1] &= 0x7f;
     }
 
     /// Bytes of fields that were written before.

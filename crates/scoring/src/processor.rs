@@ -3,17 +3,16 @@
 use std::sync::Arc;
 
 use tasuki_domain::{EventId, LeadId, Timestamp, Version};
-use tasuki_playbook::{EventKind, Playbook, SignalFields};
+use tasuki_playbook::{Playbook, SignalFields};
 use tasuki_stream::{Admission, Context, Due, Input, Poison, Processor, Topology, admit};
-use tasuki_wire::v1::activity_record::Event as Activity;
-use tasuki_wire::v1::behavior_record::Event as Behavior;
-use tasuki_wire::{Head, Topic, v1};
+use tasuki_wire::{Head, InvalidHead, Topic, v1};
 
 use crate::fit::{self, Fit};
+use crate::input::{Behavior, Event, Record};
 use crate::matching;
 use crate::metrics;
 use crate::profile::CompactProfile;
-use crate::record::{Scored, record};
+use crate::record::{Scored, Wording, record};
 use crate::score::Assessed;
 use crate::signals::{NewSignal, Pruned};
 use crate::state::ScoringState;
@@ -27,12 +26,36 @@ pub struct Scoring {
     /// Fingerprints of its rules for engagement and for fit.
     rules: u32,
     fit_rules: u32,
+    wording: Wording,
 }
 
 impl Scoring {
     /// Scoring by this playbook.
     pub fn new(playbook: Arc<Playbook>) -> Self {
-        Self { rules: matching::fingerprint(&playbook), fit_rules: fit::fingerprint(&playbook), playbook }
+        Self {
+            rules: matching::fingerprint(&playbook),
+            fit_rules: fit::fingerprint(&playbook),
+            wording: Wording::of(&playbook),
+            playbook,
+        }
+    }
+
+    /// Changes the state, and scores it if that changed anything.
+    fn change(
+        &self,
+        state: &mut ScoringState,
+        change: Change<'_>,
+        head: &Head,
+        lead: LeadId,
+        event_id: EventId,
+    ) -> Outcome {
+        let because = match change.apply(state, head) {
+            Ok(because) => because,
+            Err(reason) => return Outcome::WithoutEffect(reason),
+        };
+        let pruned = state.prune();
+        let why = Why { because, event_id, cause: head.event_id, lead, received_at: head.received_at };
+        Outcome::Scored { payload: self.record(state, &why), pruned }
     }
 
     /// The record of a score, which becomes part of the state.
@@ -62,7 +85,7 @@ impl Scoring {
             version: Version::new(state.version),
         };
         let (fit, profile, because) = (&state.fit, state.profile.as_ref(), why.because);
-        let payload = record(&Scored { head, as_of, assessed, fit, profile, because });
+        let payload = record(&Scored { head, as_of, assessed, fit, profile, because, wording: &self.wording });
         state.next_change_at = next_change_at;
         payload
     }
@@ -86,38 +109,33 @@ impl Processor for Scoring {
     }
 
     fn apply(&self, context: &mut Context<'_, ScoringState>, input: &Input<'_>) -> Result<(), Poison> {
-        let record: v1::ActivityRecord = input.decode()?;
-        let (head, lead) = Head::read_with_lead(record.meta.as_ref())?;
+        let record = Record::read(input.payload)?;
+        let head = Head::read_raw(record.meta)?;
+        let lead = head.lead.ok_or(InvalidHead::NoLead)?;
         let key = input.key_str()?;
         if key.parse() != Ok(lead) {
             return Err(Poison::new("wrong-key", "the key of an activity record is the id of its lead"));
         }
         let change = Change::read(record.event)?;
         context.caused_by(head.event_id);
-        match admit(&mut context.state(key).seen, head.version) {
-            Admission::New => {}
-            Admission::Repeated => {
-                metrics::repeated_record(context);
-                return Ok(());
-            }
-            Admission::Gap { expected: _ } => metrics::missing_version(context),
-        }
-        let state = context.state(key);
-        let because = match change.apply(state, &head) {
-            Ok(because) => because,
-            Err(reason) => {
-                metrics::without_effect(context, reason);
-                return Ok(());
-            }
-        };
-        let pruned = state.prune();
-        if pruned != Pruned::default() {
-            metrics::dropped(context, pruned);
-        }
         let event_id = context.next_event_id();
-        let why = Why { because, event_id, cause: head.event_id, lead, received_at: head.received_at };
-        let payload = self.record(context.state(key), &why);
-        context.emit_bytes(Topic::Scores, key, payload);
+        let state = context.state(key);
+        let admission = admit(&mut state.seen, head.version);
+        let outcome = match admission {
+            Admission::New | Admission::Gap { expected: _ } => self.change(state, change, &head, lead, event_id),
+            Admission::Repeated => Outcome::Repeated,
+        };
+        if let Admission::Gap { expected: _ } = admission {
+            metrics::missing_version(context);
+        }
+        match outcome {
+            Outcome::Repeated => metrics::repeated_record(context),
+            Outcome::WithoutEffect(reason) => metrics::without_effect(context, reason),
+            Outcome::Scored { payload, pruned } => {
+                metrics::dropped(context, pruned);
+                context.emit_bytes(Topic::Scores, key, payload);
+            }
+        }
         Ok(())
     }
 
@@ -135,31 +153,41 @@ impl Processor for Scoring {
     }
 }
 
+/// What came of an activity record.
+enum Outcome {
+    Repeated,
+    /// With the reason.
+    WithoutEffect(&'static str),
+    Scored {
+        payload: Vec<u8>,
+        pruned: Pruned,
+    },
+}
+
 /// What an activity record changes.
 #[allow(clippy::large_enum_variant, reason = "one at a time, on the stack; a box would be an allocation per event")]
-enum Change {
-    Attributed(v1::BehaviorRecord, Head),
+enum Change<'b> {
+    Attributed(NewSignal<'b>),
     Retracted(EventId),
     Profile(v1::Profile),
 }
 
-impl Change {
-    fn read(event: Option<Activity>) -> Result<Self, Poison> {
+impl<'b> Change<'b> {
+    fn read(event: Option<Event<'b>>) -> Result<Self, Poison> {
         match event {
-            Some(Activity::Attributed(attributed)) => {
-                let behavior = attributed.behavior.ok_or_else(|| missing("behavior"))?;
-                let head = Head::read(behavior.meta.as_ref())?;
-                if behavior.event.is_none() {
-                    return Err(missing("behavior.event"));
-                }
-                Ok(Self::Attributed(behavior, head))
+            Some(Event::Attributed(behavior)) => {
+                let behavior = behavior.ok_or_else(|| missing("behavior"))?;
+                let head = Head::read_raw(behavior.meta)?;
+                let (kind, about) = behavior.event.ok_or_else(|| missing("behavior.event"))?;
+                let Behavior { path, source, campaign, .. } = behavior;
+                let fields = SignalFields { kind, about, path, source, campaign };
+                let Head { event_id: id, occurred_at, received_at, .. } = head;
+                Ok(Self::Attributed(NewSignal { id, occurred_at, received_at, fields }))
             }
-            Some(Activity::Retracted(retracted)) => EventId::from_slice(&retracted.behavior_id)
+            Some(Event::Retracted(behavior_id)) => EventId::from_slice(behavior_id)
                 .map(Self::Retracted)
                 .map_err(|error| Poison::new("invalid-id", format!("behavior_id: {error}"))),
-            Some(Activity::ProfileChanged(changed)) => {
-                changed.profile.map(Self::Profile).ok_or_else(|| missing("profile"))
-            }
+            Some(Event::ProfileChanged(profile)) => profile.map(Self::Profile).ok_or_else(|| missing("profile")),
             None => Err(missing("event")),
         }
     }
@@ -167,19 +195,12 @@ impl Change {
     /// Changes the state, or says why there is nothing to change.
     fn apply(self, state: &mut ScoringState, head: &Head) -> Result<v1::ScoredBecause, &'static str> {
         match self {
-            Self::Attributed(behavior, of) => {
-                let Some(event) = &behavior.event else { return Err("known-signal") };
-                let around = behavior.circumstances.as_ref();
-                let fields = SignalFields {
-                    kind: kind(event),
-                    about: event.about(),
-                    path: around.map_or("", |around| around.path.as_str()),
-                    source: behavior.origin.as_ref().map_or("", |origin| origin.source.as_str()),
-                    campaign: around.map_or("", |around| around.campaign_name.as_str()),
-                };
-                let Head { event_id: id, occurred_at, received_at, .. } = of;
-                let is_new = state.signals.insert(&NewSignal { id, occurred_at, received_at, fields });
-                if is_new { Ok(v1::ScoredBecause::Activity) } else { Err("known-signal") }
+            Self::Attributed(signal) => {
+                if state.signals.insert(&signal) {
+                    Ok(v1::ScoredBecause::Activity)
+                } else {
+                    Err("known-signal")
+                }
             }
             Self::Retracted(id) => {
                 if state.signals.remove(id) {
@@ -204,22 +225,4 @@ impl Change {
 
 fn missing(field: &str) -> Poison {
     Poison::new("missing-field", format!("{field} is not set, or by a release that this one does not know"))
-}
-
-fn kind(event: &Behavior) -> EventKind {
-    match event {
-        Behavior::PageViewed(_) => EventKind::PageViewed,
-        Behavior::FormSubmitted(_) => EventKind::FormSubmitted,
-        Behavior::EmailOpened(_) => EventKind::EmailOpened,
-        Behavior::EmailClicked(_) => EventKind::EmailClicked,
-        Behavior::ContentDownloaded(_) => EventKind::ContentDownloaded,
-        Behavior::EventAttended(_) => EventKind::EventAttended,
-        Behavior::SurveyAnswered(_) => EventKind::SurveyAnswered,
-        Behavior::AssessmentCompleted(_) => EventKind::AssessmentCompleted,
-        Behavior::ReferralReceived(_) => EventKind::ReferralReceived,
-        Behavior::InquiryReceived(_) => EventKind::InquiryReceived,
-        Behavior::LeadIdentified(_) => EventKind::LeadIdentified,
-        Behavior::ConsentChanged(_) => EventKind::ConsentChanged,
-        Behavior::CustomBehavior(_) => EventKind::CustomBehavior,
-    }
 }

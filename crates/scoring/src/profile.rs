@@ -1,10 +1,13 @@
 //! The profile of a lead in few bytes, as the state keeps it: written anew only when it changes, and copied from there
 //! into each score without becoming values in between.
+//!
+//! The numbers stand first, behind their length in bytes, and then all texts as one, so that one look tells whether it is
+//! UTF-8.
 
 use tasuki_stream::StateError;
 use tasuki_wire::v1;
 
-use crate::bytes::{Bytes, signed, unsigned, write_text};
+use crate::bytes::{Bytes, signed, unsigned};
 use crate::message::Message;
 use crate::signals::index;
 
@@ -41,32 +44,39 @@ struct Attribute<'p> {
 
 impl CompactProfile {
     pub(crate) fn of(profile: &v1::Profile) -> Self {
-        let mut bytes = Vec::with_capacity(64 + 32 * profile.attributes.len());
-        // 1: the account is the domain of the address.
+        let (mut numbers, mut texts) = (Vec::new(), String::new());
+        let mut text = |numbers: &mut Vec<u8>, text: &str| {
+            unsigned(numbers, text.len());
+            texts.push_str(text);
+        };
         let by_domain = !profile.account_id.is_empty() && domain(&profile.email) == profile.account_id;
-        bytes.push(u8::from(by_domain));
-        write_text(&mut bytes, &profile.email);
+        text(&mut numbers, &profile.email);
         if !by_domain {
-            write_text(&mut bytes, &profile.account_id);
+            text(&mut numbers, &profile.account_id);
         }
-        unsigned(&mut bytes, profile.attributes.len());
+        unsigned(&mut numbers, profile.attributes.len());
         let (mut source, mut occurred_at_ms) = ("", 0_i64);
         for (name, attribute) in &profile.attributes {
             // Twice the number of the name, and one more where the source is another than before.
             let number = KNOWN_NAMES.iter().position(|known| known == name).map_or(0, |at| at + 1);
             let other_source = attribute.source != source;
-            unsigned(&mut bytes, 2 * number + usize::from(other_source));
+            unsigned(&mut numbers, 2 * number + usize::from(other_source));
             if number == 0 {
-                write_text(&mut bytes, name);
+                text(&mut numbers, name);
             }
             if other_source {
                 source = &attribute.source;
-                write_text(&mut bytes, source);
+                text(&mut numbers, source);
             }
-            write_text(&mut bytes, &attribute.value);
-            signed(&mut bytes, attribute.occurred_at_ms.wrapping_sub(occurred_at_ms));
+            text(&mut numbers, &attribute.value);
+            signed(&mut numbers, attribute.occurred_at_ms.wrapping_sub(occurred_at_ms));
             occurred_at_ms = attribute.occurred_at_ms;
         }
+        let mut bytes = Vec::with_capacity(numbers.len() + texts.len() + 2);
+        // Twice the length, and one more where the account is the domain of the address.
+        unsigned(&mut bytes, 2 * numbers.len() + usize::from(by_domain));
+        bytes.extend_from_slice(&numbers);
+        bytes.extend_from_slice(texts.as_bytes());
         Self { bytes }
     }
 
@@ -74,7 +84,7 @@ impl CompactProfile {
     pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, StateError> {
         let (_, _, mut attributes) = read(bytes)?;
         while attributes.next()?.is_some() {}
-        if attributes.from.rest.is_empty() {
+        if attributes.from.numbers.rest.is_empty() && attributes.from.texts.is_empty() {
             Ok(Self { bytes: bytes.to_vec() })
         } else {
             Err(StateError("there is more behind a profile".to_owned()))
@@ -118,17 +128,38 @@ const CHECKED: &str = "the bytes are those of a profile: written here, or checke
 
 /// E-mail address, account and attributes.
 fn read(bytes: &[u8]) -> Result<(&str, &str, Attributes<'_>), StateError> {
-    let mut from = Bytes { rest: bytes };
-    let by_domain = from.byte()? == 1;
+    let mut all = Bytes { rest: bytes };
+    let head = all.unsigned()?;
+    let (length, by_domain) = (usize::try_from(head / 2).unwrap_or(usize::MAX), head % 2 == 1);
+    let numbers = Bytes { rest: all.take(length)? };
+    let texts = std::str::from_utf8(all.rest).map_err(|_| StateError("a text is not UTF-8".to_owned()))?;
+    let mut from = Parts { numbers, texts };
     let email = from.text()?;
     let account = if by_domain { domain(email) } else { from.text()? };
-    let left = from.count()?;
+    let left = from.numbers.count()?;
     Ok((email, account, Attributes { from, left, source: "", occurred_at_ms: 0 }))
+}
+
+/// Numbers and texts that are still to be read.
+struct Parts<'p> {
+    numbers: Bytes<'p>,
+    texts: &'p str,
+}
+
+impl<'p> Parts<'p> {
+    fn text(&mut self) -> Result<&'p str, StateError> {
+        let length = usize::try_from(self.numbers.unsigned()?).ok();
+        let taken = length.and_then(|length| self.texts.split_at_checked(length));
+        let (text, rest) =
+            taken.ok_or_else(|| StateError("a text ends beyond the end, or within a character".to_owned()))?;
+        self.texts = rest;
+        Ok(text)
+    }
 }
 
 /// The attributes that are still to be read.
 struct Attributes<'p> {
-    from: Bytes<'p>,
+    from: Parts<'p>,
     left: usize,
     source: &'p str,
     occurred_at_ms: i64,
@@ -138,7 +169,7 @@ impl<'p> Attributes<'p> {
     fn next(&mut self) -> Result<Option<Attribute<'p>>, StateError> {
         let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
         self.left = left;
-        let head = self.from.number(2 * KNOWN_NAMES.len() + 2)?;
+        let head = self.from.numbers.number(2 * KNOWN_NAMES.len() + 2)?;
         let name = match (head / 2).checked_sub(1) {
             Some(known) => KNOWN_NAMES[index(known)],
             None => self.from.text()?,
@@ -147,7 +178,7 @@ impl<'p> Attributes<'p> {
             self.source = self.from.text()?;
         }
         let value = self.from.text()?;
-        self.occurred_at_ms = self.occurred_at_ms.wrapping_add(self.from.signed()?);
+        self.occurred_at_ms = self.occurred_at_ms.wrapping_add(self.from.numbers.signed()?);
         Ok(Some(Attribute { name, value, source: self.source, occurred_at_ms: self.occurred_at_ms }))
     }
 }

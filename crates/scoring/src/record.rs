@@ -2,7 +2,7 @@
 //! is evidence, of which there is too much to build it as values first.
 
 use tasuki_domain::{Millipoints, Timestamp};
-use tasuki_playbook::{FitRule, Playbook};
+use tasuki_playbook::{FitRule, Grade, Playbook};
 use tasuki_wire::{Head, v1};
 
 use crate::engagement::{Matched, Piece};
@@ -11,6 +11,34 @@ use crate::message::Message;
 use crate::profile::CompactProfile;
 use crate::score::{Amount, Assessed, CAP, in_words};
 use crate::signals::{Signals, index};
+
+/// What is the same in every record by one playbook, as bytes.
+#[derive(Debug)]
+pub(crate) struct Wording {
+    /// For each fit rule, its contribution.
+    fit_rules: Vec<Message>,
+    /// For each fact, its name.
+    facts: Vec<Message>,
+}
+
+impl Wording {
+    pub(crate) fn of(playbook: &Playbook) -> Self {
+        let fit_rule = |rule: &FitRule| {
+            let mut contribution = Message::default();
+            contribution.message(6, |contribution| write_attribute(contribution, rule));
+            contribution
+        };
+        let fact = |name: &str| {
+            let mut fact = Message::default();
+            fact.text(1, name.as_bytes());
+            fact
+        };
+        Self {
+            fit_rules: playbook.fit_rules().iter().map(fit_rule).collect(),
+            facts: playbook.facts().iter().map(|query| fact(&query.name)).collect(),
+        }
+    }
+}
 
 /// A score, and what stands beside it in its record.
 #[derive(Debug)]
@@ -21,6 +49,7 @@ pub(crate) struct Scored<'a> {
     pub(crate) fit: &'a Fit,
     pub(crate) profile: Option<&'a CompactProfile>,
     pub(crate) because: v1::ScoredBecause,
+    pub(crate) wording: &'a Wording,
 }
 
 /// The bytes of the `ScoreRecord`.
@@ -30,7 +59,7 @@ pub(crate) fn record(scored: &Scored<'_>) -> Vec<u8> {
     let mut record =
         Message::with_capacity(512 + 64 * evidence + scored.profile.map_or(0, |profile| 3 * profile.as_bytes().len()));
     record.message(1, |meta| write_meta(meta, &scored.head));
-    record.message(10, |message| write_scored(message, scored));
+    record.long_message(10, |message| write_scored(message, scored));
     record.into_bytes()
 }
 
@@ -50,34 +79,42 @@ fn write_scored(message: &mut Message, scored: &Scored<'_>) {
     message.fixed(2, scored.as_of.as_millis());
     message.sint(3, assessed.engagement.shown.get());
     message.sint(4, assessed.fit.shown.get());
-    message.text(5, assessed.grade.to_string().as_bytes());
-    write_contributions(message, scored, playbook, signals);
-    for (fact, &value) in playbook.facts().iter().zip(&assessed.facts) {
+    write_grade(message, assessed.grade);
+    write_contributions(message, scored, signals);
+    for (fact, &value) in scored.wording.facts.iter().zip(&assessed.facts) {
         message.message(7, |message| {
-            message.text(1, fact.name.as_bytes());
+            message.fields(fact.as_bytes());
             message.sint(2, value);
         });
     }
     message.fixed(8, assessed.next_change_at.map_or(0, Timestamp::as_millis));
     if let Some(profile) = scored.profile {
-        message.message(9, |message| profile.write(message));
+        message.long_message(9, |message| profile.write(message));
     }
     message.uint(10, u32::try_from(signals.len()).expect("a lead has at most some hundred signals"));
     message.uint(11, because(scored.because));
+}
+
+fn write_grade(message: &mut Message, grade: Grade) {
+    let mut text = [0; 5];
+    let fit = grade.fit.encode_utf8(&mut text).len();
+    text[fit] = b'0' + grade.engagement;
+    message.text(5, &text[..=fit]);
 }
 
 fn because(because: v1::ScoredBecause) -> u32 {
     i32::from(because).cast_unsigned()
 }
 
-fn write_contributions(message: &mut Message, scored: &Scored<'_>, playbook: &Playbook, signals: &Signals) {
+fn write_contributions(message: &mut Message, scored: &Scored<'_>, signals: &Signals) {
     let words = Words::of(signals);
     for rule in scored.assessed.matched.matched() {
-        message.message(6, |contribution| write_behaviour(contribution, &rule, signals, &words));
+        let write = |contribution: &mut Message| write_behaviour(contribution, &rule, signals, &words);
+        if rule.evidence.len() > 1 { message.long_message(6, write) } else { message.message(6, write) }
     }
     write_bounds(message, v1::Axis::Engagement, scored.assessed.engagement);
-    for rule in scored.fit.rules(playbook) {
-        message.message(6, |contribution| write_attribute(contribution, rule));
+    for contribution in scored.fit.of_rules(&scored.wording.fit_rules) {
+        message.fields(contribution.as_bytes());
     }
     write_bounds(message, v1::Axis::Fit, scored.assessed.fit);
 }
@@ -95,8 +132,7 @@ fn write_behaviour(contribution: &mut Message, matched: &Matched<'_>, signals: &
 
 fn write_evidence(evidence: &mut Message, piece: &Piece, signals: &Signals, words: &Words) {
     let signal = &signals.list[index(piece.signal)];
-    evidence.text(1, signal.id.as_bytes());
-    evidence.fixed(2, signal.occurred_at.as_millis());
+    evidence.id_and_instant(signal.id.as_bytes(), signal.occurred_at.as_millis());
     evidence.fields(words.of_shape(signal.shape));
     evidence.sint(4, piece.points.get());
 }
