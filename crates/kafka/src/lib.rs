@@ -30,7 +30,6 @@
 //! ```text
 //!   --kafka-read-ahead-kib     records read ahead, and the fetch under way
 //! + --kafka-write-queue-kib    records given to librdkafka and not acknowledged; full: the worker waits
-//! + --kafka-transaction-bytes  outputs in runs that librdkafka has not been given yet
 //! + --kafka-transaction-records x a decoded state     the overlay: states touched by the transaction under way
 //! + state                      tasuki_kafka_state_bytes, and what map and allocations take per key
 //! + parked state               as much again, while partitions given back are taken up anew
@@ -43,7 +42,6 @@ mod commit;
 mod group;
 mod metrics;
 mod open;
-mod outbox;
 mod partitions;
 mod poison;
 mod polled;

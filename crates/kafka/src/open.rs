@@ -117,12 +117,6 @@ impl KafkaLog {
         Ok(Self { settings: Arc::new(settings), partitions })
     }
 
-    /// For tests of what needs no broker.
-    #[cfg(test)]
-    pub(crate) fn unopened(settings: Settings) -> Self {
-        Self { settings: Arc::new(settings), partitions: PartitionCount::DEFAULT }
-    }
-
     /// How many partitions every topic has.
     pub fn partitions(&self) -> PartitionCount {
         self.partitions

@@ -9,14 +9,14 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::producer::{BaseProducer, ProducerContext};
+use rdkafka::producer::{BaseProducer, Producer, ProducerContext, PurgeConfig};
 
 /// How long a poll lasts, and how long the thread may outlive the producer. Reports are served as they come; but at its
 /// end each poll of rdkafka 0.39 spins for up to a millisecond, so polls are few. (`ThreadedProducer`, with 10 a second,
 /// costs 0.7 % of a core while nothing happens.)
 const POLL: Duration = Duration::from_secs(2);
 
-/// The producer. Its thread ends some time after this is dropped; what is under way then goes on meanwhile.
+/// The producer. When it is dropped, what is under way is thrown away; its thread ends some time later.
 pub(crate) struct PolledProducer<C: ProducerContext + 'static> {
     producer: Arc<BaseProducer<C>>,
     over: Arc<AtomicBool>,
@@ -49,5 +49,6 @@ impl<C: ProducerContext + 'static> Deref for PolledProducer<C> {
 impl<C: ProducerContext + 'static> Drop for PolledProducer<C> {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Release);
+        self.producer.purge(PurgeConfig::default().queue().inflight());
     }
 }

@@ -15,13 +15,12 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::producer::Producer;
 use rdkafka::util::Timeout;
 use tasuki_stream::{Change, Emitted, Topology};
-use tasuki_wire::Partition;
+use tasuki_wire::{Partition, Topic};
 
 use crate::client;
 use crate::group::{Group, Offsets};
 use crate::metrics::{self, Rebuild};
 use crate::open::KafkaLog;
-use crate::outbox::{Outbox, Ready};
 use crate::watchdog::Watchdog;
 use sender::{Kind, Record, Sender};
 
@@ -52,7 +51,8 @@ pub(crate) struct Transactions {
     member: String,
     /// Name of the state topic on the cluster.
     state: String,
-    outbox: Outbox,
+    /// Names of the topics that outputs went to, so that they are not made for each record.
+    outputs: Vec<(Topic, String)>,
     /// `None` only while it is being replaced.
     sender: Option<Sender>,
 }
@@ -66,7 +66,7 @@ impl Transactions {
             service,
             member: log.settings().member(service, worker),
             state: log.settings().topic_name(state),
-            outbox: Outbox::new(log),
+            outputs: Vec::new(),
             sender: None,
         }
     }
@@ -77,7 +77,6 @@ impl Transactions {
         if let Some(why) = why {
             metrics::rebuilt(self.service, why);
         }
-        self.outbox.clear();
         self.sender = None;
         let settings = self.log.settings();
         let mut config = client::producer(settings, &self.member);
@@ -96,12 +95,18 @@ impl Transactions {
     }
 
     /// Adds an output to the transaction, in the partition of its key.
-    pub(crate) fn write(&mut self, record: Emitted) -> Result<(), Failed> {
-        match (self.outbox.add(record), &mut self.sender) {
-            (None, _) => Ok(()),
-            (Some(run), Some(sender)) => send(sender, run),
-            (Some(_), None) => Err(replaced()),
-        }
+    pub(crate) fn write(&mut self, record: &Emitted) -> Result<(), Failed> {
+        let sender = self.sender.as_mut().ok_or_else(replaced)?;
+        let Emitted { topic: of, key, payload } = record;
+        let known = self.outputs.iter().position(|(topic, _)| topic == of);
+        let known = known.unwrap_or_else(|| {
+            self.outputs.push((*of, self.log.settings().topic_name(*of)));
+            self.outputs.len() - 1
+        });
+        let topic = &self.outputs[known].1;
+        let partition = self.log.partitions().of_key(key.as_bytes());
+        let headers = client::headers(*of, payload);
+        sender.send(Record { kind: Kind::Output, topic, partition, key, payload: Some(payload), headers })
     }
 
     /// Adds changes of the state of a partition.
@@ -120,9 +125,6 @@ impl Transactions {
     pub(crate) fn commit(&mut self, group: &Group, offsets: &Offsets, watchdog: &Watchdog) -> Result<bool, Failed> {
         let sender = self.sender.as_mut().ok_or_else(replaced)?;
         sender.begin()?;
-        for run in self.outbox.rest() {
-            send(sender, run)?;
-        }
         sender.drain()?;
         let producer = &sender.producer;
         // R2. Without metadata there is no membership, and nothing may be committed.
@@ -167,13 +169,6 @@ impl Transactions {
         }
     }
 
-    /// Serves what librdkafka has to report; to be called now and then.
-    pub(crate) fn serve(&self) {
-        if let Some(sender) = &self.sender {
-            sender.serve();
-        }
-    }
-
     /// The offset after the last change that this producer has written to the state topic of a partition.
     pub(crate) fn state_end(&self, partition: Partition) -> Option<i64> {
         self.sender.as_ref()?.state_end(partition)
@@ -186,13 +181,11 @@ impl Transactions {
             return false;
         }
         let Some(sender) = &mut self.sender else { return false };
-        self.outbox.clear();
-        // Aborting waits for reports, which nobody would serve meanwhile.
-        sender.purge();
         let abort = || sender.producer.abort_transaction(Timeout::Never);
         if sender.begun && watchdog.during("aborting", abort).is_err() {
             return false;
         }
+        sender.forget_failure();
         sender.begun = false;
         true
     }
@@ -201,16 +194,6 @@ impl Transactions {
     fn is_without(&self, rule: crate::Rule) -> bool {
         self.log.settings().without.contains(&rule)
     }
-}
-
-fn send(sender: &mut Sender, run: Ready<'_>) -> Result<(), Failed> {
-    let Ready { topic: of, name: topic, partition, records } = run;
-    for Emitted { key, payload, .. } in records {
-        let headers = client::headers(of, &payload);
-        let (key, payload) = (key.as_str(), Some(payload.as_slice()));
-        sender.send(Record { kind: Kind::Output, topic, partition, key, payload, headers })?;
-    }
-    Ok(())
 }
 
 fn replaced() -> Failed {

@@ -228,7 +228,6 @@ impl<P: Processor> Worker<'_, P> {
                 break;
             }
         }
-        self.transactions.serve();
         let now = Instant::now();
         if taken {
             self.heard(now);
@@ -323,7 +322,7 @@ fn write(
 ) -> Result<(), Failed> {
     for record in emitted {
         load.bytes += record.key.len() + record.payload.len();
-        transactions.write(record)?;
+        transactions.write(&record)?;
     }
     Ok(())
 }

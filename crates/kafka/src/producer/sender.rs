@@ -1,36 +1,34 @@
 //! One producer of librdkafka: what it was given, and what became of that.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
-use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use rdkafka::producer::{BaseRecord, Producer, ProducerContext};
 use tasuki_wire::{Partition, PartitionCount};
 
 use super::Failed;
 use crate::client;
+use crate::polled::PolledProducer;
 
-/// While the worker waits for deliveries it looks after so long whether they have come. (To poll for a time limit would
-/// spin in rdkafka 0.39, which counts the rest of the limit in whole milliseconds; so would the thread of its
-/// `ThreadedProducer`, at 0.7 % of a core while nothing happens.)
-const LOOK: Duration = Duration::from_micros(250);
-
-/// A producer and the transaction it has open, if any. Reports are served by the worker's own thread.
+/// A producer and the transaction it has open, if any.
 pub(super) struct Sender {
-    pub(super) producer: BaseProducer<Deliveries>,
+    pub(super) producer: PolledProducer<Deliveries>,
     pub(super) begun: bool,
     /// Longer than this the broker does not keep a transaction open.
     pub(super) patience: Duration,
 }
 
-/// What reports say.
+/// Counts what is under way, and wakes the worker when nothing is.
 pub(super) struct Deliveries {
+    worker: Thread,
+    under_way: AtomicUsize,
     failure: Mutex<Option<KafkaError>>,
     /// Per partition: the offset after the last change written to the state topic by this producer, 0 for none.
     state_ends: Vec<AtomicI64>,
@@ -82,14 +80,22 @@ impl ProducerContext for Deliveries {
                 self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| error.clone());
             }
         }
+        if self.under_way.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.worker.unpark();
+        }
     }
 }
 
 impl Sender {
+    /// For this thread.
     pub(super) fn new(config: &ClientConfig, partitions: PartitionCount, patience: Duration) -> KafkaResult<Self> {
-        let deliveries =
-            Deliveries { failure: Mutex::new(None), state_ends: partitions.all().map(|_| AtomicI64::new(0)).collect() };
-        let producer = BaseProducer::from_config_and_context(config, deliveries)?;
+        let deliveries = Deliveries {
+            worker: thread::current(),
+            under_way: AtomicUsize::new(0),
+            failure: Mutex::new(None),
+            state_ends: partitions.all().map(|_| AtomicI64::new(0)).collect(),
+        };
+        let producer = PolledProducer::new(config, deliveries)?;
         Ok(Self { producer, begun: false, patience })
     }
 
@@ -115,16 +121,20 @@ impl Sender {
             .key(record.key);
         message.payload = record.payload;
         message.headers = record.headers;
+        let deliveries = self.producer.context();
         let mut waiting_since = None;
         loop {
+            deliveries.under_way.fetch_add(1, Ordering::AcqRel);
             let (error, returned) = match self.producer.send(message) {
                 Ok(()) => return Ok(()),
                 Err(refused) => refused,
             };
+            deliveries.under_way.fetch_sub(1, Ordering::AcqRel);
             let since = *waiting_since.get_or_insert_with(Instant::now);
             match error.rdkafka_error_code() {
                 Some(RDKafkaErrorCode::QueueFull) if since.elapsed() < self.patience => {
-                    self.look()?;
+                    self.check()?;
+                    thread::park_timeout(Duration::from_millis(2));
                     message = returned;
                 }
                 Some(RDKafkaErrorCode::MessageSizeTooLarge) => return Err(Failed::Content(error)),
@@ -133,31 +143,26 @@ impl Sender {
         }
     }
 
-    /// Waits until everything sent is acknowledged. `commit_transaction` would do so itself, in steps of 100 ms.
+    /// Waits until everything sent is acknowledged. `commit_transaction` would do so itself, in steps of 100 ms; polling
+    /// the producer from here would spin. So the producer's own thread serves the reports and wakes this one.
     pub(super) fn drain(&self) -> Result<(), Failed> {
+        let deliveries = self.producer.context();
         let begun = Instant::now();
-        while self.producer.in_flight_count() > 0 {
+        while deliveries.under_way.load(Ordering::Acquire) > 0 {
+            self.check()?;
             if begun.elapsed() > self.patience {
                 return Err(Failed::Aborted(KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut)));
             }
-            self.look()?;
+            thread::park_timeout(Duration::from_millis(50));
         }
-        self.check()
-    }
-
-    /// Serves one report, which may be of many records, if one is there.
-    pub(super) fn serve(&self) {
-        self.producer.poll(Duration::ZERO);
-    }
-
-    /// Serves reports, waiting a little where there are none.
-    fn look(&self) -> Result<(), Failed> {
-        let before = self.producer.in_flight_count();
-        self.serve();
-        if self.producer.in_flight_count() == before {
-            thread::sleep(LOOK);
+        self.check()?;
+        // The last report wakes us a moment before librdkafka has taken its message off the count that the commit looks
+        // at; not to wait for that costs the 100 ms.
+        let reported = Instant::now();
+        while self.producer.in_flight_count() > 0 && reported.elapsed() < Duration::from_millis(20) {
+            thread::sleep(Duration::from_micros(50));
         }
-        self.check()
+        Ok(())
     }
 
     /// The offset after the last change that was written to the state topic of a partition.
@@ -166,14 +171,14 @@ impl Sender {
         ends.get(usize::from(partition.get())).map(|end| end.load(Ordering::Acquire)).filter(|&end| end > 0)
     }
 
-    /// Throws away what is under way, and forgets that it failed.
+    /// Waits for the reports of an aborted transaction and forgets them.
     #[cfg(feature = "drill")]
-    pub(super) fn purge(&self) {
-        self.producer.purge(rdkafka::producer::PurgeConfig::default().queue().inflight());
-        while self.producer.in_flight_count() > 0 {
-            self.serve();
+    pub(super) fn forget_failure(&self) {
+        let deliveries = self.producer.context();
+        while deliveries.under_way.load(Ordering::Acquire) > 0 {
+            thread::park_timeout(Duration::from_millis(1));
         }
-        self.producer.context().failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+        deliveries.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     /// Whether a record was refused.
