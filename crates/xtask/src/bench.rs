@@ -43,6 +43,9 @@ pub(crate) struct Options {
     /// Pairs of control and subject.
     #[arg(long, default_value_t = 5)]
     pairs: u32,
+    /// Begin no further round of the throughput benchmarks after so many minutes; rows say how many pairs there were.
+    #[arg(long, value_name = "MINUTES")]
+    until: Option<u64>,
     /// Use this broker, as host:port, instead of starting one. Topics beginning with `one.`, `four.`, `million.` and
     /// `hop.` are made and deleted on it.
     #[arg(long)]
@@ -103,6 +106,8 @@ struct Bench {
     pairs: u32,
     inputs: Vec<Input>,
     begun: Instant,
+    /// No further round begins after so long.
+    until: Option<Duration>,
 }
 
 /// Records of activity on the broker, which stay for all runs.
@@ -198,10 +203,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 /// takes the CPU away from what is measured.
 fn in_release() -> anyhow::Result<()> {
     eprintln!("--- building tasuki and xtask in release");
-    let words = ["build", "--release", "--locked", "--package", "tasuki", "--package", "xtask"];
-    let status = Command::new("cargo").args(words).current_dir(top()).status().context("cannot run cargo")?;
-    if !status.success() {
-        bail!("cargo build --release ended with {status}");
+    // One after the other: together, libraries would be built with what only xtask asks of them.
+    for package in ["tasuki", "xtask"] {
+        let words = ["build", "--release", "--locked", "--package", package];
+        let status = Command::new("cargo").args(words).current_dir(top()).status().context("cannot run cargo")?;
+        if !status.success() {
+            bail!("cargo build --release --package {package} ended with {status}");
+        }
     }
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| top().join("target"), PathBuf::from);
     let program = target.join("release/xtask");
@@ -292,6 +300,7 @@ fn measure(options: &Options) -> anyhow::Result<()> {
         pairs: options.pairs,
         inputs: Vec::new(),
         begun,
+        until: options.until.map(|minutes| Duration::from_secs(60 * minutes)),
     };
     let against = throughput::Wanted {
         copy: wanted("scoring-vs-copy"),

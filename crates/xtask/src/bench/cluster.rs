@@ -192,7 +192,15 @@ impl Progress {
         for partition in 0..i32::from(PARTITIONS) {
             list.add_partition(&self.topic, partition);
         }
-        let committed = self.consumer.committed_offsets(list, PATIENCE).context("the group's offsets")?;
+        let begun = Instant::now();
+        let committed = loop {
+            match self.consumer.committed_offsets(list.clone(), PATIENCE) {
+                Ok(committed) => break committed,
+                // The broker makes the topic of offsets for the first group that it hears of.
+                Err(_) if begun.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(100)),
+                Err(error) => return Err(error).context("the group's offsets"),
+            }
+        };
         let mut by_partition = BTreeMap::new();
         for element in committed.elements() {
             if let Offset::Offset(offset) = element.offset() {

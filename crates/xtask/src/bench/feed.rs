@@ -146,7 +146,7 @@ impl Pace {
 }
 
 impl Steady {
-    /// Starts at `begun`. Each record has its instant: when the sender is late it catches up, and whoever measures from
+    /// Starts at `begun`, in batches of at most 5 ms, as the transactions of the service before would be. Each record has its instant: when the sender is late it catches up, and whoever measures from
     /// those instants counts that in.
     pub(super) fn start(servers: &str, topic: &str, load: Load, pace: Pace, begun: Instant) -> anyhow::Result<Self> {
         let acknowledged = Arc::new(Acknowledged {
@@ -154,7 +154,7 @@ impl Steady {
             begun: Some(begun),
             ..Acknowledged::default()
         });
-        let feed = Feed::new(servers, topic, "0", Arc::clone(&acknowledged))?;
+        let feed = Feed::new(servers, topic, "5", Arc::clone(&acknowledged))?;
         let stop = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {

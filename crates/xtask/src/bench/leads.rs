@@ -171,7 +171,9 @@ fn recover(bench: &Bench, place: &Place, input: &mut Input, process: Process) ->
 fn memory(bench: &Bench, place: &mut Place, input: &mut Input, seen: &mut Seen) -> anyhow::Result<()> {
     let heaps: Vec<Option<u32>> = if place.kind.is_peer() {
         let least = 96;
-        HEAPS.iter().map(|&heap| Some(bench.scaled_heap(heap).max(least))).collect()
+        let mut heaps: Vec<_> = HEAPS.iter().map(|&heap| Some(bench.scaled_heap(heap).max(least))).collect();
+        heaps.dedup();
+        heaps
     } else {
         vec![None]
     };

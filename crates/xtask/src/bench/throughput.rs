@@ -169,6 +169,10 @@ fn rounds(bench: &Bench, input: &Input, count: u32, kinds: impl Fn(u32) -> Vec<K
         gigabytes(sizes.1)
     );
     for round in 0..count {
+        if round > 0 && bench.until.is_some_and(|until| bench.begun.elapsed() > until) {
+            bench.say(&format!("no time for more than {round} of {count} rounds"));
+            break;
+        }
         let mut order = kinds(round);
         // ABCD, DCBA, ABCD ...: whoever came last comes first.
         if round % 2 == 1 {

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use super::process::descendants;
+use crate::run::top;
 
 /// A Tasuki of its own for one benchmark, on a Postgres that notes when each transaction was committed.
 pub(super) struct Running {
@@ -37,6 +38,7 @@ pub(super) struct Shares {
 impl Running {
     /// Starts `deploy/up`, release build, on one of the logs.
     pub(super) fn start(log: Log) -> anyhow::Result<Self> {
+        build()?;
         let folder = reachable_folder()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let settings = PrivateSettings {
@@ -52,7 +54,7 @@ impl Running {
             Log::Embedded => &[],
         };
         let mut command: Command = up(&folder.path().join("tasuki"), more);
-        command.env("DATABASE_URL", postgres.url());
+        command.env("DATABASE_URL", postgres.url()).env("RUST_LOG", "warn,rdkafka=off,librdkafka=off");
         let tasuki = Tasuki::start_command(command)?;
         let database = runtime.block_on(sqlx::PgPool::connect(postgres.url()))?;
         Ok(Self { tasuki, runtime, database, postgres, _folder: folder })
@@ -118,6 +120,15 @@ impl Shares {
         let Self { tasuki, kafka, postgres, load } = self;
         json!({ "tasuki": tasuki, "broker": kafka, "postgres": postgres, "load": load })
     }
+}
+
+/// Lets `deploy/up` fetch and build what it needs, however long that takes: its start has a limit.
+fn build() -> anyhow::Result<()> {
+    let output = Command::new(top().join("deploy/up")).arg("--help").output().context("cannot run deploy/up")?;
+    if !output.status.success() {
+        bail!("deploy/up --help ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
 }
 
 /// Postgres runs under another account when we are root, and must get to its folder.
