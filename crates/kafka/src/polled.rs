@@ -38,6 +38,13 @@ impl<C: ProducerContext + 'static> PolledProducer<C> {
     }
 }
 
+impl<C: ProducerContext + 'static> PolledProducer<C> {
+    /// The producer for a call that may never come back.
+    pub(crate) fn shared(&self) -> Arc<BaseProducer<C>> {
+        Arc::clone(&self.producer)
+    }
+}
+
 impl<C: ProducerContext + 'static> Deref for PolledProducer<C> {
     type Target = BaseProducer<C>;
 

@@ -131,9 +131,7 @@ impl Transactions {
         let metadata = group.metadata().ok_or(Failed::Aborted(KafkaError::Canceled))?;
         let list = group.list(offsets).map_err(Failed::Aborted)?;
         let begun = Instant::now();
-        watchdog
-            .during("sending offsets", || producer.send_offsets_to_transaction(&list, &metadata, Timeout::Never))
-            .map_err(Failed::Aborted)?;
+        watchdog.during("sending offsets", || sender.send_offsets(list, metadata))?;
         let sent_after = begun.elapsed();
         let begun = Instant::now();
         loop {

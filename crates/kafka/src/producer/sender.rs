@@ -1,21 +1,27 @@
 //! One producer of librdkafka: what it was given, and what became of that.
 
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
+use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext};
+use rdkafka::util::Timeout;
 use tasuki_wire::{Partition, PartitionCount};
 
 use super::Failed;
 use crate::client;
 use crate::polled::PolledProducer;
+
+/// The offsets of a transaction take milliseconds, or half a second where brokers ask for patience.
+const OFFSETS_WITHIN: Duration = Duration::from_secs(10);
 
 /// A producer and the transaction it has open, if any.
 pub(super) struct Sender {
@@ -106,6 +112,30 @@ impl Sender {
             self.begun = true;
         }
         Ok(())
+    }
+
+    /// Adds offsets to the transaction.
+    ///
+    /// librdkafka keeps to no limit here: where the group's coordinator goes away at the wrong moment, the call never
+    /// comes back (confluentinc/librdkafka#5456). So it is made by a thread of its own, which is left behind then,
+    /// together with its producer. The worker goes on with a new one, which fences whatever the old one may still send.
+    pub(super) fn send_offsets(
+        &self,
+        offsets: TopicPartitionList,
+        metadata: ConsumerGroupMetadata,
+    ) -> Result<(), Failed> {
+        let producer = self.producer.shared();
+        let (tell, told) = mpsc::sync_channel(1);
+        let call = move || {
+            let sent = producer.send_offsets_to_transaction(&offsets, &metadata, Timeout::Never);
+            if tell.send(sent).is_err() {
+                tracing::debug!("offsets were sent after all, by a producer that has been replaced");
+            }
+        };
+        let spawned = thread::Builder::new().name("kafka offsets".to_owned()).spawn(call);
+        spawned.map_err(|error| Failed::Aborted(KafkaError::ClientCreation(format!("no thread: {error}"))))?;
+        let late = KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut);
+        told.recv_timeout(OFFSETS_WITHIN).unwrap_or(Err(late)).map_err(Failed::Aborted)
     }
 
     /// Adds a record to the transaction. Waits while librdkafka's queue is full: that is what bounds our memory when

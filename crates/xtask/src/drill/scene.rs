@@ -1,5 +1,6 @@
 //! One run's pipeline: its topics, its database, its services, its load.
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -23,6 +24,8 @@ pub(crate) const SECRET: &str = "a secret that only drills use";
 
 /// The exit code of a service that would go on better after a new start (as in sysexits).
 const TEMPORARY_FAILURE: i32 = 75;
+/// What a failed assertion of a C library ends a process with.
+const ABORTED: i32 = 6;
 
 /// What a run consists of. A fault may change it before anything is started.
 #[derive(Clone, Debug)]
@@ -201,13 +204,14 @@ impl<'w> Scene<'w> {
         self.wait_until_ready()
     }
 
-    /// Starts processes again that ended because a call did not come back: what keeps services running does so too.
+    /// Starts processes again that ended because a library failed them: what keeps services running does so too.
     pub(crate) fn start_again_who_gave_up(&mut self) -> Result<()> {
         let mut again = Vec::new();
         for member in self.members.iter_mut().filter(|member| member.process.pid().is_some()) {
-            if member.process.ended()?.is_some_and(|status| status.code() == Some(TEMPORARY_FAILURE)) {
+            let Some(status) = member.process.ended()? else { continue };
+            if status.code() == Some(TEMPORARY_FAILURE) || status.signal() == Some(ABORTED) {
                 member.revive()?;
-                again.push(format!("{} gave up and was started again", member.process.name()));
+                again.push(format!("{} ended with {status} and was started again", member.process.name()));
             }
         }
         again.into_iter().for_each(|what| self.note(what));
