@@ -44,8 +44,8 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 5)]
     pairs: u32,
     /// Begin no further round of the throughput benchmarks after so many minutes; rows say how many pairs there were.
-    #[arg(long, value_name = "MINUTES")]
-    until: Option<u64>,
+    #[arg(long, value_name = "MINUTES", default_value_t = 33)]
+    until: u64,
     /// Use this broker, as host:port, instead of starting one. Topics beginning with `one.`, `four.`, `million.` and
     /// `hop.` are made and deleted on it.
     #[arg(long)]
@@ -72,10 +72,10 @@ struct Benchmark {
 }
 
 const BENCHMARKS: [Benchmark; 9] = [
-    Benchmark { name: "scoring-vs-copy", minutes: 7.0, what: "scoring against the same runner without the scoring" },
+    Benchmark { name: "scoring-vs-copy", minutes: 9.0, what: "scoring against the same runner without the scoring" },
     Benchmark {
         name: "scoring-vs-streams-best",
-        minutes: 12.0,
+        minutes: 14.0,
         what: "scoring against Kafka Streams, in memory, no cache",
     },
     Benchmark {
@@ -83,14 +83,14 @@ const BENCHMARKS: [Benchmark; 9] = [
         minutes: 14.0,
         what: "scoring against Kafka Streams, RocksDB, cache",
     },
-    Benchmark { name: "scoring-memory", minutes: 6.0, what: "memory with 1 M leads, against Kafka Streams" },
+    Benchmark { name: "scoring-memory", minutes: 5.0, what: "memory with 1 M leads, against Kafka Streams" },
     Benchmark {
         name: "scoring-recovery",
-        minutes: 7.0,
+        minutes: 6.0,
         what: "back after kill -9 with 1 M leads, against Kafka Streams",
     },
     Benchmark { name: "hop-latency", minutes: 4.0, what: "one hop and the whole pipeline at 2,000 events/s" },
-    Benchmark { name: "pipeline-capacity", minutes: 3.0, what: "events/s through the whole pipeline, on both logs" },
+    Benchmark { name: "pipeline-capacity", minutes: 2.5, what: "events/s through the whole pipeline, on both logs" },
     Benchmark { name: "latency-embedded", minutes: 0.5, what: "one event at a time on the embedded log" },
     Benchmark { name: "latency-kafka", minutes: 1.0, what: "one event at a time on Kafka" },
 ];
@@ -107,7 +107,7 @@ struct Bench {
     inputs: Vec<Input>,
     begun: Instant,
     /// No further round begins after so long.
-    until: Option<Duration>,
+    until: Duration,
 }
 
 /// Records of activity on the broker, which stay for all runs.
@@ -300,7 +300,7 @@ fn measure(options: &Options) -> anyhow::Result<()> {
         pairs: options.pairs,
         inputs: Vec::new(),
         begun,
-        until: options.until.map(|minutes| Duration::from_secs(60 * minutes)),
+        until: Duration::from_secs(60 * options.until),
     };
     let against = throughput::Wanted {
         copy: wanted("scoring-vs-copy"),

@@ -264,7 +264,10 @@ fn recovery_figure(leads: u64, ours: &Seen, best: &Seen, default: &Seen) -> Figu
     let ratio = |figure: &dyn Fn(&Seen) -> f64| figure(ours) / figure(best).min(figure(default));
     let ratios = [ratio(&first), ratio(&caught)];
     let value = if ratios.iter().any(|ratio| ratio.is_nan()) { f64::NAN } else { ratios[0].max(ratios[1]) };
-    let of = |seen: &Seen| format!("{:.1} s and {:.1} s", first(seen), caught(seen));
+    let of = |seen: &Seen| match seen.recoveries.len() {
+        0 => "(not measured)".to_owned(),
+        _ => format!("{:.1} s and {:.1} s", first(seen), caught(seen)),
+    };
     let told = format!(
         "from kill -9 to the first commit and until caught up with {RATE} events/s, {leads} leads: {}, against {} in memory \
          and {} with RocksDB; {RECOVERIES} times each",
