@@ -20,6 +20,9 @@ use crate::client::{self, Alarm, undelivered};
 use crate::metrics;
 use crate::open::KafkaLog;
 
+/// How long a move may take that asks nobody but librdkafka itself.
+const SEEK_WITHIN: Duration = Duration::from_secs(5);
+
 /// What the group decided. Acted upon by the worker's loop, one after the other.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Decision {
@@ -143,8 +146,27 @@ impl Group {
     }
 
     /// Starts reading here, and nothing else.
+    ///
+    /// What is being read already goes on elsewhere: to assign it once more would stop and start each partition, and a
+    /// revocation in between fails an assertion of librdkafka (confluentinc/librdkafka#5573), which ends the process.
     pub(crate) fn assign(&self, offsets: &Offsets) -> KafkaResult<()> {
+        if self.reads(offsets)? {
+            let moved = self.consumer.seek_partitions(self.list(offsets)?, SEEK_WITHIN);
+            if moved.is_ok_and(|moved| moved.elements().iter().all(|element| element.error().is_ok())) {
+                return Ok(());
+            }
+        }
         self.consumer.assign(&self.list(offsets)?)
+    }
+
+    /// Whether these partitions, and no others, are being read.
+    fn reads(&self, offsets: &Offsets) -> KafkaResult<bool> {
+        let assigned = self.consumer.assignment()?;
+        let is_one = |&(topic, partition): &(Topic, Partition)| {
+            let name = self.inputs.iter().find(|(_, of)| *of == topic).map_or("", |(name, _)| name);
+            assigned.find_partition(name, i32::from(partition.get())).is_some()
+        };
+        Ok(assigned.count() == offsets.len() && offsets.keys().all(is_one))
     }
 
     /// Reads nothing any more.
