@@ -15,8 +15,8 @@ pub(crate) trait Fault {
     fn prepare(&self, _plan: &mut Plan) {}
 
     /// Does harm in the middle of work, and says whether it landed there. All services of the plan run; the load comes
-    /// only as far as it is released here ([`Scene::feed`], [`Scene::trickle`]). May leave processes dead, stopped or
-    /// cut off: the run heals all of it afterwards, and releases the rest of the load.
+    /// only as far as it is released here ([`Scene::feed`], [`Feeder::trickle`](super::load::Feeder::trickle)). May
+    /// leave processes dead, stopped or cut off: the run heals all of it afterwards, and releases the rest of the load.
     ///
     /// # Errors
     ///
