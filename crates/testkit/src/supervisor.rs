@@ -52,6 +52,8 @@ pub struct Supervised {
     log: PathBuf,
     running: Option<Running>,
     starts: u32,
+    /// Length of the log when it was last started.
+    said_before: usize,
 }
 
 #[derive(Debug)]
@@ -70,7 +72,8 @@ impl Supervised {
         let errors = File::options().create(true).append(true).open(log);
         let errors = errors.with_context(|| format!("a file for what {name} says"))?;
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors);
-        let mut program = Self { name: name.to_owned(), command, log: log.to_owned(), running: None, starts: 0 };
+        let (name, log) = (name.to_owned(), log.to_owned());
+        let mut program = Self { name, command, log, running: None, starts: 0, said_before: 0 };
         program.restart()?;
         Ok(program)
     }
@@ -82,6 +85,7 @@ impl Supervised {
     /// As [`Supervised::start`].
     pub fn restart(&mut self) -> Result<()> {
         self.kill9()?;
+        self.said_before = self.log()?.len();
         let mut child = self.command.spawn().with_context(|| format!("run {:?}", self.command))?;
         let output = child.stdout.take().context("standard output was asked for")?;
         let (sender, lines) = mpsc::channel();
@@ -118,6 +122,16 @@ impl Supervised {
     /// If the file cannot be read.
     pub fn log(&self) -> Result<String> {
         fs::read_to_string(&self.log).with_context(|| format!("what {} said", self.name))
+    }
+
+    /// The same, of its latest life only.
+    ///
+    /// # Errors
+    ///
+    /// As [`Supervised::log`].
+    pub fn said(&self) -> Result<String> {
+        let log = self.log()?;
+        Ok(log.get(self.said_before..).unwrap_or_default().to_owned())
     }
 
     /// The next line on standard output.
@@ -341,6 +355,7 @@ mod tests {
         program.restart().unwrap();
         assert_eq!(program.line(PATIENCE).unwrap(), "ready");
         assert_eq!((program.log().unwrap(), program.starts()), ("here\nhere\n".to_owned(), 2));
+        assert_eq!(program.said().unwrap(), "here\n");
         assert_ne!(program.pid(), Some(first));
     }
 

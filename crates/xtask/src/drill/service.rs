@@ -98,8 +98,7 @@ impl Member {
     pub(crate) fn wait_until_ready(&mut self) -> Result<()> {
         let begun = Instant::now();
         loop {
-            let ready = self.process.log()?.matches(READY).count();
-            if ready >= usize::try_from(self.process.starts()).unwrap_or(usize::MAX) {
+            if self.process.said()?.contains(READY) {
                 return Ok(());
             }
             if let Some(status) = self.process.ended()? {
