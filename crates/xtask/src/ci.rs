@@ -64,7 +64,7 @@ fn steps() -> Vec<Step> {
         // They need work for as long as it takes to meet a transaction or a commit of the right kind.
         drill("drill late and unknown", &["--fault", "F3", "F9", "--repeats", "3", "--events", "10000"]),
         drill("drill once", &["--fault", "F4", "F5", "F11", "F13", "F14", "--storm-seconds", "60", "--events", "3000"]),
-        drill("drill embedded", &["--log", "embedded", "--events", "3000"]),
+        drill("drill embedded", &["--log", "embedded", "--events", "20000"]),
     ]
 }
 
