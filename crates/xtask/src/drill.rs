@@ -3,8 +3,10 @@
 //! A run is one fault on one seeded load: real broker, real Postgres, the real binary, one process per service. While
 //! they work, the [`fault::Fault`] strikes; afterwards everything is healed, and when all is at rest the
 //! [`check::CHECKERS`] compare what is on the log and in the tables with what has to be there. A run whose fault did not
-//! land in the middle of work proves nothing: it is invalid, not passed.
+//! land in the middle of work proves nothing: it is tried again with more work ([`attempts`]), and then it is invalid, not
+//! passed.
 
+mod attempts;
 mod check;
 mod embedded;
 mod evidence;
@@ -28,10 +30,11 @@ mod world;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use tasuki_service::{Clock, SystemClock};
 
+use attempts::{Attempt, until_it_lands};
 use fault::Fault;
 use random::Random;
 use report::Report;
@@ -52,12 +55,19 @@ pub(crate) struct Options {
     /// Which log the services run on.
     #[arg(long, value_enum, default_value = "kafka")]
     log: Log,
+    /// How many brokers the log on Kafka has. Three can be killed (F5); before one alone there is a proxy, which most
+    /// faults need.
+    #[arg(long, value_enum, default_value = "1")]
+    brokers: Brokers,
     /// Rules of the worker to switch off (R1, R3): the drill must fail then. Builds the binary with the feature `drill`.
     #[arg(long, num_args = 1.., value_delimiter = ',', value_name = "RULE")]
     without: Vec<String>,
     /// Behavior events in each run.
     #[arg(long, default_value_t = 100_000)]
     events: usize,
+    /// How often a run is tried whose fault does not land in the middle of work, with twice the events each time.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=8))]
+    attempts: u32,
     /// Partitions of each topic.
     #[arg(long, default_value_t = 4)]
     partitions: u16,
@@ -90,6 +100,17 @@ pub(crate) enum Log {
     Embedded,
 }
 
+/// How many brokers there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Brokers {
+    /// One, with a proxy before it.
+    #[value(name = "1")]
+    One,
+    /// Three copies of everything, two of them in sync.
+    #[value(name = "3")]
+    Three,
+}
+
 pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     if options.list {
         for fault in fault::all() {
@@ -111,15 +132,23 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
 
 fn on_kafka(options: &Options, first: u64) -> anyhow::Result<Report> {
     let faults = chosen(options)?;
+    if options.brokers == Brokers::Three {
+        let attempt = Attempt::first(first, options.events);
+        let needs_proxy = |fault: &&Box<dyn Fault>| run::plan(fault.as_ref(), attempt, options).through_kafka_proxy;
+        let names: Vec<_> = faults.iter().filter(needs_proxy).map(|fault| fault.name()).collect();
+        if !names.is_empty() {
+            bail!("the proxy that {} needs stands before one broker; leave --brokers 3 away", names.join(", "));
+        }
+    }
     let mut world = World::make(options)?;
     let mut report = Report::default();
     for fault in &faults {
         for repeat in 0..options.repeats {
             let seed = first.wrapping_add(u64::from(repeat));
             eprintln!("--- {} seed {seed}: {}", fault.name(), fault.about());
-            let run = run::run(&mut world, fault.as_ref(), seed, options);
-            eprintln!("{run}");
-            report.runs.push(run);
+            let first = Attempt::first(seed, options.events);
+            let attempt = |attempt| run::run(&mut world, fault.as_ref(), attempt, options);
+            report.runs.push(until_it_lands(first, options.attempts, attempt));
         }
     }
     Ok(report)

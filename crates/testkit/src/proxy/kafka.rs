@@ -141,6 +141,11 @@ impl KafkaProxy {
         self.shared.changed.notify_all();
     }
 
+    /// Whether the trap has caught a request, whatever became of it since.
+    pub fn has_caught(&self) -> bool {
+        self.shared.lock().held.is_some()
+    }
+
     /// Whether the trap has caught a request that the client has not repeated successfully yet: what it waits for.
     ///
     /// # Errors

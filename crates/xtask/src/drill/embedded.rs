@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use tasuki_service::{Clock, SystemClock};
 
+use super::attempts::{Attempt, until_it_lands};
 use super::check::CHECKERS;
 use super::evidence::{Evidence, Liveness};
 use super::fault::Struck;
@@ -46,14 +47,16 @@ pub(crate) fn run(options: &Options, first_seed: u64) -> Result<Report> {
         for repeat in 0..options.repeats {
             let seed = first_seed.wrapping_add(u64::from(repeat));
             eprintln!("--- {} seed {seed}: {}", harm.name(), harm.about());
-            let begun = Instant::now();
-            let mut run = Run { fault: harm.name(), seed, ..Run::default() };
-            if let Err(error) = perform(&mut world, &server, harm, options, &mut run) {
-                run.error = Some(format!("{error:#}"));
-            }
-            run.took = begun.elapsed();
-            eprintln!("{run}");
-            report.runs.push(run);
+            let first = Attempt::first(seed, options.events);
+            report.runs.push(until_it_lands(first, options.attempts, |attempt| {
+                let begun = Instant::now();
+                let mut run = Run { fault: harm.name(), seed, ..Run::default() };
+                if let Err(error) = perform(&mut world, &server, harm, attempt, &mut run) {
+                    run.error = Some(format!("{error:#}"));
+                }
+                run.took = begun.elapsed();
+                run
+            }));
         }
     }
     server.stop(&world);
@@ -72,10 +75,10 @@ fn chosen(names: &[String]) -> Result<Vec<Harm>> {
     names.iter().map(find).collect()
 }
 
-fn perform(world: &mut World, server: &Server, harm: Harm, options: &Options, run: &mut Run) -> Result<()> {
-    let load = load::load(run.seed, options.events, Shape::default(), SystemClock.now().as_millis());
+fn perform(world: &mut World, server: &Server, harm: Harm, attempt: Attempt, run: &mut Run) -> Result<()> {
+    let load = load::load(attempt.seed, attempt.events, Shape::default(), SystemClock.now().as_millis());
     let allowed = CATCH_UP + EACH_EVENT * u32::try_from(load.records.len()).unwrap_or(u32::MAX);
-    let mut stage = Stage::set(world, server, load, run.seed)?;
+    let mut stage = Stage::set(world, server, load, attempt)?;
     let Struck { landed, violations } = harm.strike(&mut stage).context("strike")?;
     run.landed = landed;
     run.violations = violations;

@@ -17,6 +17,10 @@ const MOST_WRITTEN: usize = 20;
 pub(crate) struct Run {
     pub(crate) fault: &'static str,
     pub(crate) seed: u64,
+    /// How often it was tried until it landed; all else here is of the last attempt.
+    pub(crate) attempts: u32,
+    /// Behavior events of its load.
+    pub(crate) events: usize,
     /// Whether the fault happened in the middle of work.
     pub(crate) landed: bool,
     /// What happened when, since the begin of the run.
@@ -91,6 +95,7 @@ impl Run {
             self.schedule.iter().map(|(at, what)| json!({"at_ms": millis(*at), "what": what})).collect();
         json!({
             "fault": self.fault, "seed": self.seed, "landed": self.landed, "violations": self.all_violations(),
+            "attempts": self.attempts, "events": self.events,
             "verdict": self.verdict().name(), "checked": self.checked.keys().collect::<Vec<_>>(), "schedule": schedule,
             "error": self.error, "figures": self.figures, "seconds": self.took.as_secs_f64().round(),
         })
@@ -100,10 +105,10 @@ impl Run {
 impl fmt::Display for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let checked: Vec<_> = self.checked.keys().copied().collect();
-        let Self { fault, seed, took, .. } = self;
+        let Self { fault, seed, attempts, events, took, .. } = self;
         write!(
             f,
-            "--- {fault} seed {seed}: {} in {:.0} s; checked {}",
+            "--- {fault} seed {seed} attempt {attempts} ({events} events): {} in {:.0} s; checked {}",
             self.verdict().name(),
             took.as_secs_f64(),
             checked.join(" ")
@@ -140,7 +145,8 @@ impl Report {
                 .with_context(|| format!("cannot write {}", path.display()))?;
         }
         println!("{told}");
-        eprintln!("drill: {} of {} runs: {}", self.runs.len(), self.runs.len(), verdict.name());
+        let passed = self.runs.iter().filter(|run| run.verdict() == Verdict::Pass).count();
+        eprintln!("drill: {passed} of {} runs passed: {}", self.runs.len(), verdict.name());
         Ok(ExitCode::from(verdict.exit_code()))
     }
 }
@@ -177,6 +183,8 @@ mod tests {
         let run = Run {
             fault: "F1",
             seed: 7,
+            attempts: 2,
+            events: 600,
             landed: true,
             violations: vec!["scoring ended".to_owned()],
             checked: [("I6", vec!["a gap".to_owned(); 22]), ("I8", vec![])].into(),
@@ -188,5 +196,6 @@ mod tests {
         assert_eq!(violations.len(), 22);
         assert_eq!((&violations[0], &violations[21]), (&json!("scoring ended"), &json!("I6: and 2 more")));
         assert_eq!((&told["fault"], &told["seed"], &told["landed"]), (&json!("F1"), &json!(7), &json!(true)));
+        assert_eq!((&told["attempts"], &told["events"]), (&json!(2), &json!(600)));
     }
 }

@@ -7,6 +7,7 @@ use tasuki_kafka::KafkaLog;
 use tasuki_service::{Clock, SystemClock};
 use tasuki_wire::{PartitionCount, Topic};
 
+use super::attempts::Attempt;
 use super::check::CHECKERS;
 use super::embedded::clients::Ledger;
 use super::evidence::{Accounts, Evidence, Liveness};
@@ -28,21 +29,22 @@ const CATCH_UP_WITH_OPEN_TRANSACTION: Duration = Duration::from_secs(90);
 /// How long the rest of a load may take, beyond some milliseconds for each record.
 const REST: Duration = Duration::from_secs(120);
 
-/// Runs a fault once.
-pub(crate) fn run(world: &mut World, fault: &dyn Fault, seed: u64, options: &Options) -> Run {
+/// Tries a fault once.
+pub(crate) fn run(world: &mut World, fault: &dyn Fault, attempt: Attempt, options: &Options) -> Run {
     let begun = Instant::now();
-    let mut run = Run { fault: fault.name(), seed, ..Run::default() };
-    if let Err(error) = perform(world, fault, options, &mut run) {
+    let mut run = Run { fault: fault.name(), seed: attempt.seed, ..Run::default() };
+    if let Err(error) = perform(world, fault, attempt, options, &mut run) {
         run.error = Some(format!("{error:#}"));
     }
     run.took = begun.elapsed();
     run
 }
 
-fn perform(world: &mut World, fault: &dyn Fault, options: &Options, run: &mut Run) -> Result<()> {
+/// What a run consists of.
+pub(crate) fn plan(fault: &dyn Fault, attempt: Attempt, options: &Options) -> Plan {
     let mut plan = Plan {
-        seed: run.seed,
-        events: options.events,
+        attempt,
+        brokers: options.brokers,
         partitions: options.partitions,
         shape: Shape::default(),
         arguments: options.without.iter().map(|rule| format!("--kafka-without={rule}")).collect(),
@@ -54,7 +56,12 @@ fn perform(world: &mut World, fault: &dyn Fault, options: &Options, run: &mut Ru
         leaves_a_transaction_open: false,
     };
     fault.prepare(&mut plan);
-    let load = load::load(plan.seed, plan.events, plan.shape, SystemClock.now().as_millis());
+    plan
+}
+
+fn perform(world: &mut World, fault: &dyn Fault, attempt: Attempt, options: &Options, run: &mut Run) -> Result<()> {
+    let plan = plan(fault, attempt, options);
+    let load = load::load(attempt.seed, attempt.events, plan.shape, SystemClock.now().as_millis());
     let mut scene = Scene::set(world, plan, load, fault.name()).context("set the scene")?;
     scene.note("all services are ready");
     let Struck { landed, violations } = fault.strike(&mut scene).context("strike")?;

@@ -11,6 +11,8 @@ use tasuki_testkit::postgres::fresh_database;
 use tasuki_testkit::proxy::{PostgresProxy, kafka, postgres};
 use tasuki_wire::PartitionCount;
 
+use super::Brokers;
+use super::attempts::Attempt;
 use super::embedded::clients::{Clients, Target};
 use super::load::{Feeder, Load, Shape};
 use super::model::write_key;
@@ -30,9 +32,8 @@ const ABORTED: i32 = 6;
 /// What a run consists of. A fault may change it before anything is started.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    pub(crate) seed: u64,
-    /// Behavior events of the load, before duplicates and the like.
-    pub(crate) events: usize,
+    pub(crate) attempt: Attempt,
+    pub(crate) brokers: Brokers,
     pub(crate) partitions: u16,
     /// How the load departs from one event after the other.
     pub(crate) shape: Shape,
@@ -92,14 +93,14 @@ impl<'w> Scene<'w> {
         std::fs::create_dir_all(&folder).context("a folder for the run")?;
         let settings = Settings {
             partitions: Some(plan.partitions),
-            ..Settings::new(world.kafka()?.broker.bootstrap_servers(), prefix.clone())
+            ..Settings::new(world.servers(plan.brokers)?, prefix.clone())
         };
         world.runtime.block_on(KafkaLog::open(settings.clone())).context("make the topics")?;
         let partitions = PartitionCount::new(plan.partitions).context("at least one partition")?;
         let database_url = fresh_database();
         let postgres = plan.through_postgres_proxy.then(|| PostgresProxy::start(&database_url)).transpose()?;
         let mut scene = Self {
-            random: Random::of(plan.seed, "schedule"),
+            random: plan.attempt.schedule(),
             feeder: Feeder::new(load, &settings, partitions)?,
             watch: Watch::start(&settings, partitions)?,
             groups: Groups::new(&settings, partitions),
@@ -220,10 +221,12 @@ impl<'w> Scene<'w> {
 
     /// Lets everything go on that a proxy holds, and everything pass from now on.
     pub(crate) fn release_all(&mut self) -> Result<()> {
-        let proxy = &self.world.kafka()?.proxy;
-        proxy.decide(|_| kafka::Deed::Pass);
-        proxy.let_go();
-        proxy.release();
+        if self.plan.through_kafka_proxy {
+            let proxy = &self.world.kafka()?.proxy;
+            proxy.decide(|_| kafka::Deed::Pass);
+            proxy.let_go();
+            proxy.release();
+        }
         if let Some(proxy) = &self.postgres {
             proxy.decide(|_| postgres::Fate::Pass);
             proxy.release();
@@ -244,9 +247,11 @@ impl<'w> Scene<'w> {
     }
 
     fn command(&mut self, service: Service, slot: u16) -> Result<Command> {
-        let through_proxy = self.plan.through_kafka_proxy;
-        let kafka = self.world.kafka()?;
-        let servers = if through_proxy { kafka.proxy.bootstrap_servers() } else { kafka.broker.bootstrap_servers() };
+        let servers = if self.plan.through_kafka_proxy {
+            self.world.kafka()?.proxy.bootstrap_servers()
+        } else {
+            self.settings.bootstrap_servers.clone()
+        };
         let database = self.postgres.as_ref().map_or(self.database_url.as_str(), PostgresProxy::url);
         let mut command = Command::new(&self.world.binary);
         command

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use tasuki_testkit::proxy::kafka::{Api, Deed, LateRequest, Release};
+use tasuki_testkit::proxy::kafka::{Api, Call, Deed, Landed, LateRequest, Release};
 
 use super::fault::{Fault, Struck};
 use super::scene::{Plan, Scene};
@@ -101,12 +101,19 @@ fn spring(scene: &mut Scene<'_>, variant: Variant) -> Result<Option<String>> {
     let late = LateRequest { hold: variant.held(), of: client.clone(), release: variant.release(), then_wait: kills };
     scene.world.kafka()?.proxy.hold(late);
     if variant == Variant::Abort {
-        return abort(scene, &client);
+        make_it_abort(scene, &client)?;
     }
     let mut outcome = None;
     scene.wait(LANDS_WITHIN, |scene| {
         let landed = scene.world.kafka()?.proxy.landed().ok();
-        outcome = landed.map(|landed| format!("the broker answered {:?}", landed.answer));
+        outcome = landed.map(|landed| {
+            let Landed { answer, repeated_within, initialised } = landed;
+            format!(
+                "{:?} was late, repeated within {} ms; {initialised} new producers, then the broker answered {answer:?}",
+                variant.held(),
+                repeated_within.as_millis()
+            )
+        });
         Ok(outcome.is_some())
     })?;
     if kills {
@@ -116,26 +123,18 @@ fn spring(scene: &mut Scene<'_>, variant: Variant) -> Result<Option<String>> {
     Ok(outcome)
 }
 
-/// Has the coordinator refuse the offsets of one transaction, as those of a member that slept through a rebalance, so that
-/// it is aborted. Under R1 no end is ever sent for it, and so none can be late: the producer is replaced, and the broker
-/// ends what the old one left. Without R1 the end is sent, is late, and lands.
-fn abort(scene: &mut Scene<'_>, client: &str) -> Result<Option<String>> {
+/// Has the coordinator refuse heartbeats, as those of a member that slept through a rebalance, until the worker gives up
+/// the transaction it has open: its partitions may belong to others already. That is where a worker aborts a transaction
+/// itself, and goes on; the end that it sends is what the proxy holds.
+fn make_it_abort(scene: &mut Scene<'_>, client: &str) -> Result<()> {
     let its_own = client.to_owned();
-    let proxy = &scene.world.kafka()?.proxy;
-    let (refused_before, initialised_before) = (proxy.done().len(), proxy.initialised());
-    proxy.next(Deed::Outdate, move |call| call.api == Api::TxnOffsetCommit && call.client == its_own);
-    let mut outcome = None;
-    scene.wait(LANDS_WITHIN, |scene| {
-        let proxy = &scene.world.kafka()?.proxy;
-        let replaced = proxy.done().len() > refused_before && proxy.initialised() > initialised_before;
-        outcome = match proxy.landed() {
-            Ok(landed) => Some(format!("the broker answered {:?}", landed.answer)),
-            Err(_) if replaced && proxy.holds() == Err("nothing held yet") => {
-                Some("its offsets were refused, its end never sent, its producer replaced".to_owned())
-            }
-            Err(_) => None,
-        };
-        Ok(outcome.is_some())
-    })?;
-    Ok(outcome)
+    let refuse = move |call: &Call| {
+        let refused = call.api == Api::Heartbeat && call.client == its_own;
+        if refused { Deed::Outdate } else { Deed::Pass }
+    };
+    scene.world.kafka()?.proxy.decide(refuse);
+    // A heartbeat may come between two transactions; the next one may not.
+    scene.wait(LANDS_WITHIN, |scene| Ok(scene.world.kafka()?.proxy.has_caught()))?;
+    scene.world.kafka()?.proxy.decide(|_| Deed::Pass);
+    Ok(())
 }

@@ -1,13 +1,13 @@
-//! What all runs of one drill share: a broker with a proxy before it, the binary, a place for logs.
+//! What all runs of one drill share: brokers, the binary, a place for logs.
 
 use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use tasuki_testkit::kafka::KafkaBroker;
+use tasuki_testkit::kafka::{KafkaBroker, KafkaCluster};
 use tasuki_testkit::proxy::KafkaProxy;
 
-use super::Options;
+use super::{Brokers, Options};
 use crate::run::top;
 
 /// What all runs share.
@@ -15,6 +15,7 @@ use crate::run::top;
 pub(crate) struct World {
     /// Started at the first run that needs it.
     kafka: Option<Kafka>,
+    cluster: Option<KafkaCluster>,
     /// A copy, so that a build meanwhile changes nothing.
     pub(crate) binary: PathBuf,
     /// Of this drill; a folder in it for each run.
@@ -50,7 +51,7 @@ impl World {
         let binary = folder.path().join("tasuki");
         std::fs::copy(&built, &binary).with_context(|| format!("copy {}", built.display()))?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        Ok(Self { kafka: None, binary, folder, runtime, runs: 0 })
+        Ok(Self { kafka: None, cluster: None, binary, folder, runtime, runs: 0 })
     }
 
     /// The broker of all runs; they keep apart by topic prefixes.
@@ -62,6 +63,22 @@ impl World {
             self.kafka = Some(Kafka { proxy, broker });
         }
         self.kafka.as_mut().context("started above")
+    }
+
+    /// Three brokers, as one cluster.
+    pub(crate) fn cluster(&mut self) -> Result<&mut KafkaCluster> {
+        if self.cluster.is_none() {
+            self.cluster = Some(KafkaCluster::start()?);
+        }
+        self.cluster.as_mut().context("started above")
+    }
+
+    /// For `bootstrap.servers`, without a proxy.
+    pub(crate) fn servers(&mut self, brokers: Brokers) -> Result<String> {
+        match brokers {
+            Brokers::One => Ok(self.kafka()?.broker.bootstrap_servers()),
+            Brokers::Three => Ok(self.cluster()?.bootstrap_servers()),
+        }
     }
 
     /// The number of the next run, from 1.

@@ -93,6 +93,7 @@ impl Walk<'_> {
             && expected.fit.get() == scored.fit_mp
             && expected.grade.to_string() == scored.grade
             && expected.contributions == scored.contributions
+            && scored.evidence.as_ref() == Some(&expected.evidence)
             && expected.facts == facts;
         if !same {
             let (engagement, fit) = (expected.engagement.get(), expected.fit.get());

@@ -20,6 +20,7 @@ use tasuki_wire::PartitionCount;
 
 use super::clients::{Clients, Target};
 use super::tables::{self, Follower};
+use crate::drill::attempts::Attempt;
 use crate::drill::history::History;
 use crate::drill::load::Load;
 use crate::drill::random::Random;
@@ -86,7 +87,7 @@ pub(super) struct Stage<'w> {
 
 impl<'w> Stage<'w> {
     /// Puts the load on a new log, and starts the process and the clients.
-    pub(super) fn set(world: &'w mut World, server: &'w Server, load: Load, seed: u64) -> Result<Self> {
+    pub(super) fn set(world: &'w mut World, server: &'w Server, load: Load, attempt: Attempt) -> Result<Self> {
         let number = world.next_run();
         let world = &*world;
         let folder = world.folder.path().join(format!("embedded-{number}"));
@@ -98,7 +99,7 @@ impl<'w> Stage<'w> {
         Ok(Self {
             clients: Clients::start(Target::of(&ready)?)?,
             follower: Follower::start(url.clone())?,
-            random: Random::of(seed, "schedule"),
+            random: attempt.schedule(),
             world,
             server,
             load,

@@ -1,19 +1,22 @@
-//! F5: the broker is restarted, and then away for some time, while everything works.
+//! F5: a broker goes and comes back, once at once and once after some time, while everything works. Where there is only
+//! one, it is stopped in good order; of three, each in turn is killed, so that leaders and coordinators are among them.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use tasuki_testkit::kafka::KafkaBroker;
 
+use crate::drill::Brokers;
 use crate::drill::fault::{Fault, Struck};
 use crate::drill::run::lag_is_gone;
 use crate::drill::scene::{Plan, Scene};
 use crate::drill::service::Service;
 
-/// Until clients send everything, at the rate of this fault.
-const SENT_WITHIN_SECONDS: usize = 30;
+/// How long the whole load would suffice at the rate of this fault. Some of it is left when the last broker goes, then.
+const SUFFICES_FOR_SECONDS: usize = 90;
 const WORKING_WITHIN: Duration = Duration::from_secs(60);
 
-/// F5, in good order: of what a lone broker forgets when it is killed, docs/adr/0008 tells.
+/// F5. Of what a lone broker forgets when it is killed, docs/adr/0008 tells.
 pub(super) struct Outage;
 
 impl Fault for Outage {
@@ -22,7 +25,8 @@ impl Fault for Outage {
     }
 
     fn about(&self) -> &'static str {
-        "stop the only broker in good order while everything works: once at once back, once away for some seconds"
+        "a broker goes while everything works, and is back at once or after some seconds: the only one in good order, \
+         each of --brokers 3 by kill -9"
     }
 
     fn prepare(&self, plan: &mut Plan) {
@@ -31,11 +35,19 @@ impl Fault for Outage {
     }
 
     fn strike(&self, scene: &mut Scene<'_>) -> Result<Struck> {
-        let a_second = scene.feeder.len() / SENT_WITHIN_SECONDS;
-        let _trickle = scene.feeder.trickle(a_second)?;
         let away = Duration::from_secs(5) + Duration::from_millis(scene.random.next() % 5_000);
+        let outages = match scene.plan.brokers {
+            Brokers::One => vec![(0, Duration::ZERO), (0, away)],
+            Brokers::Three => {
+                let mut brokers = [0, 1, 2];
+                scene.random.shuffle(&mut brokers);
+                brokers.into_iter().zip([Duration::ZERO, away, Duration::ZERO]).collect()
+            }
+        };
+        let a_second = scene.feeder.len() / SUFFICES_FOR_SECONDS + 1;
         let mut landed = true;
-        for away in [Duration::ZERO, away] {
+        for (broker, away) in outages {
+            let trickle = scene.feeder.trickle(a_second)?;
             // Something has been done, and something is left to do: the broker goes in the middle.
             let before = scene.watch.records();
             let working = scene.wait(WORKING_WITHIN, |scene| {
@@ -43,13 +55,31 @@ impl Fault for Outage {
                 Ok(scene.watch.records() > before + 20 && !lag_is_gone(scene, Service::Scoring.name(), inputs)?)
             })?;
             landed &= working && scene.feeder.sent() < scene.feeder.len();
-            scene.world.kafka()?.broker.stop()?;
-            scene.note(format!("broker stopped, in the middle of work: {working}"));
-            let stopped = Instant::now();
-            scene.wait(away, |_| Ok(stopped.elapsed() > away))?;
-            scene.world.kafka()?.broker.restart()?;
-            scene.note(format!("broker back after {:.1} s", stopped.elapsed().as_secs_f64()));
+            let how = ends(scene, broker)?;
+            scene.note(format!("broker {broker} {how}, in the middle of work: {working}"));
+            let begun = Instant::now();
+            scene.wait(away, |_| Ok(begun.elapsed() > away))?;
+            drop(trickle);
+            broker_of(scene, broker)?.restart()?;
+            scene.note(format!("broker {broker} back after {:.1} s", begun.elapsed().as_secs_f64()));
         }
         Ok(Struck::landed(landed))
+    }
+}
+
+/// It goes; says how.
+fn ends(scene: &mut Scene<'_>, broker: usize) -> Result<&'static str> {
+    let brokers = scene.plan.brokers;
+    let gone = broker_of(scene, broker)?;
+    match brokers {
+        Brokers::One => gone.stop().map(|()| "stopped"),
+        Brokers::Three => gone.kill9().map(|()| "killed"),
+    }
+}
+
+fn broker_of<'s>(scene: &'s mut Scene<'_>, broker: usize) -> Result<&'s mut KafkaBroker> {
+    match scene.plan.brokers {
+        Brokers::One => Ok(&mut scene.world.kafka()?.broker),
+        Brokers::Three => Ok(scene.world.cluster()?.broker(broker)),
     }
 }
