@@ -7,3 +7,4 @@ pub mod kafka;
 pub mod postgres;
 pub mod proxy;
 pub mod supervisor;
+pub mod tracker;
