@@ -134,8 +134,8 @@ fn on_kafka(options: &Options, first: u64) -> anyhow::Result<Report> {
     let faults = chosen(options)?;
     if options.brokers == Brokers::Three {
         let attempt = Attempt::first(first, options.events);
-        let needs_proxy = |fault: &&Box<dyn Fault>| run::plan(fault.as_ref(), attempt, options).through_kafka_proxy;
-        let names: Vec<_> = faults.iter().filter(needs_proxy).map(|fault| fault.name()).collect();
+        let needs_proxy = |fault: &&dyn Fault| run::plan(*fault, attempt, options).through_kafka_proxy;
+        let names: Vec<_> = faults.iter().map(AsRef::as_ref).filter(needs_proxy).map(Fault::name).collect();
         if !names.is_empty() {
             bail!("the proxy that {} needs stands before one broker; leave --brokers 3 away", names.join(", "));
         }
