@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use tasuki_domain::{EventId, Millipoints, Timestamp};
 use tasuki_wire::contract::{Company, Contact, Deed, Owner, QualifiedLead, Reason, Route, SPEC_VERSION, Score};
+use tasuki_wire::evidence::Evidence;
 use tasuki_wire::v1;
 
 use crate::emit::Assignment;
@@ -37,7 +38,7 @@ pub(crate) fn qualified_lead(assignment: &Assignment<'_>, event_id: EventId, ver
             as_of: Timestamp::from_millis(seen.as_of_ms),
             reasons: reasons(&seen.contributions),
         },
-        timeline: timeline(&seen.contributions),
+        timeline: timeline(seen),
         owner: decision.owner.as_ref().map(|rep| Owner {
             id: rep.id.clone(),
             name: rep.name.clone(),
@@ -46,6 +47,7 @@ pub(crate) fn qualified_lead(assignment: &Assignment<'_>, event_id: EventId, ver
         pool: decision.pool.clone(),
         assignment_reason: decision.reason.clone(),
         accept_by: assignment.accept_by,
+        merged_into: None,
     }
 }
 
@@ -102,15 +104,16 @@ fn reasons(contributions: &[v1::Contribution]) -> Vec<Reason> {
 }
 
 /// What the lead did, as far as it earned points: each event once, newest first.
-fn timeline(contributions: &[v1::Contribution]) -> Vec<Deed> {
+fn timeline(seen: &v1::LeadScored) -> Vec<Deed> {
+    let evidence = Evidence::of(seen);
     let mut deeds = BTreeMap::new();
-    for evidence in contributions.iter().flat_map(|contribution| &contribution.evidence) {
-        let Ok(behavior_id) = EventId::from_slice(&evidence.behavior_id) else { continue };
-        let occurred_at = Timestamp::from_millis(evidence.occurred_at_ms);
+    for (event, _) in seen.contributions.iter().flat_map(|contribution| evidence.named_by(contribution)) {
+        let Ok(behavior_id) = EventId::from_slice(event.behavior_id) else { continue };
+        let occurred_at = Timestamp::from_millis(event.occurred_at_ms);
         deeds.entry((Reverse(occurred_at), behavior_id)).or_insert_with(|| Deed {
             behavior_id,
             occurred_at,
-            what: evidence.what.clone(),
+            what: event.what.to_owned(),
         });
     }
     deeds.into_values().take(TIMELINE).collect()

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 use tasuki_domain::{Stage, Timestamp};
+use tasuki_wire::evidence::Evidence;
 use tasuki_wire::v1;
 use tasuki_wire::v1::{handoff_record, qualification_record};
 
@@ -26,7 +27,8 @@ pub(crate) fn profile(profile: &v1::Profile) -> Value {
 
 /// `lead_profile.contributions`.
 pub(crate) fn contributions(scored: &v1::LeadScored) -> Value {
-    scored.contributions.iter().map(contribution).collect()
+    let evidence = Evidence::of(scored);
+    scored.contributions.iter().map(|one| contribution(one, &evidence)).collect()
 }
 
 /// `lead_profile.facts`.
@@ -34,16 +36,15 @@ pub(crate) fn facts(scored: &v1::LeadScored) -> Value {
     Value::Object(scored.facts.iter().map(|fact| (clean(&fact.name), json!(fact.value))).collect())
 }
 
-fn contribution(contribution: &v1::Contribution) -> Value {
-    let evidence: Value = contribution
-        .evidence
-        .iter()
-        .map(|evidence| {
+fn contribution(contribution: &v1::Contribution, evidence: &Evidence<'_>) -> Value {
+    let evidence: Value = evidence
+        .named_by(contribution)
+        .map(|(event, points_mp)| {
             json!({
-                "behavior_id": id(&evidence.behavior_id),
-                "occurred_at": instant(evidence.occurred_at_ms),
-                "what": clean(&evidence.what),
-                "points_mp": evidence.points_mp,
+                "behavior_id": id(event.behavior_id),
+                "occurred_at": instant(event.occurred_at_ms),
+                "what": clean(event.what),
+                "points_mp": points_mp,
             })
         })
         .collect();

@@ -2,6 +2,7 @@
 
 use tasuki_domain::{Millipoints, Timestamp};
 use tasuki_playbook::{Consequence, Playbook, RejectReason, Route};
+use tasuki_wire::evidence::Evidence;
 use tasuki_wire::v1;
 
 /// What a score leads to.
@@ -49,14 +50,15 @@ fn facts(playbook: &Playbook, scored: &v1::LeadScored) -> Vec<Option<i64>> {
 fn something_new(playbook: &Playbook, route: &Route, scored: &v1::LeadScored, rejected_at: Timestamp) -> bool {
     let asked: Vec<&str> =
         route.asks_for().iter().map(|&fact| playbook.rules()[playbook.facts()[fact].rule].name.as_str()).collect();
+    let evidence = Evidence::of(scored);
     scored.contributions.iter().any(|contribution| {
         let speaks =
             if asked.is_empty() { contribution.points_mp > 0 } else { asked.contains(&contribution.rule.as_str()) };
         // The newest comes first.
-        let newest = contribution.evidence.first();
+        let newest = evidence.named_by(contribution).next();
         contribution.axis() == v1::Axis::Engagement
             && speaks
-            && newest.is_some_and(|newest| newest.occurred_at_ms > rejected_at.as_millis())
+            && newest.is_some_and(|(newest, _)| newest.occurred_at_ms > rejected_at.as_millis())
     })
 }
 

@@ -12,6 +12,7 @@ use tasuki_playbook::Playbook;
 use tasuki_qualification::Qualification;
 use tasuki_stream::Emitted;
 use tasuki_stream::memory::Pipeline;
+use tasuki_wire::evidence::{Named, columns};
 use tasuki_wire::v1::handoff_record::Event as Handoff;
 use tasuki_wire::v1::qualification_record::Event as Decision;
 use tasuki_wire::{Head, PartitionCount, Topic, v1};
@@ -46,16 +47,24 @@ fn day(day: i64) -> Timestamp {
 
 impl Scored {
     fn event(&self) -> v1::LeadScored {
-        let evidence = |at| v1::Evidence { occurred_at_ms: day(at).as_millis(), ..v1::Evidence::default() };
-        let contribution = |rule: &str, at: Option<i64>| {
-            at.map(|at| v1::Contribution {
-                axis: v1::Axis::Engagement.into(),
-                rule: rule.into(),
-                points_mp: 1,
-                evidence: vec![evidence(at)],
-                ..v1::Contribution::default()
+        let seen = |at: i64| Named { behavior_id: &[1; 16], occurred_at_ms: day(at).as_millis(), what: "" };
+        let mut events = Vec::new();
+        let mut contribution = |rule: &str, at: Option<i64>| {
+            at.map(|at| {
+                events.push(seen(at));
+                v1::Contribution {
+                    axis: v1::Axis::Engagement.into(),
+                    rule: rule.into(),
+                    points_mp: 1,
+                    evidence: vec![u32::try_from(events.len()).unwrap() - 1],
+                    ..v1::Contribution::default()
+                }
             })
         };
+        let contributions = [contribution("page-view", self.page), contribution("demo-request", self.demo)]
+            .into_iter()
+            .flatten()
+            .collect();
         let within = self.demo.map(|at| at + 30).filter(|&end| end >= self.day);
         let fact = |rule: &str, value| v1::Fact { name: format!("signals.within(\"{rule}\",\"30d\")"), value };
         v1::LeadScored {
@@ -67,10 +76,8 @@ impl Scored {
                 fact("trial-request", 0),
                 fact("inquiry", 0),
             ],
-            contributions: [contribution("page-view", self.page), contribution("demo-request", self.demo)]
-                .into_iter()
-                .flatten()
-                .collect(),
+            contributions,
+            evidence: Some(columns(day(self.day).as_millis(), events)),
             next_change_at_ms: within.map_or(0, |end| day(end).as_millis() + 1),
             profile: Some(v1::Profile { email: self.email.into(), ..v1::Profile::default() }),
             ..v1::LeadScored::default()

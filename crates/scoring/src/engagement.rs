@@ -21,6 +21,8 @@ pub(crate) struct Engagement<'a> {
     tallies: Vec<Tally>,
     /// The same room for each of them.
     evidence: Vec<Piece>,
+    /// The signals that are evidence under any rule, newest first, as places among the signals.
+    named: Vec<u32>,
 }
 
 /// What a rule's signals amount to as of the instant of the score.
@@ -44,8 +46,8 @@ pub(crate) struct Tally {
 /// A signal under a rule.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Piece {
-    /// Its place among the signals.
-    pub(crate) signal: u32,
+    /// Its place among those that are named.
+    pub(crate) named: u32,
     /// What it is worth, before the cap.
     pub(crate) points: Millipoints,
 }
@@ -95,12 +97,17 @@ impl Matched<'_> {
 impl<'a> Engagement<'a> {
     /// Takes every signal that is kept as of this instant.
     pub(crate) fn of(signals: &'a Signals, matching: &'a Matching, playbook: &'a Playbook, as_of: Timestamp) -> Self {
-        let (tallies, evidence) = tally(signals, matching, playbook, as_of);
-        Self { playbook, signals, as_of, matching, tallies, evidence }
+        let (tallies, evidence, named) = tally(signals, matching, playbook, as_of);
+        Self { playbook, signals, as_of, matching, tallies, evidence, named }
+    }
+
+    /// The signals that are evidence under any rule, newest first.
+    pub(crate) fn named(&self) -> impl ExactSizeIterator<Item = &Signal> {
+        self.named.iter().map(|&place| &self.signals.list[index(place)])
     }
 
     /// The rules that match something, in the order of the playbook.
-    pub(crate) fn matched(&self) -> impl Iterator<Item = Matched<'_>> {
+    pub(crate) fn matched(&self) -> impl ExactSizeIterator<Item = Matched<'_>> {
         let rules = self.playbook.rules();
         self.tallies.iter().map(move |tally| Matched {
             rule: &rules[index(tally.rule)],
@@ -162,7 +169,10 @@ impl<'a> Engagement<'a> {
     /// The signals of a rule that are at most so old; `None` if there are none.
     pub(crate) fn within(&self, rule: usize, window: Millis) -> Option<Within> {
         let tally = self.tallies.iter().find(|tally| index(tally.rule) == rule)?;
-        let evidence = self.evidence_of(tally).iter().map(|piece| self.signals.list[index(piece.signal)].occurred_at);
+        let evidence = self
+            .evidence_of(tally)
+            .iter()
+            .map(|piece| self.signals.list[index(self.named[index(piece.named)])].occurred_at);
         let is_young = |&at: &Timestamp| age(at, self.as_of) <= window;
         let within = Within::of(evidence.take_while(is_young))?;
         if index(tally.matches) <= MOST_EVIDENCE {
@@ -180,17 +190,24 @@ impl<'a> Engagement<'a> {
 }
 
 /// What all signals amount to that are kept as of this instant: for each rule that matches something, in the order of the
-/// playbook; and the evidence.
-fn tally(signals: &Signals, matching: &Matching, playbook: &Playbook, as_of: Timestamp) -> (Vec<Tally>, Vec<Piece>) {
+/// playbook; the evidence; and the signals that it names.
+fn tally(
+    signals: &Signals,
+    matching: &Matching,
+    playbook: &Playbook,
+    as_of: Timestamp,
+) -> (Vec<Tally>, Vec<Piece>, Vec<u32>) {
     let rules = playbook.rules();
     let mut tallies = vec![Tally::NONE; rules.len()];
     // Most leads match no more than so many rules.
     let room = signals.len().min(MOST_EVIDENCE);
     let mut evidence = Vec::with_capacity(room * rules.len().min(6));
+    let mut named = Vec::with_capacity(signals.len());
     for (place, signal) in signals.list.iter().enumerate().rev() {
         if !is_kept(signal.occurred_at, as_of) {
             break;
         }
+        let mut is_named = false;
         for &at in matching.rules_of(signal.shape) {
             let (rule, tally) = (&rules[index(at)], &mut tallies[index(at)]);
             let worth = worth(rule, signal.occurred_at, as_of);
@@ -200,15 +217,19 @@ fn tally(signals: &Signals, matching: &Matching, playbook: &Playbook, as_of: Tim
             }
             let nth = index(tally.matches);
             if nth < MOST_EVIDENCE {
-                evidence[index(tally.evidence) + nth] = Piece { signal: number(place), points: rounded(worth) };
+                evidence[index(tally.evidence) + nth] = Piece { named: number(named.len()), points: rounded(worth) };
+                is_named = true;
             }
             tally.matches += 1;
             tally.oldest = signal.occurred_at;
             *(if fades(rule, signal.occurred_at, as_of) { &mut tally.fading } else { &mut tally.constant }) += worth;
         }
+        if is_named {
+            named.push(number(place));
+        }
     }
     tallies.retain(|tally| tally.matches > 0);
-    (tallies, evidence)
+    (tallies, evidence, named)
 }
 
 impl Within {

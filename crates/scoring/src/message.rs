@@ -15,10 +15,6 @@ impl Message {
         Self { bytes: Vec::with_capacity(bytes) }
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.bytes.len()
-    }
-
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -37,7 +33,7 @@ impl Message {
 
     /// `sint64`, and enumerations through [`Message::uint`].
     pub(crate) fn sint(&mut self, field: u8, number: i64) {
-        self.uint(field, (number << 1 ^ number >> 63).cast_unsigned());
+        self.uint(field, zigzag(number));
     }
 
     pub(crate) fn fixed(&mut self, field: u8, number: i64) {
@@ -47,20 +43,6 @@ impl Message {
         }
     }
 
-    /// An id in field 1 and an instant in field 2, together: there are dozens of them in a score.
-    pub(crate) fn id_and_instant(&mut self, id: &[u8; 16], millis: i64) {
-        if millis == 0 {
-            return self.text(1, id);
-        }
-        let mut bytes = [0; 27];
-        bytes[0] = 1 << 3 | LENGTH_DELIMITED;
-        bytes[1] = 16;
-        bytes[2..18].copy_from_slice(id);
-        bytes[18] = 2 << 3 | FIXED64;
-        bytes[19..].copy_from_slice(&millis.to_le_bytes());
-        self.bytes.extend_from_slice(&bytes);
-    }
-
     /// `string`, `bytes`.
     pub(crate) fn text(&mut self, field: u8, text: &[u8]) {
         if !text.is_empty() {
@@ -68,6 +50,13 @@ impl Message {
             self.length(text.len());
             self.bytes.extend_from_slice(text);
         }
+    }
+
+    /// One `string` of several, which is there even if it is empty.
+    pub(crate) fn text_of_several(&mut self, field: u8, text: &[u8]) {
+        self.bytes.push(field << 3 | LENGTH_DELIMITED);
+        self.length(text.len());
+        self.bytes.extend_from_slice(text);
     }
 
     /// A message that is there, even if it is empty, as it is written: mostly one of fewer than 128 bytes.
@@ -100,6 +89,23 @@ impl Message {
         self.bytes[end - 1] &= 0x7f;
     }
 
+    /// `repeated uint32`, `repeated sint64` through [`zigzag`]: packed. Left out if there are none.
+    pub(crate) fn packed(&mut self, field: u8, numbers: impl ExactSizeIterator<Item = u64>, bytes_each: usize) {
+        if numbers.len() > 0 {
+            let room = if numbers.len() * bytes_each < 128 { 1 } else { 2 };
+            self.message_behind(room, field, |list| numbers.for_each(|number| list.varint(number)));
+        }
+    }
+
+    /// `bytes` in parts of the same length.
+    pub(crate) fn parts<'b, const N: usize>(&mut self, field: u8, parts: impl ExactSizeIterator<Item = &'b [u8; N]>) {
+        if parts.len() > 0 {
+            self.bytes.push(field << 3 | LENGTH_DELIMITED);
+            self.length(N * parts.len());
+            parts.for_each(|part| self.bytes.extend_from_slice(part));
+        }
+    }
+
     /// Bytes of fields that were written before.
     pub(crate) fn fields(&mut self, fields: &[u8]) {
         self.bytes.extend_from_slice(fields);
@@ -123,6 +129,12 @@ impl Message {
         }
         self.bytes.push(low_seven(rest));
     }
+}
+
+/// How signed numbers are written.
+#[inline]
+pub(crate) fn zigzag(number: i64) -> u64 {
+    (number << 1 ^ number >> 63).cast_unsigned()
 }
 
 fn low_seven(number: u64) -> u8 {

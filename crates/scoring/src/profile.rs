@@ -72,8 +72,10 @@ impl CompactProfile {
             signed(&mut numbers, attribute.occurred_at_ms.wrapping_sub(occurred_at_ms));
             occurred_at_ms = attribute.occurred_at_ms;
         }
+        profile.other_emails.iter().for_each(|other| text(&mut numbers, other));
         let mut bytes = Vec::with_capacity(numbers.len() + texts.len() + 2);
-        // Twice the length, and one more where the account is the domain of the address.
+        // Twice the length, and one more where the account is the domain of the address. What is left of the numbers
+        // behind the attributes are the other addresses.
         unsigned(&mut bytes, 2 * numbers.len() + usize::from(by_domain));
         bytes.extend_from_slice(&numbers);
         bytes.extend_from_slice(texts.as_bytes());
@@ -84,7 +86,8 @@ impl CompactProfile {
     pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, StateError> {
         let (_, _, mut attributes) = read(bytes)?;
         while attributes.next()?.is_some() {}
-        if attributes.from.numbers.rest.is_empty() && attributes.from.texts.is_empty() {
+        while attributes.other_email()?.is_some() {}
+        if attributes.from.texts.is_empty() {
             Ok(Self { bytes: bytes.to_vec() })
         } else {
             Err(StateError("there is more behind a profile".to_owned()))
@@ -103,6 +106,9 @@ impl CompactProfile {
             let value = v1::AttributeValue { value: value.to_owned(), source: source.to_owned(), occurred_at_ms };
             profile.attributes.insert(name.to_owned(), value);
         }
+        while let Some(other) = attributes.other_email().expect(CHECKED) {
+            profile.other_emails.push(other.to_owned());
+        }
         profile
     }
 
@@ -120,6 +126,9 @@ impl CompactProfile {
                     said.fixed(3, occurred_at_ms);
                 });
             });
+        }
+        while let Some(other) = attributes.other_email().expect(CHECKED) {
+            message.text_of_several(4, other.as_bytes());
         }
     }
 }
@@ -183,6 +192,13 @@ impl<'p> Attributes<'p> {
     }
 }
 
+impl<'p> Attributes<'p> {
+    /// The next of the other addresses, once there are no more attributes.
+    fn other_email(&mut self) -> Result<Option<&'p str>, StateError> {
+        if self.from.numbers.rest.is_empty() { Ok(None) } else { self.from.text().map(Some) }
+    }
+}
+
 fn domain(email: &str) -> &str {
     email.rsplit_once('@').map_or("", |(_, domain)| domain)
 }
@@ -198,12 +214,15 @@ mod tests {
             let (value, source) = (value.to_owned(), source.to_owned());
             (name.to_owned(), v1::AttributeValue { value, source, occurred_at_ms })
         });
-        v1::Profile { email: email.into(), account_id: account.into(), attributes: attributes.collect() }
+        let attributes = attributes.collect();
+        v1::Profile { email: email.into(), account_id: account.into(), attributes, other_emails: Vec::new() }
     }
 
     #[test]
     fn profiles_read_back_and_are_written_as_protobuf() {
+        let others = vec!["ana@home.example".to_owned(), String::new(), "花子@acme.example".to_owned()];
         for profile in [
+            v1::Profile { other_emails: others, ..profile("ana@acme.example", "", &[("title", "VP", "a", 1)]) },
             profile("", "", &[]),
             profile("ana@acme.example", "acme.example", &[("title", "VP", "website", 1_700_000_000_000)]),
             profile("ana@acme.example", "acme", &[("shoe size", "42", "crm", -5), ("title", "", "crm", i64::MAX)]),

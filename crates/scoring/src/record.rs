@@ -5,12 +5,12 @@ use tasuki_domain::{Millipoints, Timestamp};
 use tasuki_playbook::{FitRule, Grade, Playbook};
 use tasuki_wire::{Head, v1};
 
-use crate::engagement::{Matched, Piece};
+use crate::engagement::{Engagement, Matched};
 use crate::fit::Fit;
-use crate::message::Message;
+use crate::message::{Message, zigzag};
 use crate::profile::CompactProfile;
 use crate::score::{Amount, Assessed, CAP, in_words};
-use crate::signals::{Signals, index};
+use crate::signals::{Signal, Signals, index, number};
 
 /// What is the same in every record by one playbook, as bytes.
 #[derive(Debug)]
@@ -55,9 +55,10 @@ pub(crate) struct Scored<'a> {
 /// The bytes of the `ScoreRecord`.
 pub(crate) fn record(scored: &Scored<'_>) -> Vec<u8> {
     let Scored { assessed, .. } = scored;
-    let evidence: usize = assessed.matched.matched().map(|rule| rule.evidence.len()).sum();
+    let signals = assessed.matched.signals;
+    let evidence = 24 * signals.len() + 2 * signals.texts().len() + 100 * assessed.matched.matched().len();
     let mut record =
-        Message::with_capacity(512 + 64 * evidence + scored.profile.map_or(0, |profile| 3 * profile.as_bytes().len()));
+        Message::with_capacity(512 + evidence + scored.profile.map_or(0, |profile| 3 * profile.as_bytes().len()));
     record.message(1, |meta| write_meta(meta, &scored.head));
     record.long_message(10, |message| write_scored(message, scored));
     record.into_bytes()
@@ -80,7 +81,7 @@ fn write_scored(message: &mut Message, scored: &Scored<'_>) {
     message.sint(3, assessed.engagement.shown.get());
     message.sint(4, assessed.fit.shown.get());
     write_grade(message, assessed.grade);
-    write_contributions(message, scored, signals);
+    write_contributions(message, scored);
     for (fact, &value) in scored.wording.facts.iter().zip(&assessed.facts) {
         message.message(7, |message| {
             message.fields(fact.as_bytes());
@@ -93,6 +94,7 @@ fn write_scored(message: &mut Message, scored: &Scored<'_>) {
     }
     message.uint(10, u32::try_from(signals.len()).expect("a lead has at most some hundred signals"));
     message.uint(11, because(scored.because));
+    message.long_message(12, |evidence| write_evidence(evidence, &assessed.matched));
 }
 
 fn write_grade(message: &mut Message, grade: Grade) {
@@ -106,11 +108,10 @@ fn because(because: v1::ScoredBecause) -> u32 {
     i32::from(because).cast_unsigned()
 }
 
-fn write_contributions(message: &mut Message, scored: &Scored<'_>, signals: &Signals) {
-    let words = Words::of(signals);
+fn write_contributions(message: &mut Message, scored: &Scored<'_>) {
     for rule in scored.assessed.matched.matched() {
-        let write = |contribution: &mut Message| write_behaviour(contribution, &rule, signals, &words);
-        if rule.evidence.len() > 1 { message.long_message(6, write) } else { message.message(6, write) }
+        let write = |contribution: &mut Message| write_behaviour(contribution, &rule);
+        if rule.evidence.len() > 16 { message.long_message(6, write) } else { message.message(6, write) }
     }
     write_bounds(message, v1::Axis::Engagement, scored.assessed.engagement);
     for contribution in scored.fit.of_rules(&scored.wording.fit_rules) {
@@ -119,22 +120,30 @@ fn write_contributions(message: &mut Message, scored: &Scored<'_>, signals: &Sig
     write_bounds(message, v1::Axis::Fit, scored.assessed.fit);
 }
 
-fn write_behaviour(contribution: &mut Message, matched: &Matched<'_>, signals: &Signals, words: &Words) {
+fn write_behaviour(contribution: &mut Message, matched: &Matched<'_>) {
     contribution.uint(1, axis(v1::Axis::Engagement));
     contribution.text(2, matched.rule.name.as_bytes());
     contribution.sint(3, matched.points().get());
     contribution.sint(4, matched.raw().get());
     contribution.uint(5, matched.tally.matches);
-    for piece in matched.evidence {
-        contribution.message(6, |evidence| write_evidence(evidence, piece, signals, words));
-    }
+    contribution.packed(7, matched.evidence.iter().map(|piece| u64::from(piece.named)), 1);
+    contribution.packed(8, matched.evidence.iter().map(|piece| zigzag(piece.points.get())), 3);
 }
 
-fn write_evidence(evidence: &mut Message, piece: &Piece, signals: &Signals, words: &Words) {
-    let signal = &signals.list[index(piece.signal)];
-    evidence.id_and_instant(signal.id.as_bytes(), signal.occurred_at.as_millis());
-    evidence.fields(words.of_shape(signal.shape));
-    evidence.sint(4, piece.points.get());
+fn write_evidence(evidence: &mut Message, matched: &Engagement<'_>) {
+    let signals = matched.signals;
+    let mut words = Words::with_capacity(signals.shapes.len());
+    evidence.parts(5, matched.named().map(|signal| signal.id.as_bytes()));
+    let mut before = matched.as_of.as_millis();
+    let earlier_by = |signal: &Signal| {
+        let at = signal.occurred_at.as_millis();
+        zigzag(std::mem::replace(&mut before, at).wrapping_sub(at))
+    };
+    evidence.packed(6, matched.named().map(earlier_by), 4);
+    evidence.packed(7, matched.named().map(|signal| words.place(signals, signal.shape)), 1);
+    for &shape in &words.shapes {
+        evidence.texts(8, &in_words(&signals.fields_of(&signals.shapes[index(shape)])));
+    }
 }
 
 fn write_attribute(contribution: &mut Message, rule: &FitRule) {
@@ -159,26 +168,30 @@ fn axis(axis: v1::Axis) -> u32 {
     i32::from(axis).cast_unsigned()
 }
 
-/// The field `what` of evidence, for each shape of signals.
+/// What evidence was, each once.
 struct Words {
-    fields: Message,
-    ends: Vec<usize>,
+    /// For each, the first shape of signals that is called so.
+    shapes: Vec<u32>,
+    /// For each shape, its place among them, counted from 1; 0 where it is not known yet.
+    places: Vec<u32>,
 }
 
 impl Words {
-    fn of(signals: &Signals) -> Self {
-        let mut fields = Message::with_capacity(32 * signals.shapes.len());
-        let mut ends = Vec::with_capacity(signals.shapes.len());
-        for shape in signals.fields() {
-            fields.texts(3, &in_words(&shape));
-            ends.push(fields.len());
-        }
-        Self { fields, ends }
+    fn with_capacity(shapes: usize) -> Self {
+        Self { shapes: Vec::with_capacity(shapes), places: vec![0; shapes] }
     }
 
-    fn of_shape(&self, shape: u32) -> &[u8] {
-        let shape = index(shape);
-        let start = shape.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.fields.as_bytes()[start..self.ends[shape]]
+    /// The place of the words for a shape.
+    fn place(&mut self, signals: &Signals, shape: u32) -> u64 {
+        if self.places[index(shape)] == 0 {
+            let named = signals.shapes[index(shape)].named();
+            let known = self.shapes.iter().position(|&known| signals.shapes[index(known)].named() == named);
+            let place = known.unwrap_or_else(|| {
+                self.shapes.push(shape);
+                self.shapes.len() - 1
+            });
+            self.places[index(shape)] = number(place) + 1;
+        }
+        u64::from(self.places[index(shape)] - 1)
     }
 }

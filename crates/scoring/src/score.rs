@@ -2,13 +2,14 @@
 
 use tasuki_domain::{Millipoints, Timestamp};
 use tasuki_playbook::{EventKind, Grade, Playbook, SignalFields};
+use tasuki_wire::evidence::{Named, columns};
 use tasuki_wire::v1;
 
 use crate::engagement::{Engagement, Matched};
 use crate::fit::Fit;
 use crate::matching::Matching;
 use crate::next_change::next_change;
-use crate::signals::{Signals, index};
+use crate::signals::{Signal, Signals, index};
 
 /// Most pieces of evidence that a contribution names; the newest.
 pub const MOST_EVIDENCE: usize = 20;
@@ -29,6 +30,8 @@ pub struct Score {
     pub grade: Grade,
     /// Where the points come from: engagement, then fit, each in the order of the playbook, then what the cap takes.
     pub contributions: Vec<v1::Contribution>,
+    /// The events that contributions name.
+    pub evidence: v1::Evidence,
     /// What the playbook's routes ask for, in the order of [`Playbook::facts`].
     pub facts: Vec<i64>,
     /// When time alone will next change a fact or take engagement across a boundary of the playbook.
@@ -44,7 +47,7 @@ pub fn score(signals: &Signals, profile: &v1::Profile, playbook: &Playbook, as_o
     let fit = Fit::of(profile, playbook);
     let matching = Matching::of(signals, playbook);
     let assessed = Assessed::of(signals, &matching, &fit, playbook, as_of);
-    let mut contributions: Vec<_> = assessed.matched.matched().map(|rule| behaviour(&rule, signals)).collect();
+    let mut contributions: Vec<_> = assessed.matched.matched().map(|rule| behaviour(&rule)).collect();
     contributions.extend(cap(v1::Axis::Engagement, assessed.engagement));
     contributions.extend(fit.rules(playbook).map(|rule| v1::Contribution {
         axis: v1::Axis::Fit.into(),
@@ -52,7 +55,7 @@ pub fn score(signals: &Signals, profile: &v1::Profile, playbook: &Playbook, as_o
         points_mp: rule.points.get(),
         raw_mp: rule.points.get(),
         matches: 1,
-        evidence: Vec::new(),
+        ..v1::Contribution::default()
     }));
     contributions.extend(cap(v1::Axis::Fit, assessed.fit));
     Score {
@@ -61,6 +64,7 @@ pub fn score(signals: &Signals, profile: &v1::Profile, playbook: &Playbook, as_o
         fit: assessed.fit.shown,
         grade: assessed.grade,
         contributions,
+        evidence: evidence(&assessed.matched),
         facts: assessed.facts,
         next_change_at: assessed.next_change_at,
     }
@@ -109,24 +113,28 @@ impl Amount {
     }
 }
 
-fn behaviour(matched: &Matched<'_>, signals: &Signals) -> v1::Contribution {
-    let evidence = matched.evidence.iter().map(|piece| {
-        let signal = &signals.list[index(piece.signal)];
-        v1::Evidence {
-            behavior_id: signal.id.as_bytes().to_vec(),
-            occurred_at_ms: signal.occurred_at.as_millis(),
-            what: in_words(&signals.fields_of(&signals.shapes[index(signal.shape)])).concat(),
-            points_mp: piece.points.get(),
-        }
-    });
+fn behaviour(matched: &Matched<'_>) -> v1::Contribution {
     v1::Contribution {
         axis: v1::Axis::Engagement.into(),
         rule: matched.rule.name.clone(),
         points_mp: matched.points().get(),
         raw_mp: matched.raw().get(),
         matches: matched.tally.matches,
-        evidence: evidence.collect(),
+        evidence: matched.evidence.iter().map(|piece| piece.named).collect(),
+        evidence_mp: matched.evidence.iter().map(|piece| piece.points.get()).collect(),
     }
+}
+
+fn evidence(matched: &Engagement<'_>) -> v1::Evidence {
+    let words =
+        |signal: &Signal| in_words(&matched.signals.fields_of(&matched.signals.shapes[index(signal.shape)])).concat();
+    let words: Vec<_> = matched.named().map(words).collect();
+    let named = matched.named().zip(&words).map(|(signal, what)| Named {
+        behavior_id: signal.id.as_bytes(),
+        occurred_at_ms: signal.occurred_at.as_millis(),
+        what,
+    });
+    columns(matched.as_of.as_millis(), named)
 }
 
 fn cap(axis: v1::Axis, amount: Amount) -> Option<v1::Contribution> {

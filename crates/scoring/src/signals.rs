@@ -33,6 +33,14 @@ pub(crate) struct Shape {
     pub(crate) texts: [u32; 4],
 }
 
+impl Shape {
+    /// What it is called by: no other kind and text have the same words.
+    pub(crate) fn named(&self) -> (EventKind, u32) {
+        let [about, path, ..] = self.texts;
+        (self.kind, if self.kind == EventKind::PageViewed { path } else { about })
+    }
+}
+
 /// One signal. The derived order is that of scoring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Signal {

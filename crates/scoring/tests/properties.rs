@@ -246,6 +246,7 @@ proptest! {
                 profile: profile.clone(),
                 signals: scored.signals,
                 because: scored.because,
+                evidence: Some(values.evidence),
             };
             prop_assert_eq!(&scored, &expected, "record {}", number);
             prop_assert_eq!((head.occurred_at, head.received_at), (as_of, as_of));

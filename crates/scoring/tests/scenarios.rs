@@ -21,6 +21,7 @@ use std::sync::Arc;
 use common::{Did, OneLead, assert_ledger, profile};
 use tasuki_domain::{Millipoints, Timestamp};
 use tasuki_playbook::Playbook;
+use tasuki_wire::evidence::Evidence;
 use tasuki_wire::v1;
 use tasuki_wire::v1::activity_record::Event as Activity;
 use tasuki_wire::v1::behavior_record::Event as Behavior;
@@ -139,9 +140,10 @@ fn tell(out: &mut String, version: u64, scored: &v1::LeadScored) {
         scored.signals,
     )
     .unwrap();
+    let evidence = Evidence::of(scored);
     for contribution in &scored.contributions {
         let axis = if contribution.axis() == v1::Axis::Fit { "fit" } else { "engagement" };
-        let newest = contribution.evidence.first().map(|newest| {
+        let newest = evidence.named_by(contribution).next().map(|(newest, _)| {
             let (count, raw) = (contribution.matches, points(contribution.raw_mp));
             format!(", of {raw} by {count}, the latest {} on {}", newest.what, instant(newest.occurred_at_ms))
         });

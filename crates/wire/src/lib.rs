@@ -4,6 +4,7 @@
 //! says which message stands on which topic. [`contract`] is the one topic that speaks JSON, for everybody outside.
 
 pub mod contract;
+pub mod evidence;
 pub mod headers;
 pub mod meta;
 pub mod partition;

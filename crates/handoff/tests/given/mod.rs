@@ -11,6 +11,7 @@ use tasuki_playbook::reps::Reps;
 use tasuki_stream::Emitted;
 use tasuki_stream::memory::Pipeline;
 use tasuki_wire::contract::QualifiedLead;
+use tasuki_wire::evidence::{Named, columns};
 use tasuki_wire::v1::handoff_record::Event;
 use tasuki_wire::{Head, PartitionCount, Topic, v1};
 use uuid::Uuid;
@@ -82,18 +83,24 @@ fn record(topic: Topic, lead: LeadId, message: &impl Message) -> Emitted {
 }
 
 pub(crate) fn seen() -> v1::LeadScored {
-    let evidence = |n: u128, time: &str, what: &str| v1::Evidence {
-        behavior_id: Uuid::from_u128(n).as_bytes().to_vec(),
+    let ids = [3, 2, 1].map(Uuid::from_u128);
+    let event = |place: usize, time: &str, what: &'static str| Named {
+        behavior_id: ids[place].as_bytes(),
         occurred_at_ms: at(time).as_millis(),
-        what: what.into(),
-        points_mp: 1,
+        what,
     };
-    let contribution = |axis: v1::Axis, rule: &str, points_mp: i64, evidence: Vec<v1::Evidence>| v1::Contribution {
+    let events = [
+        event(0, "08:59:58", "FormSubmitted demo-request"),
+        event(1, "08:10:00", "PageViewed /pricing"),
+        event(2, "08:00:00", "PageViewed /pricing"),
+    ];
+    let contribution = |axis: v1::Axis, rule: &str, points_mp: i64, evidence: Vec<u32>| v1::Contribution {
         axis: axis.into(),
         rule: rule.into(),
         points_mp,
         raw_mp: points_mp,
         matches: u32::try_from(evidence.len()).unwrap(),
+        evidence_mp: vec![1; evidence.len()],
         evidence,
     };
     let attribute = |value: &str| v1::AttributeValue { value: value.into(), ..Default::default() };
@@ -103,21 +110,12 @@ pub(crate) fn seen() -> v1::LeadScored {
         engagement_mp: 62_125,
         fit_mp: 40_000,
         grade: "B2".into(),
+        evidence: Some(columns(at("08:59:59").as_millis(), events)),
         contributions: vec![
             contribution(v1::Axis::Fit, "title", 40_000, vec![]),
-            contribution(
-                v1::Axis::Engagement,
-                "pricing",
-                12_125,
-                vec![evidence(2, "08:10:00", "PageViewed /pricing"), evidence(1, "08:00:00", "PageViewed /pricing")],
-            ),
-            contribution(v1::Axis::Engagement, "any-page", 5_000, vec![evidence(2, "08:10:00", "PageViewed /pricing")]),
-            contribution(
-                v1::Axis::Engagement,
-                "demo",
-                60_000,
-                vec![evidence(3, "08:59:58", "FormSubmitted demo-request")],
-            ),
+            contribution(v1::Axis::Engagement, "pricing", 12_125, vec![1, 2]),
+            contribution(v1::Axis::Engagement, "any-page", 5_000, vec![1]),
+            contribution(v1::Axis::Engagement, "demo", 60_000, vec![0]),
             contribution(v1::Axis::Engagement, "cap", -15_000, vec![]),
         ],
         profile: Some(v1::Profile {
@@ -126,6 +124,7 @@ pub(crate) fn seen() -> v1::LeadScored {
             attributes: [("name", "Hanako Tanaka"), ("company", "Acme K.K."), ("title", "CTO"), ("phone", "")]
                 .map(|(name, value)| (name.to_owned(), attribute(value)))
                 .into(),
+            other_emails: Vec::new(),
         }),
         ..Default::default()
     }

@@ -4,6 +4,7 @@ use prost::Message;
 use sqlx::types::Uuid;
 use tasuki_domain::{Cycle, EventId, HandoffId, LeadId, Timestamp, Version};
 use tasuki_stream::Emitted;
+use tasuki_wire::evidence::{Named, columns};
 use tasuki_wire::v1::{self, activity_record, behavior_record, handoff_record, qualification_record, score_record};
 use tasuki_wire::{Head, Topic};
 
@@ -132,10 +133,13 @@ pub(super) fn profile(email: &str, attributes: &[(&str, &str)]) -> v1::Profile {
         email: email.into(),
         account_id: email.split_once('@').map_or_else(String::new, |(_, domain)| domain.into()),
         attributes: attributes.iter().map(attribute).collect(),
+        other_emails: Vec::new(),
     }
 }
 
 pub(super) fn score(engagement_mp: i64, fit_mp: i64) -> v1::LeadScored {
+    let event = behavior(1);
+    let seen = Named { behavior_id: event.as_bytes(), occurred_at_ms: START_MS, what: "PageViewed /pricing" };
     v1::LeadScored {
         playbook_version: 1,
         engagement_mp,
@@ -147,13 +151,10 @@ pub(super) fn score(engagement_mp: i64, fit_mp: i64) -> v1::LeadScored {
             points_mp: engagement_mp,
             raw_mp: engagement_mp,
             matches: 1,
-            evidence: vec![v1::Evidence {
-                behavior_id: behavior(1).as_bytes().to_vec(),
-                occurred_at_ms: START_MS,
-                what: "PageViewed /pricing".into(),
-                points_mp: engagement_mp,
-            }],
+            evidence: vec![0],
+            evidence_mp: vec![engagement_mp],
         }],
+        evidence: Some(columns(0, [seen])),
         facts: vec![v1::Fact { name: "signals.within(\"demo-request\",\"30d\")".into(), value: 1 }],
         signals: 1,
         because: v1::ScoredBecause::Activity.into(),

@@ -124,6 +124,7 @@ fn activity() -> impl Strategy<Value = v1::ActivityRecord> {
         email,
         account_id,
         attributes: [("title".to_owned(), said.clone())].into(),
+        other_emails: vec!["ana@home.example".to_owned()],
     }));
     let profile = profile.prop_map(|profile| Activity::ProfileChanged(v1::ProfileChanged { profile }));
     let event = proptest::option::weighted(0.95, prop_oneof![3 => attributed(), 1 => retracted, 1 => profile]);

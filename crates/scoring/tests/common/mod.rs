@@ -69,7 +69,8 @@ pub(crate) fn profile(email: &str, attributes: &[(&str, &str)]) -> v1::Profile {
     let value = |value: &str| v1::AttributeValue { value: value.into(), source: "website".into(), occurred_at_ms: 7 };
     let attributes = attributes.iter().map(|(name, said)| ((*name).to_owned(), value(said)));
     let account_id = email.rsplit_once('@').map_or("", |(_, domain)| domain).to_owned();
-    v1::Profile { email: email.into(), account_id, attributes: attributes.collect::<BTreeMap<_, _>>() }
+    let attributes = attributes.collect::<BTreeMap<_, _>>();
+    v1::Profile { email: email.into(), account_id, attributes, other_emails: Vec::new() }
 }
 
 /// One lead, scored on a log in memory.

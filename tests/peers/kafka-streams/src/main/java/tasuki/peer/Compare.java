@@ -42,6 +42,7 @@ public final class Compare {
             new Field("fit_mp", LeadScored::getFitMp),
             new Field("grade", LeadScored::getGrade),
             new Field("contributions", LeadScored::getContributionsList),
+            new Field("evidence", LeadScored::getEvidence),
             new Field("facts", LeadScored::getFactsList),
             new Field("profile", LeadScored::getProfile),
             new Field("has_profile", LeadScored::hasProfile),

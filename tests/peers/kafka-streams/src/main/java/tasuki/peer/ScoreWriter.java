@@ -19,6 +19,7 @@ final class ScoreWriter {
     private static final byte[][] KINDS =
             Playbook.KINDS.stream().map(kind -> kind.getBytes(StandardCharsets.UTF_8)).toArray(byte[][]::new);
     private static final int PAGE_VIEWED = 1;
+    private static final int NONE = -1;
 
     private static final int VARINT = 0;
     private static final int FIXED64 = 1;
@@ -29,6 +30,15 @@ final class ScoreWriter {
     private byte[] out = new byte[16 * 1024];
     /** Where what is written begins. */
     private int at;
+    /** For each signal, its place among those that are named, or {@link #NONE}. */
+    private int[] place = new int[64];
+    /** The signals that are named, newest first. */
+    private int[] named = new int[64];
+    /** For each shape, the place of its words, or {@link #NONE}. */
+    private int[] wordOfShape = new int[32];
+    /** For each of the words, the first shape that is called so. */
+    private int[] wordShape = new int[32];
+    private int wordCount;
 
     ScoreWriter(Playbook playbook, Engagement engagement) {
         this.playbook = playbook;
@@ -43,6 +53,7 @@ final class ScoreWriter {
     /** The record of the score that {@code engagement} and the state hold. */
     byte[] write(LeadState state, int because, byte[] eventId, byte[] cause, byte[] lead, long receivedAt) {
         at = out.length;
+        evidence(state);
         varint(11, because);
         varint(10, state.size);
         if (state.profile != null) {
@@ -108,9 +119,18 @@ final class ScoreWriter {
             Rule rule = playbook.rules[index];
             int mark = written();
             // The newest first, and written from the end: the oldest of them comes first here.
-            for (int signal = Math.max(0, count - MOST_EVIDENCE); signal < count; signal++) {
-                evidence(state, engagement.signals[index][signal], engagement.worth[index][signal]);
+            int oldest = Math.max(0, count - MOST_EVIDENCE);
+            int points = written();
+            for (int signal = oldest; signal < count; signal++) {
+                long worth = Decay.rounded(engagement.worth[index][signal]);
+                rawVarint(worth << 1 ^ worth >> 63);
             }
+            message(8, points);
+            int places = written();
+            for (int signal = oldest; signal < count; signal++) {
+                rawVarint(place[engagement.signals[index][signal]]);
+            }
+            message(7, places);
             varint(5, count);
             zigzag(4, rule.points * count);
             zigzag(3, engagement.points[index]);
@@ -131,33 +151,100 @@ final class ScoreWriter {
         }
     }
 
-    private void evidence(LeadState state, int signal, long worth) {
+    /** The signals that are evidence under any rule, newest first, each once, column by column. */
+    private void evidence(LeadState state) {
+        int count = name(state);
         int mark = written();
-        zigzag(4, Decay.rounded(worth));
-        what(state, state.shapes[signal]);
-        fixed(2, state.occurredAt[signal]);
-        room(18);
-        at -= 18;
-        out[at] = 1 << 3 | BYTES;
-        out[at + 1] = 16;
-        Big.LONG.set(out, at + 2, state.idHigh[signal]);
-        Big.LONG.set(out, at + 10, state.idLow[signal]);
-        message(6, mark);
+        for (int word = wordCount - 1; word >= 0; word--) {
+            word(state, wordShape[word]);
+        }
+        if (count > 0) {
+            int what = written();
+            for (int i = count - 1; i >= 0; i--) {
+                rawVarint(wordOfShape[state.shapes[named[i]]]);
+            }
+            message(7, what);
+            int earlier = written();
+            for (int i = count - 1; i >= 0; i--) {
+                long before = i == 0 ? engagement.asOf : state.occurredAt[named[i - 1]];
+                long by = before - state.occurredAt[named[i]];
+                rawVarint(by << 1 ^ by >> 63);
+            }
+            message(6, earlier);
+            int ids = written();
+            room(16 * count);
+            for (int i = count - 1; i >= 0; i--) {
+                at -= 16;
+                Big.LONG.set(out, at, state.idHigh[named[i]]);
+                Big.LONG.set(out, at + 8, state.idLow[named[i]]);
+            }
+            message(5, ids);
+        }
+        message(12, mark);
+    }
+
+    /** Finds the signals to name, the place of each, and the words for them. Says how many signals there are. */
+    private int name(LeadState state) {
+        if (place.length < state.size) {
+            place = new int[state.size * 2];
+            named = new int[state.size * 2];
+        }
+        if (wordOfShape.length < state.shapeCount) {
+            wordOfShape = new int[state.shapeCount * 2];
+            wordShape = new int[state.shapeCount * 2];
+        }
+        Arrays.fill(place, 0, state.size, NONE);
+        Arrays.fill(wordOfShape, 0, state.shapeCount, NONE);
+        wordCount = 0;
+        for (int i = 0; i < engagement.matchedCount; i++) {
+            int rule = engagement.matched[i];
+            int count = engagement.counts[rule];
+            for (int signal = Math.max(0, count - MOST_EVIDENCE); signal < count; signal++) {
+                place[engagement.signals[rule][signal]] = 0;
+            }
+        }
+        int count = 0;
+        for (int signal = state.size - 1; signal >= 0; signal--) {
+            if (place[signal] != NONE) {
+                place[signal] = count;
+                named[count++] = signal;
+                int shape = state.shapes[signal];
+                if (wordOfShape[shape] == NONE) {
+                    wordOfShape[shape] = wordOf(state, shape);
+                }
+            }
+        }
+        return count;
+    }
+
+    /** The place of the words for a shape: other shapes may be called the same. */
+    private int wordOf(LeadState state, int shape) {
+        for (int word = 0; word < wordCount; word++) {
+            int known = wordShape[word];
+            if (state.shapeKinds[known] == state.shapeKinds[shape] && textOf(state, known) == textOf(state, shape)) {
+                return word;
+            }
+        }
+        wordShape[wordCount] = shape;
+        return wordCount++;
+    }
+
+    private int textOf(LeadState state, int shape) {
+        return state.shapeTexts[shape * 4 + (state.shapeKinds[shape] == PAGE_VIEWED ? 1 : 0)];
     }
 
     /** In words of the playbook: {@code FormSubmitted demo-request}. */
-    private void what(LeadState state, int shape) {
-        int kind = state.shapeKinds[shape];
-        int text = state.shapeTexts[shape * 4 + (kind == PAGE_VIEWED ? 1 : 0)];
+    private void word(LeadState state, int shape) {
+        int text = textOf(state, shape);
         int mark = written();
         if (text != 0) {
             int start = state.textStart(text);
             raw(state.texts, start, state.textEnd(text) - start);
             out[--at] = ' ';
         }
-        byte[] name = KINDS[kind - 1];
+        byte[] name = KINDS[state.shapeKinds[shape] - 1];
         raw(name, 0, name.length);
-        message(3, mark);
+        message(8, mark);
     }
 
     private int written() {
