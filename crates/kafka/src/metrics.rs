@@ -8,11 +8,17 @@ const RECORDS: &str = "tasuki_kafka_records_total";
 const TRANSACTIONS: &str = "tasuki_kafka_transactions_total";
 const COMMIT: &str = "tasuki_kafka_commit_seconds";
 const TRANSACTION: &str = "tasuki_kafka_transaction_seconds";
+const ABORTS: &str = "tasuki_kafka_aborts_total";
+const FENCED: &str = "tasuki_kafka_fenced_total";
+const OVERLAY: &str = "tasuki_kafka_overlay_keys";
+const IN_FLIGHT: &str = "tasuki_kafka_in_flight_records";
+const POLL_AGE: &str = "tasuki_kafka_poll_age_seconds";
 const REBUILDS: &str = "tasuki_kafka_producer_rebuilds_total";
 const POISON: &str = "tasuki_kafka_dead_letters_total";
 const FIRED: &str = "tasuki_kafka_deadlines_fired_total";
 const LAG: &str = "tasuki_kafka_lag_records";
 const RESTORED: &str = "tasuki_kafka_restored_records_total";
+const REMAINING: &str = "tasuki_kafka_restore_remaining_records";
 const RESTORING: &str = "tasuki_kafka_restore_partitions";
 const PARTITIONS: &str = "tasuki_kafka_partitions";
 const KEYS: &str = "tasuki_kafka_state_keys";
@@ -38,6 +44,34 @@ pub fn describe() {
         "From the first record or deadline of a transaction to the end of its commit, by service: what it adds to latency."
     );
     describe_counter!(
+        ABORTS,
+        "Transactions that did not end committed, by service and cause: lost (the partitions may be others' already), \
+         spoiled (a record that cannot be processed had changed a state), refused (the log does not take an output), \
+         fenced (somebody else works under our name, or we were away too long), broker (what brokers or librdkafka \
+         report), unknown (may have happened, so state is read back). All are done again; many: look at the log."
+    );
+    describe_counter!(
+        FENCED,
+        "Times a worker was shut out, by service and as what: producer (its transaction was refused) or member (its place \
+         in the group was taken). With member the service ends: two processes have the same --kafka-slot."
+    );
+    describe_gauge!(
+        OVERLAY,
+        "States that the latest transaction touched, by service and worker: what is kept decoded until the commit. \
+         Bounded by --kafka-transaction-records and the deadlines fired."
+    );
+    describe_gauge!(
+        IN_FLIGHT,
+        "Records given to librdkafka and not acknowledged, by service and worker: as the latest commit began, and while a \
+         full queue is waited for. Bounded by --kafka-write-queue-kib. High: the broker is slow."
+    );
+    describe_gauge!(
+        POLL_AGE,
+        Unit::Seconds,
+        "How long ago the worker last asked for records, by service and worker; every second. Idle: below 1. Above the \
+         group's max.poll.interval (60) it loses its partitions: a call hangs, or a record takes that long."
+    );
+    describe_counter!(
         REBUILDS,
         "Producers replaced, by service and reason: slow (a commit of 50 ms or more may have been repeated unseen), \
          failed. Many slow ones: the broker is overloaded."
@@ -49,6 +83,10 @@ pub fn describe() {
         "Records not yet read, by service and topic; every 5 s. Grows: too few workers, or one is stuck."
     );
     describe_counter!(RESTORED, "Records of state topics read at starts and takeovers, by service.");
+    describe_gauge!(
+        REMAINING,
+        "Records of state topics still to be read back, by service. Falls to 0: then work goes on."
+    );
     describe_gauge!(RESTORING, "Partitions whose state is being read back, by service. 0 when done.");
     describe_gauge!(
         PARTITIONS,
@@ -65,10 +103,28 @@ pub fn describe() {
 
 /// How a transaction ended.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum End {
+enum End {
     Committed,
     Aborted,
     Unknown,
+}
+
+/// Why a transaction did not end committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    Lost,
+    Spoiled,
+    Refused,
+    Fenced,
+    Broker,
+    Unknown,
+}
+
+/// As what a worker was shut out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fenced {
+    Producer,
+    Member,
 }
 
 /// Why a producer was replaced.
@@ -87,7 +143,41 @@ pub(crate) fn committed(service: &'static str, records: u64, fired: u64, lasted:
     ended(service, End::Committed);
 }
 
-pub(crate) fn ended(service: &'static str, end: End) {
+/// A transaction did not end committed.
+pub(crate) fn aborted(service: &'static str, cause: Cause) {
+    let (cause, end) = match cause {
+        Cause::Lost => ("lost", End::Aborted),
+        Cause::Spoiled => ("spoiled", End::Aborted),
+        Cause::Refused => ("refused", End::Aborted),
+        Cause::Fenced => ("fenced", End::Aborted),
+        Cause::Broker => ("broker", End::Aborted),
+        Cause::Unknown => ("unknown", End::Unknown),
+    };
+    counter!(ABORTS, "service" => service, "cause" => cause).increment(1);
+    ended(service, end);
+}
+
+pub(crate) fn fenced(service: &'static str, what: Fenced) {
+    let what = match what {
+        Fenced::Producer => "producer",
+        Fenced::Member => "member",
+    };
+    counter!(FENCED, "service" => service, "as" => what).increment(1);
+}
+
+pub(crate) fn overlay(service: &'static str, worker: u16, keys: usize) {
+    of_worker(OVERLAY, service, worker, keys);
+}
+
+pub(crate) fn in_flight(service: &'static str, worker: u16, records: usize) {
+    of_worker(IN_FLIGHT, service, worker, records);
+}
+
+pub(crate) fn poll_age(service: &'static str, worker: u16, age: Duration) {
+    gauge!(POLL_AGE, "service" => service, "worker" => worker.to_string()).set(age.as_secs_f64());
+}
+
+fn ended(service: &'static str, end: End) {
     let end = match end {
         End::Committed => "committed",
         End::Aborted => "aborted",
@@ -116,16 +206,22 @@ pub(crate) fn restored(service: &'static str, records: u64) {
     counter!(RESTORED, "service" => service).increment(records);
 }
 
-pub(crate) fn restoring(service: &'static str, partitions: usize) {
+/// What is left to be read back.
+pub(crate) fn restoring(service: &'static str, partitions: usize, records: i64) {
     gauge!(RESTORING, "service" => service).set(float(u64::try_from(partitions).unwrap_or(u64::MAX)));
+    gauge!(REMAINING, "service" => service).set(float(u64::try_from(records).unwrap_or(0)));
 }
 
 /// What a worker keeps at present.
 pub(crate) fn kept(service: &'static str, worker: u16, partitions: usize, keys: usize, bytes: usize) {
     for (name, value) in [(PARTITIONS, partitions), (KEYS, keys), (STATE, bytes)] {
-        gauge!(name, "service" => service, "worker" => worker.to_string())
-            .set(float(u64::try_from(value).unwrap_or(u64::MAX)));
+        of_worker(name, service, worker, value);
     }
+}
+
+fn of_worker(name: &'static str, service: &'static str, worker: u16, value: usize) {
+    gauge!(name, "service" => service, "worker" => worker.to_string())
+        .set(float(u64::try_from(value).unwrap_or(u64::MAX)));
 }
 
 pub(crate) fn session(service: &'static str) {

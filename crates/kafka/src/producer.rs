@@ -37,8 +37,10 @@ pub(crate) enum Failed {
     Aborted(KafkaError),
     /// It may have happened.
     Unknown(KafkaError),
-    /// It certainly did not happen: we gave it up.
-    Dropped,
+    /// We gave it up: its partitions may be others' already.
+    Lost,
+    /// We gave it up: a record that cannot be processed had changed a state.
+    Spoiled,
     /// It did not happen, because the log will never take one of its records.
     Content(KafkaError),
 }
@@ -47,6 +49,7 @@ pub(crate) enum Failed {
 pub(crate) struct Transactions {
     log: KafkaLog,
     service: &'static str,
+    worker: u16,
     /// Transactional id.
     member: String,
     /// Name of the state topic on the cluster.
@@ -64,6 +67,7 @@ impl Transactions {
         Self {
             log: log.clone(),
             service,
+            worker,
             member: log.settings().member(service, worker),
             state: log.settings().topic_name(state),
             outputs: Vec::new(),
@@ -86,7 +90,7 @@ impl Transactions {
             .set("transaction.timeout.ms", settings.transaction_timeout_ms.to_string())
             .set("linger.ms", "2");
         let patience = Duration::from_millis(settings.transaction_timeout_ms);
-        let sender = Sender::new(&config, self.log.partitions(), patience)?;
+        let sender = Sender::new(&config, self.log.partitions(), patience, (self.service, self.worker))?;
         // Without a connection, librdkafka looks for the coordinator once in vain and then waits for 500 ms.
         sender.producer.client().fetch_metadata(Some(&self.state), at_most)?;
         watchdog.during("initialising transactions", || sender.producer.init_transactions(at_most))?;

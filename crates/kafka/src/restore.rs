@@ -80,6 +80,7 @@ pub(crate) fn restore<P: Processor>(
     let mut config = client::consumer(settings, &format!("{member}-restore"), &format!("{member}-restore"));
     config.set("enable.partition.eof", "true");
     let consumer = BaseConsumer::from_config_and_context(&config, Quiet).map_err(WorkerError::Client)?;
+    metrics::restoring(service, left, remaining(partitions));
     wait_until_stable(&consumer, &name, partitions, pulse)?;
 
     let mut list = TopicPartitionList::new();
@@ -88,7 +89,7 @@ pub(crate) fn restore<P: Processor>(
     }
     consumer.assign(&list).map_err(WorkerError::Client)?;
     let begun = Instant::now();
-    let (mut told, mut pulsed, mut records) = (begun, begun, 0_u64);
+    let (mut told, mut pulsed, mut records, mut counted) = (begun, begun, 0_u64, 0_u64);
     while left > 0 {
         match consumer.poll(PULSE) {
             Some(Ok(message)) => {
@@ -108,20 +109,33 @@ pub(crate) fn restore<P: Processor>(
         }
         if pulsed.elapsed() >= PULSE {
             pulsed = Instant::now();
+            metrics::restored(service, records - counted);
+            metrics::restoring(service, left, remaining(partitions));
+            counted = records;
             pulse()?;
         }
         if told.elapsed() >= PROGRESS {
             told = Instant::now();
-            let remaining: i64 = partitions.values().map(|restoring| (restoring.end - restoring.position).max(0)).sum();
-            tracing::info!(service, records, remaining, partitions = left, "reading state back");
-            metrics::restoring(service, left);
+            tracing::info!(
+                service,
+                records,
+                remaining = remaining(partitions),
+                partitions = left,
+                "reading state back"
+            );
         }
     }
-    metrics::restored(service, records);
-    metrics::restoring(service, 0);
+    metrics::restored(service, records - counted);
+    metrics::restoring(service, 0, 0);
     let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     tracing::info!(service, records, partitions = partitions.len(), duration_ms = took, "state is read back");
     Ok(())
+}
+
+/// Records, or marks in their place, that are still to be read.
+fn remaining<P: Processor>(partitions: &BTreeMap<Partition, Restoring<P>>) -> i64 {
+    let left = |restoring: &Restoring<P>| if restoring.done { 0 } else { (restoring.end - restoring.position).max(0) };
+    partitions.values().map(left).sum()
 }
 
 /// Waits until no transaction is open below the ends.

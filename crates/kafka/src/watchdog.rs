@@ -4,6 +4,7 @@
 //! answers again and the call still does not come back, it never will: then the process ends, and the log puts everything
 //! right at the next start.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use tasuki_service::{Component, Exit};
 
 use crate::client::{self, Quiet};
+use crate::metrics;
 use crate::open::KafkaLog;
 
 /// After this the worker counts as waiting.
@@ -28,10 +30,13 @@ pub(crate) struct Watchdog {
     thread: Option<JoinHandle<()>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
+    /// When the worker last asked for records: milliseconds after `begun`.
+    polled: AtomicU64,
+    begun: Instant,
 }
 
 #[derive(Debug, Default)]
@@ -41,13 +46,25 @@ struct State {
 }
 
 impl Watchdog {
-    pub(crate) fn start(log: &KafkaLog, name: String, component: Component) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared::default());
+    /// `of`: service and worker, for metrics.
+    pub(crate) fn start(
+        log: &KafkaLog,
+        of: (&'static str, u16),
+        name: String,
+        component: Component,
+    ) -> std::io::Result<Self> {
+        let (state, changed, polled, begun) = (Mutex::default(), Condvar::new(), AtomicU64::new(0), Instant::now());
+        let shared = Arc::new(Shared { state, changed, polled, begun });
         let (log, theirs) = (log.clone(), Arc::clone(&shared));
         let thread = thread::Builder::new()
             .name(format!("watch {name}"))
-            .spawn(move || watch(&theirs, &log, &name, &component))?;
+            .spawn(move || watch(&theirs, &log, of, &name, &component))?;
         Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// The worker asks for records.
+    pub(crate) fn polled(&self) {
+        self.shared.polled.store(millis(self.shared.begun.elapsed()), Ordering::Relaxed);
     }
 
     /// Makes the call, watched.
@@ -73,9 +90,13 @@ impl Shared {
     fn set(&self, change: impl FnOnce(&mut State)) {
         change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
     }
+
+    fn poll_age(&self) -> Duration {
+        self.begun.elapsed().saturating_sub(Duration::from_millis(self.polled.load(Ordering::Relaxed)))
+    }
 }
 
-fn watch(shared: &Shared, log: &KafkaLog, name: &str, component: &Component) {
+fn watch(shared: &Shared, log: &KafkaLog, (service, worker): (&'static str, u16), name: &str, component: &Component) {
     let mut patience = Patience::new(Duration::from_millis(log.settings().transaction_timeout_ms) + OVERDUE);
     loop {
         let call = {
@@ -86,6 +107,7 @@ fn watch(shared: &Shared, log: &KafkaLog, name: &str, component: &Component) {
             }
             state.call
         };
+        metrics::poll_age(service, worker, shared.poll_age());
         let (what, since) = call.map_or(("", Duration::ZERO), |(what, since)| (what, since.elapsed()));
         match patience.look(since, || broker_answers(log, name)) {
             Verdict::Fine => {}
@@ -100,6 +122,10 @@ fn watch(shared: &Shared, log: &KafkaLog, name: &str, component: &Component) {
             }
         }
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// How long brokers have been answering while a call was under way.

@@ -98,7 +98,8 @@ pub(crate) fn run<P: Processor>(
 ) -> Result<(), WorkerError> {
     let topology = processor.topology();
     let member = log.settings().member(topology.service, number);
-    let watchdog = Watchdog::start(log, member.clone(), component.clone()).map_err(WorkerError::Thread)?;
+    let watchdog = Watchdog::start(log, (topology.service, number), member.clone(), component.clone())
+        .map_err(WorkerError::Thread)?;
     loop {
         metrics::session(topology.service);
         component.waiting("joining the consumer group");
@@ -208,6 +209,7 @@ impl<P: Processor> Worker<'_, P> {
     /// Applies the records that are there, and commits if it is time to. Clock and health are looked at once for all of
     /// them: that costs as much as a simple processor.
     fn work(&mut self, group: &Group) -> Result<(), Trouble> {
+        self.watchdog.polled();
         let mut wait = self.pace.wait(self.load.as_ref(), Instant::now());
         let (mut taken, mut drained) = (false, false);
         for _ in 0..BURST {
@@ -251,7 +253,7 @@ impl<P: Processor> Worker<'_, P> {
                 tracing::info!(service, worker, lost, "revoked");
                 // R4: over before it is acknowledged. Others may have them already if they are lost: no commit then.
                 let finished = match &self.load {
-                    Some(_) if lost => Err(Trouble::Failed(Failed::Dropped)),
+                    Some(_) if lost => Err(Trouble::Failed(Failed::Lost)),
                     Some(_) | None => self.finish(group, true),
                 };
                 match finished {
@@ -294,7 +296,7 @@ impl<P: Processor> Worker<'_, P> {
                 Err(rejected) if rejected.overlay_lost => {
                     // It has spoiled the transaction, which is done again without it.
                     self.refusals.leave_out(topic, partition, offset, rejected.poison);
-                    return Err(Trouble::Failed(Failed::Dropped));
+                    return Err(Trouble::Failed(Failed::Spoiled));
                 }
                 Err(rejected) => Some(rejected.poison),
             },

@@ -18,6 +18,7 @@ use tasuki_wire::{Partition, PartitionCount};
 
 use super::Failed;
 use crate::client;
+use crate::metrics;
 use crate::polled::PolledProducer;
 
 /// The offsets of a transaction take milliseconds, or half a second where brokers ask for patience.
@@ -29,6 +30,8 @@ pub(super) struct Sender {
     pub(super) begun: bool,
     /// Longer than this the broker does not keep a transaction open.
     pub(super) patience: Duration,
+    /// Service and worker, for metrics.
+    of: (&'static str, u16),
 }
 
 /// Counts what is under way, and wakes the worker when nothing is.
@@ -94,7 +97,12 @@ impl ProducerContext for Deliveries {
 
 impl Sender {
     /// For this thread.
-    pub(super) fn new(config: &ClientConfig, partitions: PartitionCount, patience: Duration) -> KafkaResult<Self> {
+    pub(super) fn new(
+        config: &ClientConfig,
+        partitions: PartitionCount,
+        patience: Duration,
+        of: (&'static str, u16),
+    ) -> KafkaResult<Self> {
         let deliveries = Deliveries {
             worker: thread::current(),
             under_way: AtomicUsize::new(0),
@@ -102,7 +110,7 @@ impl Sender {
             state_ends: partitions.all().map(|_| AtomicI64::new(0)).collect(),
         };
         let producer = PolledProducer::new(config, deliveries)?;
-        Ok(Self { producer, begun: false, patience })
+        Ok(Self { producer, begun: false, patience, of })
     }
 
     /// Opens a transaction if none is.
@@ -164,6 +172,7 @@ impl Sender {
             match error.rdkafka_error_code() {
                 Some(RDKafkaErrorCode::QueueFull) if since.elapsed() < self.patience => {
                     self.check()?;
+                    self.tell_under_way();
                     thread::park_timeout(Duration::from_millis(2));
                     message = returned;
                 }
@@ -176,6 +185,7 @@ impl Sender {
     /// Waits until everything sent is acknowledged. `commit_transaction` would do so itself, in steps of 100 ms; polling
     /// the producer from here would spin. So the producer's own thread serves the reports and wakes this one.
     pub(super) fn drain(&self) -> Result<(), Failed> {
+        self.tell_under_way();
         let deliveries = self.producer.context();
         let begun = Instant::now();
         while deliveries.under_way.load(Ordering::Acquire) > 0 {
@@ -193,6 +203,11 @@ impl Sender {
             thread::sleep(Duration::from_micros(50));
         }
         Ok(())
+    }
+
+    fn tell_under_way(&self) {
+        let (service, worker) = self.of;
+        metrics::in_flight(service, worker, self.producer.context().under_way.load(Ordering::Acquire));
     }
 
     /// The offset after the last change that was written to the state topic of a partition.

@@ -8,7 +8,7 @@ use tasuki_stream::Processor;
 use super::{PAUSE, Trouble, Worker, WorkerError};
 use crate::client::chain;
 use crate::group::Group;
-use crate::metrics::Rebuild;
+use crate::metrics::{self, Rebuild};
 
 /// A worker that has nothing to do asks so often whether a broker is there.
 const CONTACT: Duration = Duration::from_secs(5);
@@ -46,6 +46,7 @@ impl<P: Processor> Worker<'_, P> {
 
     /// Serves the consumer while something else takes long. What it reads is read again: positions are set after.
     pub(super) fn pulse(&self, group: &Group) -> Result<(), Trouble> {
+        self.watchdog.polled();
         if let Some(Err(error)) = group.poll(Duration::ZERO) {
             self.complain(group, &error)?;
         }
@@ -62,6 +63,7 @@ impl<P: Processor> Worker<'_, P> {
     pub(super) fn complain(&self, group: &Group, error: &KafkaError) -> Result<(), Trouble> {
         let code = error.rdkafka_error_code();
         if matches!(error, KafkaError::MessageConsumptionFatal(_)) || code == Some(RDKafkaErrorCode::FencedInstanceId) {
+            metrics::fenced(self.topology.service, metrics::Fenced::Member);
             let reason = group.fatal().unwrap_or_else(|| chain(error));
             return Err(WorkerError::Fenced { member: self.member.clone(), reason }.into());
         }

@@ -9,7 +9,7 @@ use super::{Pending, Trouble, Worker, WorkerError};
 use crate::client::chain;
 use crate::commit::Load;
 use crate::group::Group;
-use crate::metrics::{self, End, Rebuild};
+use crate::metrics::{self, Cause, Rebuild};
 use crate::producer::Failed;
 
 impl<P: Processor> Worker<'_, P> {
@@ -20,7 +20,7 @@ impl<P: Processor> Worker<'_, P> {
         self.undo(&failed)?;
         let again = match &failed {
             Failed::Unknown(_) => false,
-            Failed::Aborted(_) | Failed::Content(_) | Failed::Dropped => true,
+            Failed::Aborted(_) | Failed::Content(_) | Failed::Lost | Failed::Spoiled => true,
         };
         self.partitions.park();
         self.pending = Some(Pending { partitions, again });
@@ -28,7 +28,7 @@ impl<P: Processor> Worker<'_, P> {
             Failed::Aborted(error) | Failed::Content(error) | Failed::Unknown(error) => {
                 self.look_for_a_fence(group, &error)
             }
-            Failed::Dropped => Ok(()),
+            Failed::Lost | Failed::Spoiled => Ok(()),
         }
     }
 
@@ -38,26 +38,23 @@ impl<P: Processor> Worker<'_, P> {
         let load = self.load.take();
         self.refusals.aborted();
         self.stale = Some(Rebuild::Failed);
+        metrics::aborted(service, cause(failed));
         match failed {
-            Failed::Dropped => {
+            Failed::Lost | Failed::Spoiled => {
                 self.transactions.give_up(self.watchdog);
-                metrics::ended(service, End::Aborted);
                 self.partitions.abort();
             }
             Failed::Aborted(error) => {
                 tracing::warn!(service, worker, error = chain(error), "a transaction failed and is done again");
-                metrics::ended(service, End::Aborted);
                 self.partitions.abort();
             }
             Failed::Content(error) => {
                 tracing::warn!(service, worker, error = chain(error), "the log refuses a record of a transaction");
-                metrics::ended(service, End::Aborted);
                 self.partitions.abort();
                 self.find_the_culprit(load.as_ref(), error)?;
             }
             Failed::Unknown(error) => {
                 tracing::warn!(service, worker, error = chain(error), "a commit may have happened; state is read back");
-                metrics::ended(service, End::Unknown);
                 self.partitions.forget();
             }
         }
@@ -88,17 +85,12 @@ impl<P: Processor> Worker<'_, P> {
     /// Another process under our name has fenced the producer, or the broker has because we were away too long. If the
     /// former, the group tells so with the next heartbeat; to go on would throw the other one out again.
     fn look_for_a_fence(&self, group: &Group, error: &KafkaError) -> Result<(), Trouble> {
-        let fenced = matches!(
-            error.rdkafka_error_code(),
-            Some(
-                RDKafkaErrorCode::Fenced
-                    | RDKafkaErrorCode::ProducerFenced
-                    | RDKafkaErrorCode::InvalidProducerEpoch
-                    | RDKafkaErrorCode::FencedInstanceId
-            )
-        );
+        if !is_fence(error) {
+            return Ok(());
+        }
+        metrics::fenced(self.topology.service, metrics::Fenced::Producer);
         let begun = Instant::now();
-        while fenced && begun.elapsed() < Duration::from_secs(4) {
+        while begun.elapsed() < Duration::from_secs(4) {
             match self.pulse(group) {
                 Ok(()) => std::thread::sleep(Duration::from_millis(50)),
                 Err(Trouble::Interrupted) => break,
@@ -106,5 +98,30 @@ impl<P: Processor> Worker<'_, P> {
             }
         }
         Ok(())
+    }
+}
+
+/// Somebody else has taken our place as producer or member, or the broker has given it up.
+fn is_fence(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::Fenced
+                | RDKafkaErrorCode::ProducerFenced
+                | RDKafkaErrorCode::InvalidProducerEpoch
+                | RDKafkaErrorCode::FencedInstanceId
+        )
+    )
+}
+
+/// For the metrics.
+fn cause(failed: &Failed) -> Cause {
+    match failed {
+        Failed::Lost => Cause::Lost,
+        Failed::Spoiled => Cause::Spoiled,
+        Failed::Content(_) => Cause::Refused,
+        Failed::Unknown(_) => Cause::Unknown,
+        Failed::Aborted(error) if is_fence(error) => Cause::Fenced,
+        Failed::Aborted(_) => Cause::Broker,
     }
 }

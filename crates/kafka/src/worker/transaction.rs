@@ -95,6 +95,8 @@ impl<P: Processor> Worker<'_, P> {
             self.transactions.change(partition, &of_partition)?;
             changes.push((partition, of_partition));
         }
+        let keys = self.partitions.touched_mut().map(|(_, kept)| kept.task.touched()).sum();
+        metrics::overlay(self.topology.service, self.number, keys);
         let offsets = self.partitions.offsets_of_transaction();
         let slow = self.transactions.commit(group, &offsets, self.watchdog)?;
         self.keep(changes);
