@@ -69,19 +69,9 @@ fn a_killed_broker_that_comes_back_costs_nothing() {
     expect(written, &mut steps);
     within(PATIENCE, "readiness to tell", || if running.health.is_ready() { Ok(()) } else { Err("waiting") });
 
-    // Half of the work is in transactions when the broker ends. In good order: a broker that is alone and is killed between
-    // the decision about a transaction and its end marks may forget the marks when it is back (docs/adr/0008).
-    let before = steps.len();
-    runtime.block_on(publisher.publish((101..=3_000).map(|number| Order::add(number, "b")).collect())).unwrap();
-    broker.stop().unwrap();
-    broker.restart().unwrap();
-    let written = common::records(&settings, ORDERS).len();
-    assert!(written >= before + 2_900);
-    expect(written, &mut steps);
+    // That was a broker with nothing under way. One that is alone and goes in the middle of transactions may forget how they
+    // ended (docs/adr/0008): `cluster.rs` and the drill's F5 kill those of three.
     let all = common::records(&settings, STEPS);
-    let numbers: Vec<_> = all.iter().map(|record| Step::decode(record.payload.as_slice()).expect("a step")).collect();
-    let of_b: Vec<_> = numbers.iter().filter(|step| step.key == "b").map(|step| (step.version, step.number)).collect();
-    assert_eq!(of_b, (101..=3_000).map(|number| (number - 100, number)).collect::<Vec<_>>());
     assert_eq!(all.len(), written, "once each");
     assert_eq!(steps.len(), written, "the reader saw the same");
     running.stop().unwrap();

@@ -55,10 +55,9 @@ pub(crate) struct Options {
     /// Which log the services run on.
     #[arg(long, value_enum, default_value = "kafka")]
     log: Log,
-    /// How many brokers the log on Kafka has. Three can be killed (F5); before one alone there is a proxy, which most
-    /// faults need.
-    #[arg(long, value_enum, default_value = "1")]
-    brokers: Brokers,
+    /// How many brokers the log on Kafka has; by default three for F5, which kills them, and one for all others.
+    #[arg(long, value_enum)]
+    brokers: Option<Brokers>,
     /// Rules of the worker to switch off (R1, R3): the drill must fail then. Builds the binary with the feature `drill`.
     #[arg(long, num_args = 1.., value_delimiter = ',', value_name = "RULE")]
     without: Vec<String>,
@@ -132,7 +131,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
 
 fn on_kafka(options: &Options, first: u64) -> anyhow::Result<Report> {
     let faults = chosen(options)?;
-    if options.brokers == Brokers::Three {
+    if options.brokers == Some(Brokers::Three) {
         let attempt = Attempt::first(first, options.events);
         let needs_proxy = |fault: &&dyn Fault| run::plan(*fault, attempt, options).through_kafka_proxy;
         let names: Vec<_> = faults.iter().map(AsRef::as_ref).filter(needs_proxy).map(Fault::name).collect();
@@ -150,6 +149,7 @@ fn on_kafka(options: &Options, first: u64) -> anyhow::Result<Report> {
             let attempt = |attempt| run::run(&mut world, fault.as_ref(), attempt, options);
             report.runs.push(until_it_lands(first, options.attempts, attempt));
         }
+        world.end_cluster();
     }
     Ok(report)
 }

@@ -1,5 +1,6 @@
 //! What a fault is, and which there are.
 
+use super::Brokers;
 use super::faults;
 use super::scene::{Plan, Scene};
 
@@ -10,6 +11,11 @@ pub(crate) trait Fault {
 
     /// In a line, for `--list`.
     fn about(&self) -> &'static str;
+
+    /// How many brokers it wants where nobody has said otherwise.
+    fn brokers(&self) -> Brokers {
+        Brokers::One
+    }
 
     /// What its runs need that others do not: settings of services, proxies, another load. Before anything is started.
     fn prepare(&self, _plan: &mut Plan) {}

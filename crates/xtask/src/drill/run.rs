@@ -44,7 +44,7 @@ pub(crate) fn run(world: &mut World, fault: &dyn Fault, attempt: Attempt, option
 pub(crate) fn plan(fault: &dyn Fault, attempt: Attempt, options: &Options) -> Plan {
     let mut plan = Plan {
         attempt,
-        brokers: options.brokers,
+        brokers: options.brokers.unwrap_or(fault.brokers()),
         partitions: options.partitions,
         shape: Shape::default(),
         arguments: options.without.iter().map(|rule| format!("--kafka-without={rule}")).collect(),

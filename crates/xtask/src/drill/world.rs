@@ -73,6 +73,11 @@ impl World {
         self.cluster.as_mut().context("started above")
     }
 
+    /// Ends them: they would take from what comes next.
+    pub(crate) fn end_cluster(&mut self) {
+        self.cluster = None;
+    }
+
     /// For `bootstrap.servers`, without a proxy.
     pub(crate) fn servers(&mut self, brokers: Brokers) -> Result<String> {
         match brokers {

@@ -1,5 +1,5 @@
-//! F5: a broker goes and comes back, once at once and once after some time, while everything works. Where there is only
-//! one, it is stopped in good order; of three, each in turn is killed, so that leaders and coordinators are among them.
+//! F5: brokers go and come back, at once or after some time, while everything works. Of three, each in turn is killed, so
+//! that leaders and coordinators are among them; where there is only one, it is stopped in good order.
 
 use std::time::{Duration, Instant};
 
@@ -25,8 +25,12 @@ impl Fault for Outage {
     }
 
     fn about(&self) -> &'static str {
-        "a broker goes while everything works, and is back at once or after some seconds: the only one in good order, \
-         each of --brokers 3 by kill -9"
+        "kill -9 each of three brokers while everything works; back at once, or after some seconds. With --brokers 1 the \
+         only one is stopped in good order"
+    }
+
+    fn brokers(&self) -> Brokers {
+        Brokers::Three
     }
 
     fn prepare(&self, plan: &mut Plan) {
