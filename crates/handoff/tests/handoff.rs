@@ -104,7 +104,7 @@ fn the_public_contract_tells_all_a_connector_needs() {
     };
     let some = |text: &str| Some(text.to_owned());
     let expected = QualifiedLead {
-        spec_version: "1.0".into(),
+        spec_version: "1.1".into(),
         event_id: EventId::derived("handoff", event("desk", lead(1), 1), 1),
         occurred_at: at("09:00:00"),
         handoff_id: handoff_id(lead(1), 1),
@@ -143,6 +143,7 @@ fn the_public_contract_tells_all_a_connector_needs() {
         pool: POOL.into(),
         assignment_reason: "next in turn of pool inside-sales".into(),
         accept_by: at("10:00:00"),
+        merged_into: None,
     };
     assert_eq!(contract_records(&pipeline), [expected]);
     let key = &pipeline.records(Topic::LeadsQualified).next().unwrap().key;

@@ -1,10 +1,8 @@
-//! Payloads of a home's events that stand apart from the home's own state.
+//! Events of a home or a lead that stand apart from its own state.
 //!
 //! A home's state is written anew with each event. Payloads are most of its bytes and none of its decisions, so all but
 //! the latest leave it for states of their own, each written once, and again when one of its events leaves. Each holds
 //! several, since the events of one identifier say much the same and compress well side by side.
-
-use crate::history::Id;
 
 /// Payloads that left the state of their home together.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -33,15 +31,25 @@ impl Bundle {
         self.payloads.is_empty()
     }
 
-    pub(crate) fn add(&mut self, id: Id, record: Vec<u8>) {
+    pub(crate) fn add(&mut self, id: &[u8], record: Vec<u8>) {
         self.payloads.push(Payload { event_id: id.to_vec(), record });
     }
 
-    pub(crate) fn remove(&mut self, id: Id) {
+    /// Takes over what another holds.
+    pub(crate) fn add_all(&mut self, other: Self) {
+        self.payloads.extend(other.payloads);
+    }
+
+    /// Bytes of what it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        self.payloads.iter().map(|payload| payload.record.len()).sum()
+    }
+
+    pub(crate) fn remove(&mut self, id: &[u8]) {
         self.payloads.retain(|payload| payload.event_id != id);
     }
 
-    pub(crate) fn record(&self, id: Id) -> Option<&[u8]> {
+    pub(crate) fn record(&self, id: &[u8]) -> Option<&[u8]> {
         self.payloads.iter().find(|payload| payload.event_id == id).map(|payload| payload.record.as_slice())
     }
 }

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use tasuki_domain::{AccountId, Identifier};
+use tasuki_domain::{AccountId, EmailAddress, Identifier, LeadId};
 use tasuki_wire::v1;
 
 use crate::IdentitySettings;
 use crate::account::FreeMail;
+use crate::bundle::Bundle;
 use crate::history::Order;
-
-/// The attribute by which a lead without an address is found. It stays, however many others there are.
-const USER_ID: &str = "user_id";
+use crate::merges::Command;
+use crate::profile::{Statement, attributes, hear};
 
 /// The state of a lead.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -20,7 +20,7 @@ pub(crate) struct Lead {
     pub(crate) version: u64,
     /// Key of the identifier the lead is known by.
     #[prost(string, tag = "2")]
-    known_as: String,
+    pub(crate) known_as: String,
     /// In the order they happened. An event stands here once for each home that claims it.
     #[prost(message, repeated, tag = "3")]
     attributed: Vec<Attributed>,
@@ -30,6 +30,24 @@ pub(crate) struct Lead {
     /// Sorted by attribute, then in the order they were said.
     #[prost(message, repeated, tag = "5")]
     statements: Vec<Statement>,
+    /// Statements were dropped at a bound: a retraction may bring them back, from the events themselves.
+    #[prost(bool, tag = "6")]
+    pub(crate) statements_dropped: bool,
+    /// The events themselves, those that are in no bundle yet.
+    #[prost(message, optional, tag = "7")]
+    here: Option<Bundle>,
+    /// Of the last record on `identities`.
+    #[prost(uint64, tag = "8")]
+    pub(crate) identities_version: u64,
+    /// Every merge and split of the leads it is connected with, in their order.
+    #[prost(message, repeated, tag = "9")]
+    commands: Vec<v1::LeadCommand>,
+    /// The lead that has its events: the top of its group. Empty: it has them itself.
+    #[prost(bytes = "vec", tag = "10")]
+    merged_into: Vec<u8>,
+    /// By whom the leads that are merged into it are known, by the key of their state.
+    #[prost(btree_map = "string, string", tag = "11")]
+    others: BTreeMap<String, String>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -38,9 +56,12 @@ struct Attributed {
     event_id: Vec<u8>,
     #[prost(sint64, tag = "2")]
     occurred_at_ms: i64,
-    /// Key of the home that claims it.
+    /// Key of the home that claims it; of a lead that is merged into this one, the key of its state.
     #[prost(string, tag = "3")]
     home: String,
+    /// The bundle that the event itself is in; 0: it is here, or was not kept by the release that attributed it.
+    #[prost(uint32, tag = "4")]
+    bundle: u32,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -51,27 +72,12 @@ struct Moment {
     occurred_at_ms: i64,
 }
 
-/// An event said what an attribute of the person is.
-#[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct Statement {
-    #[prost(string, tag = "1")]
-    attribute: String,
-    #[prost(string, tag = "2")]
-    value: String,
-    #[prost(bytes = "vec", tag = "3")]
-    event_id: Vec<u8>,
-    #[prost(sint64, tag = "4")]
-    occurred_at_ms: i64,
-    #[prost(string, tag = "5")]
-    source: String,
-}
-
 /// What follows from a claim.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Claim {
-    /// The event is the lead's from now on.
-    Attributed,
-    /// It was already.
+    /// One more home claims the event.
+    Taken(Holders),
+    /// This home claims it already.
     Repeated,
     /// It is older than all that is remembered: it cannot be told whether it was.
     TooOld,
@@ -80,13 +86,43 @@ pub(crate) enum Claim {
 /// What follows from a release.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Release {
-    /// The event is not the lead's any more.
-    Retracted,
-    /// Another home claims it still.
-    StillClaimed,
-    /// It never was.
+    /// One home less claims the event.
+    Taken(Holders),
+    /// It is not remembered any more that the home claimed it.
+    Forgotten,
+    /// It never did.
     Unknown,
 }
+
+/// Whether a claim or release changes whose the event is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Holders {
+    /// None claims it beside.
+    pub(crate) none_beside: bool,
+    /// The event comes from a home of the lead's own, and none of those claims it beside.
+    pub(crate) none_of_its_own_beside: bool,
+}
+
+/// One event that the lead remembers.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Remembered {
+    pub(crate) event_id: Vec<u8>,
+    /// One of the lead's own homes claims it.
+    pub(crate) own: bool,
+    pub(crate) place: Place,
+}
+
+/// Where an event itself is.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Place {
+    Here(Vec<u8>),
+    Bundle(u32),
+    /// The release that attributed it did not keep it.
+    Nowhere,
+}
+
+/// Events that left: to leave these bundles.
+pub(crate) type Gone = Vec<(u32, Vec<u8>)>;
 
 impl Attributed {
     fn order(&self) -> Order<'_> {
@@ -100,10 +136,9 @@ impl Moment {
     }
 }
 
-impl Statement {
-    fn place(&self) -> (&str, i64, &[u8]) {
-        (&self.attribute, self.occurred_at_ms, &self.event_id)
-    }
+/// Whether the key of a home is that of another lead, which is merged into this one.
+fn is_lead(home: &str) -> bool {
+    home.starts_with("l:")
 }
 
 impl Lead {
@@ -112,148 +147,187 @@ impl Lead {
         *self == Self::default()
     }
 
+    /// The lead that has its events; `None` if it has them itself.
+    pub(crate) fn merged_into(&self) -> Option<LeadId> {
+        LeadId::from_slice(&self.merged_into).ok()
+    }
+
+    pub(crate) fn merge_into(&mut self, top: Option<LeadId>) {
+        self.merged_into = top.map_or_else(Vec::new, |top| top.as_bytes().to_vec());
+    }
+
+    /// Every merge and split of the leads it is connected with, in their order.
+    pub(crate) fn commands(&self) -> Vec<Command> {
+        let read = |record| Command::read(record).expect("read before it was kept");
+        self.commands.iter().map(read).collect()
+    }
+
+    pub(crate) fn keep_commands(&mut self, commands: &[Command]) {
+        self.commands = commands.iter().map(Command::to_record).collect();
+    }
+
     /// A home says that the event is this lead's.
     pub(crate) fn claim(
         &mut self,
         order: Order<'_>,
-        home: &str,
-        known_as: &str,
-        behavior: &v1::BehaviorRecord,
+        (home, known_as): (&str, &str),
+        (behavior, record): (&v1::BehaviorRecord, Vec<u8>),
         settings: &IdentitySettings,
+        gone: &mut Gone,
     ) -> Claim {
-        let mut holders = self.attributed.iter().filter(|it| it.event_id == order.1).peekable();
-        let is_first = holders.peek().is_none();
-        if holders.any(|it| it.home == home) {
+        if self.attributed.iter().any(|it| it.event_id == order.1 && it.home == home) {
             return Claim::Repeated;
         }
         let full = self.attributed.len() >= settings.events_per_lead;
         if full && self.attributed.first().is_none_or(|oldest| order < oldest.order()) {
             return Claim::TooOld;
         }
-        known_as.clone_into(&mut self.known_as);
-        let entry = Attributed { event_id: order.1.to_vec(), occurred_at_ms: order.0, home: home.to_owned() };
+        if is_lead(home) {
+            self.others.insert(home.to_owned(), known_as.to_owned());
+        } else {
+            known_as.clone_into(&mut self.known_as);
+        }
+        let (holders, bundle) = self.holders(order.1, home);
+        let entry = Attributed { event_id: order.1.to_vec(), occurred_at_ms: order.0, home: home.to_owned(), bundle };
         let place = self.attributed.partition_point(|it| (it.order(), it.home.as_str()) < (order, home));
         self.attributed.insert(place, entry);
+        if holders.none_beside {
+            self.here.get_or_insert_default().add(order.1, record);
+            self.statements_dropped |= hear(&mut self.statements, order, behavior, settings);
+        }
         if full {
             let oldest = self.attributed.remove(0);
+            self.let_go(&oldest, gone);
             self.forgotten = Some(Moment { event_id: oldest.event_id, occurred_at_ms: oldest.occurred_at_ms });
         }
-        if !is_first {
-            return Claim::Repeated;
-        }
-        self.hear(order, behavior, settings);
-        Claim::Attributed
+        Claim::Taken(holders)
     }
 
     /// A home says that the event is not this lead's after all.
-    pub(crate) fn release(&mut self, order: Order<'_>, home: &str) -> Release {
+    pub(crate) fn release(&mut self, order: Order<'_>, home: &str, gone: &mut Gone) -> Release {
         let Some(place) = self.attributed.iter().position(|it| it.event_id == order.1 && it.home == home) else {
             let was_forgotten = self.forgotten.as_ref().is_some_and(|newest| order <= newest.order());
-            return if was_forgotten { self.retract(order.1) } else { Release::Unknown };
+            if !was_forgotten {
+                return Release::Unknown;
+            }
+            self.statements.retain(|statement| statement.event_id != order.1);
+            return Release::Forgotten;
         };
-        self.attributed.remove(place);
-        if self.attributed.iter().any(|it| it.event_id == order.1) {
-            return Release::StillClaimed;
+        let entry = self.attributed.remove(place);
+        let (holders, _) = self.holders(order.1, home);
+        if holders.none_beside {
+            self.statements.retain(|statement| statement.event_id != order.1);
         }
-        self.retract(order.1)
+        self.let_go(&entry, gone);
+        Release::Taken(holders)
     }
 
-    fn retract(&mut self, event_id: &[u8]) -> Release {
-        self.statements.retain(|statement| statement.event_id != event_id);
-        Release::Retracted
+    /// Who claims an event beside this home, and the bundle it is in.
+    fn holders(&self, event_id: &[u8], home: &str) -> (Holders, u32) {
+        let mut beside = self.attributed.iter().filter(|it| it.event_id == event_id && it.home != home).peekable();
+        let bundle = beside.peek().map_or(0, |it| it.bundle);
+        let none_beside = beside.peek().is_none();
+        (Holders { none_beside, none_of_its_own_beside: !is_lead(home) && beside.all(|it| is_lead(&it.home)) }, bundle)
     }
 
-    /// Who the lead is, from the events it has: nobody when it has none.
+    /// Lets go of what was kept for an entry that is gone, unless another needs it.
+    fn let_go(&mut self, entry: &Attributed, gone: &mut Gone) {
+        if is_lead(&entry.home) && self.attributed.iter().all(|it| it.home != entry.home) {
+            self.others.remove(&entry.home);
+        }
+        if self.attributed.iter().any(|it| it.event_id == entry.event_id) {
+            return;
+        }
+        match entry.bundle {
+            0 => {
+                if let Some(here) = &mut self.here {
+                    here.remove(&entry.event_id);
+                    if here.is_empty() {
+                        self.here = None;
+                    }
+                }
+            }
+            bundle => gone.push((bundle, entry.event_id.clone())),
+        }
+    }
+
+    /// Lets the events themselves go into a bundle once they are too many to be written with each that comes: says into
+    /// which, and what it takes.
+    pub(crate) fn bundle(&mut self, settings: &IdentitySettings) -> Option<(u32, Bundle)> {
+        let bundled = self.here.take_if(|here| here.bytes() > settings.bytes_beside_decisions)?;
+        let number = self.attributed.iter().map(|it| it.bundle).max().unwrap_or(0) + 1;
+        for entry in &mut self.attributed {
+            if bundled.record(&entry.event_id).is_some() {
+                entry.bundle = number;
+            }
+        }
+        Some((number, bundled))
+    }
+
+    /// Every event it remembers, once, in the order they happened.
+    pub(crate) fn remembered(&self) -> Vec<Remembered> {
+        let place = |entry: &Attributed| match entry.bundle {
+            0 => match self.here.as_ref().and_then(|here| here.record(&entry.event_id)) {
+                Some(record) => Place::Here(record.to_vec()),
+                None => Place::Nowhere,
+            },
+            bundle => Place::Bundle(bundle),
+        };
+        let events = self.attributed.chunk_by(|a, b| a.event_id == b.event_id);
+        let remembered = events.filter_map(|entries| {
+            let first = entries.first()?;
+            let own = entries.iter().any(|entry| !is_lead(&entry.home));
+            Some(Remembered { event_id: first.event_id.clone(), own, place: place(first) })
+        });
+        remembered.collect()
+    }
+
+    /// Whether one of its own homes claims the event, and it is kept.
+    pub(crate) fn can_move(&self, event_id: &[u8]) -> bool {
+        let entry = self.attributed.iter().find(|it| it.event_id == event_id);
+        let here = || self.here.as_ref().is_some_and(|here| here.record(event_id).is_some());
+        entry.is_some_and(|entry| entry.bundle > 0 || here())
+    }
+
+    /// Hears all events anew, in whatever order.
+    pub(crate) fn hear_anew(&mut self, events: &[v1::BehaviorRecord], settings: &IdentitySettings) {
+        self.statements.clear();
+        self.statements_dropped = false;
+        for behavior in events {
+            let Some(meta) = &behavior.meta else { continue };
+            let order = (meta.occurred_at_ms, meta.event_id.as_slice());
+            self.statements_dropped |= hear(&mut self.statements, order, behavior, settings);
+        }
+    }
+
+    /// Who the lead is, from the events it has: nobody when it has none. One without an address of its own takes the
+    /// first of those that are merged into it.
     pub(crate) fn profile(&self, free_mail: &FreeMail) -> v1::Profile {
         if self.attributed.is_empty() {
             return v1::Profile::default();
         }
-        let address = match Identifier::from_key(&self.known_as) {
-            Ok(Identifier::Email(address)) => Some(address),
-            Ok(Identifier::User(_) | Identifier::Anonymous(_)) | Err(_) => None,
-        };
+        let own = self.attributed.iter().any(|entry| !is_lead(&entry.home)).then_some(&self.known_as);
+        let mut others: Vec<EmailAddress> = self.others.values().filter_map(|key| address(key)).collect();
+        others.sort_unstable();
+        others.dedup();
+        let address = own.and_then(|key| address(key)).or_else(|| others.first().cloned());
         let account = address.as_ref().and_then(|address| free_mail.account(address));
+        others.retain(|other| Some(other) != address.as_ref());
         v1::Profile {
             email: address.map_or_else(String::new, |address| address.as_str().to_owned()),
             account_id: account.as_ref().map_or("", AccountId::as_str).to_owned(),
-            attributes: self.attributes(),
-        }
-    }
-
-    /// Of each attribute the most recent value; source and time are those of the first event that said so since another
-    /// value was said. So saying the same again changes nothing.
-    fn attributes(&self) -> BTreeMap<String, v1::AttributeValue> {
-        let mut attributes = BTreeMap::new();
-        for said in self.statements.chunk_by(|a, b| a.attribute == b.attribute) {
-            let run = said.chunk_by(|a, b| a.value == b.value).next_back();
-            if let Some(first) = run.and_then(<[Statement]>::first) {
-                let value = v1::AttributeValue {
-                    value: first.value.clone(),
-                    source: first.source.clone(),
-                    occurred_at_ms: first.occurred_at_ms,
-                };
-                attributes.insert(first.attribute.clone(), value);
-            }
-        }
-        attributes
-    }
-
-    fn hear(&mut self, order: Order<'_>, behavior: &v1::BehaviorRecord, settings: &IdentitySettings) {
-        for statement in statements(order, behavior, settings.bytes_per_value) {
-            let place = self.statements.partition_point(|said| said.place() < statement.place());
-            let attribute = statement.attribute.clone();
-            self.statements.insert(place, statement);
-            self.trim_values(&attribute, settings.values_per_attribute);
-        }
-        let names = self.statements.chunk_by(|a, b| a.attribute == b.attribute);
-        let kept = names.take(settings.attributes_per_lead).map(<[Statement]>::len).sum();
-        let beyond = self.statements.split_off(kept);
-        self.statements.extend(beyond.into_iter().filter(|said| said.attribute == USER_ID));
-    }
-
-    /// Drops what an attribute's values can spare: first from the inside of a run of equal values, whose ends say as
-    /// much, then the oldest.
-    fn trim_values(&mut self, attribute: &str, limit: usize) {
-        loop {
-            let from = self.statements.partition_point(|said| said.attribute.as_str() < attribute);
-            let said = &self.statements[from..];
-            let said = &said[..said.partition_point(|it| it.attribute == attribute)];
-            if said.len() <= limit {
-                return;
-            }
-            let inner = said.windows(3).position(|three| three.iter().all(|it| it.value == three[0].value));
-            self.statements.remove(from + inner.map_or(0, |before| before + 1));
+            attributes: attributes(&self.statements),
+            other_emails: others.into_iter().map(|other| other.as_str().to_owned()).collect(),
         }
     }
 }
 
-/// What an event says about the person: its attributes, and the identifiers by which people look somebody up.
-fn statements(order: Order<'_>, behavior: &v1::BehaviorRecord, bytes_per_value: usize) -> Vec<Statement> {
-    let mut values: BTreeMap<&str, &str> = BTreeMap::new();
-    if let Some(identifiers) = &behavior.identifiers {
-        values.insert("phone", &identifiers.phone);
-        values.insert("crm_id", &identifiers.crm_id);
+/// The address of a key, if it is one.
+fn address(key: &str) -> Option<EmailAddress> {
+    match Identifier::from_key(key) {
+        Ok(Identifier::Email(address)) => Some(address),
+        Ok(Identifier::User(_) | Identifier::Anonymous(_)) | Err(_) => None,
     }
-    values.extend(behavior.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-    if let Some(v1::behavior_record::Event::LeadIdentified(identified)) = &behavior.event {
-        values.extend(identified.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-    }
-    // Last: the id that decided whose the event is counts for more than what somebody filed under the same name.
-    if let Some(identifiers) = behavior.identifiers.as_ref().filter(|them| !them.user_id.is_empty()) {
-        values.insert(USER_ID, &identifiers.user_id);
-    }
-    let source = behavior.origin.as_ref().map_or("", |origin| origin.source.as_str());
-    values
-        .into_iter()
-        .filter(|(_, value)| !value.is_empty())
-        .map(|(attribute, value)| Statement {
-            attribute: attribute.to_owned(),
-            value: value[..value.floor_char_boundary(bytes_per_value)].to_owned(),
-            event_id: order.1.to_vec(),
-            occurred_at_ms: order.0,
-            source: source.to_owned(),
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -272,6 +346,20 @@ mod tests {
         }
     }
 
+    fn claim(
+        lead: &mut Lead,
+        order: Order<'_>,
+        home: &str,
+        said: &v1::BehaviorRecord,
+        settings: &IdentitySettings,
+    ) -> Claim {
+        lead.claim(order, (home, KNOWN_AS), (said, vec![1]), settings, &mut Gone::new())
+    }
+
+    fn holders(none_beside: bool, none_of_its_own_beside: bool) -> Holders {
+        Holders { none_beside, none_of_its_own_beside }
+    }
+
     fn values(lead: &Lead, attribute: &str) -> Vec<(String, i64)> {
         let said = lead.statements.iter().filter(|said| said.attribute == attribute);
         said.map(|said| (said.value.clone(), said.occurred_at_ms)).collect()
@@ -281,11 +369,18 @@ mod tests {
     fn an_event_that_two_homes_claim_is_retracted_when_both_have_released_it() {
         let (mut lead, settings) = (Lead::default(), IdentitySettings::default());
         let order = (1, [7; 16].as_slice());
-        let mut claim = |home| lead.claim(order, home, KNOWN_AS, &said(&[]), &settings);
-        assert_eq!([claim("v:1"), claim("u:1"), claim("v:1")], [Claim::Attributed, Claim::Repeated, Claim::Repeated]);
+        let mut claims = |home| claim(&mut lead, order, home, &said(&[]), &settings);
+        let (first, second) = (Claim::Taken(holders(true, true)), Claim::Taken(holders(false, false)));
+        let merged = Claim::Taken(holders(false, false));
         assert_eq!(
-            ["v:1", "v:1", "u:1", "u:1"].map(|home| lead.release(order, home)),
-            [Release::StillClaimed, Release::Unknown, Release::Retracted, Release::Unknown]
+            [claims("v:1"), claims("u:1"), claims("v:1"), claims("l:1")],
+            [first, second, Claim::Repeated, merged]
+        );
+        let (last, one_less) = (Release::Taken(holders(true, false)), Release::Taken(holders(false, false)));
+        let last_own = Release::Taken(holders(false, true));
+        assert_eq!(
+            ["v:1", "v:1", "u:1", "u:1", "l:1"].map(|home| lead.release(order, home, &mut Gone::new())),
+            [one_less, Release::Unknown, last_own, Release::Unknown, last]
         );
         assert_eq!(lead.profile(&FreeMail::built_in()), v1::Profile::default());
     }
@@ -296,11 +391,11 @@ mod tests {
         let settings = IdentitySettings { events_per_lead: 1, ..IdentitySettings::default() };
         let (first, second, never) = ((1, [1; 16]), (2, [2; 16]), (3, [3; 16]));
         for (at, id) in [first, second] {
-            lead.claim((at, &id), "v:1", KNOWN_AS, &said(&[]), &settings);
+            claim(&mut lead, (at, &id), "v:1", &said(&[]), &settings);
         }
         assert_eq!(
-            [first, never].map(|(at, id)| lead.release((at, &id), "v:1")),
-            [Release::Retracted, Release::Unknown]
+            [first, never].map(|(at, id)| lead.release((at, &id), "v:1", &mut Gone::new())),
+            [Release::Forgotten, Release::Unknown]
         );
     }
 
@@ -310,7 +405,7 @@ mod tests {
         let settings = IdentitySettings { values_per_attribute: 3, ..IdentitySettings::default() };
         for (n, title) in [(1, "CTO"), (2, "CTO"), (3, "CTO"), (4, "CTO"), (5, "CEO"), (6, "CFO"), (7, "CFO")] {
             let id = [u8::try_from(n).unwrap(); 16];
-            lead.claim((n, id.as_slice()), "v:1", KNOWN_AS, &said(&[("title", title)]), &settings);
+            claim(&mut lead, (n, id.as_slice()), "v:1", &said(&[("title", title)]), &settings);
             if n == 4 {
                 assert_eq!(
                     values(&lead, "title"),
@@ -332,9 +427,9 @@ mod tests {
             ..v1::BehaviorRecord::default()
         };
         let (page, submitted) = ((1, [6; 16]), (2, [7; 16]));
-        lead.claim((page.0, &page.1), "v:1", KNOWN_AS, &v1::BehaviorRecord::default(), &settings);
+        claim(&mut lead, (page.0, &page.1), "v:1", &v1::BehaviorRecord::default(), &settings);
         let before = lead.profile(&FreeMail::built_in());
-        lead.claim((submitted.0, &submitted.1), "v:1", KNOWN_AS, &behavior, &settings);
+        claim(&mut lead, (submitted.0, &submitted.1), "v:1", &behavior, &settings);
         let value = |value: &str| v1::AttributeValue {
             value: value.to_owned(),
             source: "website".to_owned(),
@@ -345,7 +440,7 @@ mod tests {
             ..before.clone()
         };
         assert_eq!(lead.profile(&FreeMail::built_in()), expected);
-        lead.release((submitted.0, &submitted.1), "v:1");
+        lead.release((submitted.0, &submitted.1), "v:1", &mut Gone::new());
         assert_eq!(lead.profile(&FreeMail::built_in()), before);
     }
 
@@ -354,7 +449,7 @@ mod tests {
         let mut lead = Lead::default();
         let settings = IdentitySettings { attributes_per_lead: 2, bytes_per_value: 4, ..IdentitySettings::default() };
         let behavior = said(&[("company", "東京商会"), ("title", "CTO")]);
-        lead.claim((1, [7; 16].as_slice()), "v:1", KNOWN_AS, &behavior, &settings);
+        claim(&mut lead, (1, [7; 16].as_slice()), "v:1", &behavior, &settings);
         let value = |value: &str| v1::AttributeValue {
             value: value.to_owned(),
             source: "import".to_owned(),
@@ -366,6 +461,7 @@ mod tests {
                 email: "ana@acme.example".to_owned(),
                 account_id: "acme.example".to_owned(),
                 attributes: [("company".to_owned(), value("東")), ("phone".to_owned(), value("+81 "))].into(),
+                other_emails: Vec::new(),
             }
         );
     }
@@ -376,7 +472,8 @@ mod tests {
         let settings = IdentitySettings { attributes_per_lead: 1, ..IdentitySettings::default() };
         let mut behavior = said(&[("company", "Acme"), ("title", "CTO"), ("user_id", "0"), ("zone", "jp")]);
         behavior.identifiers.get_or_insert_default().user_id = "4711".to_owned();
-        lead.claim((1, [7; 16].as_slice()), "v:1", "u:4711", &behavior, &settings);
+        let said = (&behavior, Vec::new());
+        lead.claim((1, [7; 16].as_slice()), ("v:1", "u:4711"), said, &settings, &mut Gone::new());
         let attributes = lead.profile(&FreeMail::built_in()).attributes;
         let values: Vec<_> = attributes.iter().map(|(name, it)| (name.as_str(), it.value.as_str())).collect();
         assert_eq!(values, [("company", "Acme"), ("user_id", "4711")]);

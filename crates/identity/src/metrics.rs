@@ -8,6 +8,9 @@ tasuki_stream::counters! {
     CLAIMS = "claims";
     /// Links between identifiers beyond what is remembered, by reason: visitors-per-user, identifications-per-visitor.
     LINKS_REFUSED = "links_refused";
+    /// Merges and splits of leads, by reason: merged (a lead went into another), changed (a lead has more or fewer
+    /// others in it, or is on its own again), repeated, refused (somebody should see it).
+    MERGES = "merges";
 }
 
 /// A thing worth counting.
@@ -37,6 +40,14 @@ pub enum Metric {
     VisitorsPerUser,
     /// `links_refused{reason="identifications-per-visitor"}`: a device has seen more people than are remembered.
     IdentificationsPerVisitor,
+    /// `merges{reason="merged"}`: a lead went into another.
+    Merged,
+    /// `merges{reason="changed"}`: a lead has more or fewer others in it, or is on its own again.
+    MergesChanged,
+    /// `merges{reason="repeated"}`: a command that is known already.
+    CommandRepeated,
+    /// `merges{reason="refused"}`: a command without effect: `LeadCommandRefused`.
+    CommandRefused,
 }
 
 impl Metric {
@@ -54,6 +65,10 @@ impl Metric {
             Self::ReleaseUnknown => (CLAIMS, "unknown"),
             Self::VisitorsPerUser => (LINKS_REFUSED, "visitors-per-user"),
             Self::IdentificationsPerVisitor => (LINKS_REFUSED, "identifications-per-visitor"),
+            Self::Merged => (MERGES, "merged"),
+            Self::MergesChanged => (MERGES, "changed"),
+            Self::CommandRepeated => (MERGES, "repeated"),
+            Self::CommandRefused => (MERGES, "refused"),
         }
     }
 }

@@ -1,18 +1,17 @@
-//! The processor: reads behavior and links, asks the state concerned, sends what follows.
+//! The processor: reads behavior and links, asks the state concerned, sends what follows. What leads do is in `leads`.
 
 use std::sync::Arc;
 
 use prost::Message as _;
 use tasuki_domain::{DeploymentSecret, EmailAddress, EventId, Identifier, LeadId, Timestamp, Version};
 use tasuki_stream::{Context, Due, Input, Poison, Processor, Topology};
-use tasuki_wire::v1::{self, activity_record, identity_link_record};
+use tasuki_wire::v1::{self, identity_link_record};
 use tasuki_wire::{Head, Topic};
 
 use crate::account::FreeMail;
 use crate::bundle::{Bundle, key_of_bundle};
 use crate::effect::{Effects, Message, Times};
 use crate::history::{KeptEvent, Payload};
-use crate::lead::{Claim, Lead, Release};
 use crate::metrics::Metric;
 use crate::state::{Others, Parts};
 use crate::user::key_of_user;
@@ -25,8 +24,8 @@ const SERVICE: &str = "identity";
 #[derive(Debug)]
 pub struct Identity {
     secret: DeploymentSecret,
-    settings: IdentitySettings,
-    free_mail: FreeMail,
+    pub(crate) settings: IdentitySettings,
+    pub(crate) free_mail: FreeMail,
 }
 
 impl Identity {
@@ -97,6 +96,7 @@ impl Identity {
             }
             identity_link_record::Link::Claimed(claimed) => self.claimed(context, key, &head, claimed),
             identity_link_record::Link::Released(released) => self.released(context, key, &head, &released),
+            identity_link_record::Link::LeadsLinked(linked) => self.linked(context, key, &head, &linked),
         }
     }
 
@@ -126,83 +126,6 @@ impl Identity {
         Ok(())
     }
 
-    fn claimed(
-        &self,
-        context: &mut Context<'_, IdentityState>,
-        key: &str,
-        head: &Head,
-        claimed: v1::BehaviorClaimed,
-    ) -> Result<(), Poison> {
-        let lead_id = lead_id(key)?;
-        let behavior = claimed.behavior.ok_or_else(|| Poison::new("no-behavior", "the claim has no event"))?;
-        let behavior_head = Head::read(behavior.meta.as_ref())?;
-        let order = (behavior_head.occurred_at.as_millis(), behavior_head.event_id.as_bytes().as_slice());
-        let lead = context.state(key).0.others.lead.get_or_insert_default();
-        let before = lead.profile(&self.free_mail);
-        match lead.claim(order, &claimed.identifier, &claimed.known_as, &behavior, &self.settings) {
-            Claim::Attributed => {
-                let via = via(behavior.identifiers.as_ref()).to_owned();
-                let attributed = v1::BehaviorAttributed { behavior: Some(behavior), via };
-                self.report(context, lead_id, head, before, activity_record::Event::Attributed(attributed));
-            }
-            Claim::Repeated => count(context, Metric::ClaimRepeated),
-            Claim::TooOld => count(context, Metric::ClaimTooOld),
-        }
-        Ok(())
-    }
-
-    fn released(
-        &self,
-        context: &mut Context<'_, IdentityState>,
-        key: &str,
-        head: &Head,
-        released: &v1::BehaviorReleased,
-    ) -> Result<(), Poison> {
-        let lead_id = lead_id(key)?;
-        let behavior_id =
-            EventId::from_slice(&released.behavior_id).map_err(|error| Poison::new("invalid-id", error.to_string()))?;
-        let order = (head.occurred_at.as_millis(), behavior_id.as_bytes().as_slice());
-        let lead = context.state(key).0.others.lead.get_or_insert_default();
-        let before = lead.profile(&self.free_mail);
-        match lead.release(order, &released.identifier) {
-            Release::Retracted => {
-                let retracted = v1::BehaviorRetracted { behavior_id: released.behavior_id.clone() };
-                self.report(context, lead_id, head, before, activity_record::Event::Retracted(retracted));
-            }
-            Release::StillClaimed => count(context, Metric::ClaimRepeated),
-            Release::Unknown => count(context, Metric::ReleaseUnknown),
-        }
-        Ok(())
-    }
-
-    /// Writes what happened to the lead, and its profile if that is another than before.
-    fn report(
-        &self,
-        context: &mut Context<'_, IdentityState>,
-        lead_id: LeadId,
-        link: &Head,
-        before: v1::Profile,
-        event: activity_record::Event,
-    ) {
-        let key = key_of_lead(lead_id);
-        let profile = context.state(&key).0.others.lead.get_or_insert_default().profile(&self.free_mail);
-        let changed = (profile != before)
-            .then_some(activity_record::Event::ProfileChanged(v1::ProfileChanged { profile: Some(profile) }));
-        for event in [Some(event), changed].into_iter().flatten() {
-            let lead = context.state(&key).0.others.lead.get_or_insert_default();
-            let version = next_version(lead);
-            let head = Head {
-                event_id: context.next_event_id(),
-                cause: Some(link.event_id),
-                lead: Some(lead_id),
-                version,
-                ..*link
-            };
-            let record = v1::ActivityRecord { meta: Some(head.to_meta()), event: Some(event) };
-            context.emit(Topic::Activity, lead_id.to_string(), &record);
-        }
-    }
-
     /// Sends what a home decided, and keeps the payloads of its events where they now belong.
     fn send(&self, context: &mut Context<'_, IdentityState>, home: &str, cause: EventId, effects: Effects) {
         for metric in effects.counts {
@@ -222,10 +145,10 @@ impl Identity {
             context.emit(Topic::IdentityLinks, to, &record);
         }
         for (number, id) in effects.unbundled {
-            bundle(context, home, number).remove(id);
+            bundle(context, home, number).remove(&id);
         }
         for (number, id, record) in effects.bundled {
-            bundle(context, home, number).add(id, record);
+            bundle(context, home, number).add(&id, record);
         }
     }
 
@@ -250,7 +173,7 @@ impl Identity {
                 let record = match &payload {
                     Payload::Here(record) => record,
                     Payload::Bundled { bundle: number, .. } => bundle(context, home, *number)
-                        .record(behavior_id)
+                        .record(&behavior_id)
                         .expect("a payload leaves the home's state for the bundle, and the bundle with its event"),
                 };
                 let behavior = v1::BehaviorRecord::decode(record).expect("decoded before it was kept");
@@ -278,14 +201,20 @@ impl Processor for Identity {
     fn topology(&self) -> Topology {
         Topology {
             service: SERVICE,
-            inputs: &[Topic::Behavior, Topic::IdentityLinks],
-            outputs: &[Topic::IdentityLinks, Topic::Activity],
+            inputs: &[Topic::Behavior, Topic::IdentityLinks, Topic::LeadCommands],
+            outputs: &[Topic::IdentityLinks, Topic::Activity, Topic::Identities],
             state: Topic::IdentityState,
         }
     }
 
     fn apply(&self, context: &mut Context<'_, IdentityState>, input: &Input<'_>) -> Result<(), Poison> {
-        if input.topic == Topic::IdentityLinks { self.link(context, input) } else { self.behavior(context, input) }
+        if input.topic == Topic::IdentityLinks {
+            self.link(context, input)
+        } else if input.topic == Topic::LeadCommands {
+            self.command(context, input)
+        } else {
+            self.behavior(context, input)
+        }
     }
 
     fn deadline(&self, context: &mut Context<'_, IdentityState>, due: &Due<'_>) {
@@ -342,16 +271,16 @@ fn identifier(key: &str) -> Result<Identifier, Poison> {
     Identifier::from_key(key).map_err(|error| Poison::new("wrong-key", error.to_string()))
 }
 
-fn lead_id(key: &str) -> Result<LeadId, Poison> {
+pub(crate) fn lead_id(key: &str) -> Result<LeadId, Poison> {
     let id = key.strip_prefix("l:").ok_or_else(|| misdirected("a lead"))?;
     id.parse().map_err(|error: tasuki_domain::InvalidId| Poison::new("wrong-key", error.to_string()))
 }
 
-fn key_of_lead(lead: LeadId) -> String {
+pub(crate) fn key_of_lead(lead: LeadId) -> String {
     format!("l:{lead}")
 }
 
-fn bundle<'c>(context: &'c mut Context<'_, IdentityState>, home: &str, number: u32) -> &'c mut Bundle {
+pub(crate) fn bundle<'c>(context: &'c mut Context<'_, IdentityState>, home: &str, number: u32) -> &'c mut Bundle {
     context.state(&key_of_bundle(home, number)).0.others.bundle.get_or_insert_default()
 }
 
@@ -359,25 +288,11 @@ fn misdirected(expected: &str) -> Poison {
     Poison::new("wrong-key", format!("expected the key of {expected}"))
 }
 
-/// By which kind of identifier an event was attributed: the strongest it carries itself.
-fn via(identifiers: Option<&v1::Identifiers>) -> &'static str {
-    match identifiers {
-        Some(identifiers) if !identifiers.user_id.is_empty() => "user",
-        Some(identifiers) if !identifiers.email.is_empty() => "email",
-        Some(_) | None => "anonymous",
-    }
-}
-
 fn times(head: &Head) -> Times {
     Times { occurred_at_ms: head.occurred_at.as_millis(), received_at_ms: head.received_at.as_millis() }
 }
 
-fn next_version(lead: &mut Lead) -> Version {
-    lead.version += 1;
-    Version::new(lead.version)
-}
-
-fn count(context: &mut Context<'_, IdentityState>, metric: Metric) {
+pub(crate) fn count(context: &mut Context<'_, IdentityState>, metric: Metric) {
     let (what, reason) = metric.name();
     context.count(what, reason);
 }

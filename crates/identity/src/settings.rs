@@ -11,7 +11,7 @@ pub struct IdentitySettings {
     pub events_per_identifier: usize,
     /// Bytes of events kept for each identifier, as they came; the most recent ones. Default 256 KiB.
     pub bytes_per_identifier: usize,
-    /// Bytes of events, as they came, that an identifier's own state holds beside what it needs for decisions; beyond,
+    /// Bytes of events, as they came, that an identifier's or lead's own state holds beside what it needs for decisions; beyond,
     /// they move to states of their own together. That changes how much is written for one event and nothing else.
     /// Default 4 KiB: few visitors have more.
     pub bytes_beside_decisions: usize,
@@ -29,6 +29,8 @@ pub struct IdentitySettings {
     /// Events of a lead that are remembered as attributed, the most recent ones; an event older than all of them is not
     /// attributed any more. Not less than what scoring keeps. Default 500.
     pub events_per_lead: usize,
+    /// Merges and splits that are kept for leads connected by them; more are refused. Default 256.
+    pub merges_per_group: usize,
     /// Attributes of a profile; the first by name stay, and `user_id` in any case. Default 100.
     pub attributes_per_lead: usize,
     /// Values remembered for each attribute, so that a retraction brings the one before back. Default 8.
@@ -48,6 +50,7 @@ impl Default for IdentitySettings {
             visitors_per_user: 100,
             identifications_per_visitor: 50,
             events_per_lead: 500,
+            merges_per_group: 256,
             attributes_per_lead: 100,
             values_per_attribute: 8,
             bytes_per_value: 1_000,

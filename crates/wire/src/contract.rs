@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tasuki_domain::{EventId, HandoffId, LeadId, Millipoints, Timestamp};
 
 /// The version of the contract that this release writes: the second number counts additions.
-pub const SPEC_VERSION: &str = "1.0";
+pub const SPEC_VERSION: &str = "1.1";
 
 /// CloudEvents `type` of every record.
 pub const EVENT_TYPE: &str = "tasuki.leads.qualified.v1";
@@ -74,6 +74,10 @@ pub struct QualifiedLead {
     #[serde(with = "text")]
     #[cfg_attr(test, schemars(with = "String", extend("format" = "date-time")))]
     pub accept_by: Timestamp,
+    /// The lead that this one turned out to be the same person as; null as a rule. The handoff stays as it is. Since 1.1.
+    #[serde(default, with = "optional_text")]
+    #[cfg_attr(test, schemars(with = "Option<String>", extend("format" = "uuid")))]
+    pub merged_into: Option<LeadId>,
 }
 
 /// A route of the playbook.
@@ -225,6 +229,24 @@ mod text {
         D: Deserializer<'de>,
     {
         String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+/// An id as its text, or null.
+mod optional_text {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use tasuki_domain::LeadId;
+
+    pub(super) fn serialize<S: Serializer>(value: &Option<LeadId>, serializer: S) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(id) => serializer.collect_str(id),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<LeadId>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        text.map(|text| text.parse().map_err(D::Error::custom)).transpose()
     }
 }
 

@@ -67,6 +67,7 @@ fn sample() -> QualifiedLead {
         pool: "inside-sales".into(),
         assignment_reason: "next in turn of pool inside-sales".into(),
         accept_by: at("2026-11-23T10:30:00Z"),
+        merged_into: Some(LeadId::new(uuid::Uuid::from_u128(5))),
     }
 }
 

@@ -47,12 +47,18 @@ topics! {
     Behavior = "behavior", "ingest", Keep::Forever;
     /// What identity tells itself about links between identifiers. Key: the identifier that must learn of it.
     IdentityLinks = "identity-links", "identity", Keep::Days(7);
+    /// Who is who, as a person decided it, as commands. Key: `l:` and the id of the lead that stays.
+    LeadCommands = "lead-commands", "console", Keep::Forever;
+    /// Whom each lead is merged with. Key: lead id.
+    Identities = "identities", "identity", Keep::Forever;
     /// Behavior events attributed to leads; profiles. Key: lead id.
     Activity = "activity", "identity", Keep::Forever;
     /// Scores. Key: lead id.
     Scores = "scores", "scoring", Keep::Forever;
     /// Marketing's decisions. Key: lead id.
     Qualification = "qualification", "qualification", Keep::Forever;
+    /// What qualification tells itself about merged leads. Key: lead id.
+    QualificationLinks = "qualification-links", "qualification", Keep::Days(7);
     /// Whose turn is it? Key: pool.
     DeskRequests = "desk-requests", "handoff", Keep::Days(7);
     /// The answer. Key: lead id.

@@ -9,7 +9,7 @@ use tasuki_wire::Topic;
 use tasuki_wire::contract::{EVENT_TYPE, SOURCE};
 
 const PAGE: &str = include_str!("../../../docs/EVENTS.md");
-const CONTRACT: &str = include_str!("../golden/leads.qualified.v1-1.0.json");
+const CONTRACT: &str = include_str!("../golden/leads.qualified.v1-1.1.json");
 
 /// The text under each heading of a message or enum.
 fn sections() -> BTreeMap<String, String> {

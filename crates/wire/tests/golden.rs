@@ -40,9 +40,12 @@ macro_rules! records {
 records! {
     Behavior: BehaviorRecord,
     IdentityLinks: IdentityLinkRecord,
+    LeadCommands: LeadCommand,
+    Identities: IdentityRecord,
     Activity: ActivityRecord,
     Scores: ScoreRecord,
     Qualification: QualificationRecord,
+    QualificationLinks: QualificationLinkRecord,
     DeskRequests: DeskRequest,
     DeskDecisions: DeskDecision,
     Handoff: HandoffRecord,

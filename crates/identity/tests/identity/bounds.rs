@@ -36,7 +36,7 @@ fn payloads_that_stand_apart_are_claimed_and_go_with_their_events() {
     let mut world = World::new(settings);
     let bundles = |world: &World| {
         let mut keys: Vec<String> = world.pipeline.states("identity").into_keys().collect();
-        keys.retain(|key| key.starts_with("b:"));
+        keys.retain(|key| key.starts_with("b:v:"));
         keys
     };
     world.arrive((1..=6).map(|n| event(n, i64::from(n)).visitor("tablet")));

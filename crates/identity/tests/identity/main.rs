@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic; clippy sees that only inside of test functions")]
 
 mod bounds;
+mod merges;
 mod properties;
 mod scenarios;
 mod size;

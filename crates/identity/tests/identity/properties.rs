@@ -77,12 +77,14 @@ fn world_after(steps: &[Step], bytes_beside_decisions: usize) -> World {
     world
 }
 
+/// Bundles of homes; those of leads stay as long as the lead has their events.
 fn bundles(world: &World) -> usize {
-    world.pipeline.states("identity").keys().filter(|key| key.starts_with("b:")).count()
+    let states = world.pipeline.states("identity");
+    states.keys().filter(|key| key.starts_with("b:") && !key.starts_with("b:l:")).count()
 }
 
 /// Whose each event is, said as plainly as possible.
-mod model {
+pub(crate) mod model {
     use super::*;
 
     fn order(event: &Behavior) -> (i64, u8) {
@@ -109,7 +111,7 @@ mod model {
         })
     }
 
-    fn profile(key: &str, mut events: Vec<&Behavior>) -> Profile {
+    pub(crate) fn profile(key: &str, mut events: Vec<&Behavior>) -> Profile {
         events.sort_by_key(|it| order(it));
         let mut current: BTreeMap<&str, (&str, i64)> = BTreeMap::new();
         for event in events {
@@ -127,7 +129,13 @@ mod model {
             attributes: (current.into_iter())
                 .map(|(name, (value, since))| (name.to_owned(), value.to_owned(), since))
                 .collect(),
+            others: Vec::new(),
         }
+    }
+
+    /// Each event that belongs to somebody, with the key of its lead.
+    pub(crate) fn owners(all: &[Behavior]) -> Vec<(&Behavior, String)> {
+        all.iter().filter_map(|event| Some((event, owner(event, all)?))).collect()
     }
 
     pub(super) fn outcome(all: &[Behavior]) -> BTreeMap<LeadId, (BTreeSet<u8>, Profile)> {

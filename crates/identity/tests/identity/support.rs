@@ -7,7 +7,7 @@ use tasuki_domain::{DeploymentSecret, EventId, Identifier, LeadId, Millis, Times
 use tasuki_identity::{Identity, IdentitySettings};
 use tasuki_stream::Emitted;
 use tasuki_stream::memory::Pipeline;
-use tasuki_wire::v1::{self, activity_record, behavior_record};
+use tasuki_wire::v1::{self, activity_record, behavior_record, identity_record, lead_command};
 use tasuki_wire::{Head, PartitionCount, Topic};
 
 /// Minute 0 of every test: 2026-11-23T09:30:00Z.
@@ -103,6 +103,48 @@ impl Behavior {
     }
 }
 
+/// A merge or split in the making: of the leads known by these keys.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Command {
+    pub(crate) id: u8,
+    pub(crate) minute: i64,
+    pub(crate) merge: bool,
+    pub(crate) into: &'static str,
+    pub(crate) from: &'static str,
+}
+
+pub(crate) fn merge(id: u8, minute: i64, into: &'static str, from: &'static str) -> Command {
+    Command { id, minute, merge: true, into, from }
+}
+
+pub(crate) fn split(id: u8, minute: i64, into: &'static str, from: &'static str) -> Command {
+    Command { merge: false, ..merge(id, minute, into, from) }
+}
+
+impl Command {
+    pub(crate) fn emitted(&self) -> Emitted {
+        let at = minute(self.minute).as_millis();
+        let record = v1::LeadCommand {
+            meta: Some(v1::Meta {
+                event_id: vec![self.id; 16],
+                occurred_at_ms: at,
+                received_at_ms: at,
+                lead_id: lead(self.into).as_bytes().to_vec(),
+                ..v1::Meta::default()
+            }),
+            from: lead(self.from).as_bytes().to_vec(),
+            by: "sato".to_owned(),
+            command: Some(if self.merge {
+                lead_command::Command::Merge(v1::MergeLead {})
+            } else {
+                lead_command::Command::Split(v1::SplitLead {})
+            }),
+        };
+        let key = format!("l:{}", lead(self.into));
+        Emitted { topic: Topic::LeadCommands, key, payload: record.encode_to_vec() }
+    }
+}
+
 /// One record of `activity`, in few words.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Seen {
@@ -117,6 +159,7 @@ pub(crate) struct Profile {
     pub(crate) account: String,
     /// Name, value, minute since when it has been said.
     pub(crate) attributes: Vec<(String, String, i64)>,
+    pub(crate) others: Vec<String>,
 }
 
 pub(crate) fn attributed(id: u8, minute: i64, via: &str) -> Seen {
@@ -125,7 +168,8 @@ pub(crate) fn attributed(id: u8, minute: i64, via: &str) -> Seen {
 
 pub(crate) fn profile(email: &str, account: &str, attributes: &[(&str, &str, i64)]) -> Seen {
     let attributes = attributes.iter().map(|(name, value, at)| ((*name).to_owned(), (*value).to_owned(), *at));
-    Seen::Profile(Profile { email: email.to_owned(), account: account.to_owned(), attributes: attributes.collect() })
+    let (email, account, attributes) = (email.to_owned(), account.to_owned(), attributes.collect());
+    Seen::Profile(Profile { email, account, attributes, others: Vec::new() })
 }
 
 /// Identity on a log in memory.
@@ -145,6 +189,31 @@ impl World {
             self.pipeline.publish(event.emitted());
             self.pipeline.run();
         }
+    }
+
+    /// A person says who is who, and all that follows happens.
+    pub(crate) fn say(&mut self, command: &Command) {
+        self.pipeline.publish(command.emitted());
+        self.pipeline.run();
+    }
+
+    /// Whom each lead is merged into and which are merged into it, as told last; those that are on their own are left out.
+    pub(crate) fn merges(&self) -> BTreeMap<LeadId, (Option<LeadId>, BTreeSet<LeadId>)> {
+        let mut merges = BTreeMap::new();
+        let mut versions: BTreeMap<LeadId, u64> = BTreeMap::new();
+        for record in self.pipeline.messages::<v1::IdentityRecord>(Topic::Identities) {
+            let (head, lead) = Head::read_with_lead(record.meta.as_ref()).unwrap();
+            let version = versions.entry(lead).or_default();
+            *version += 1;
+            assert_eq!(head.version.get(), *version, "versions of {lead} have no gap");
+            if let Some(identity_record::Event::MergesChanged(changed)) = record.event {
+                let into = LeadId::from_slice(&changed.merged_into).ok();
+                let merged = changed.merged.iter().map(|id| LeadId::from_slice(id).unwrap()).collect();
+                merges.insert(lead, (into, merged));
+            }
+        }
+        merges.retain(|_, it| *it != (None, BTreeSet::new()));
+        merges
     }
 
     pub(crate) fn advance_to(&mut self, instant: Timestamp) {
@@ -213,6 +282,7 @@ fn seen(head: &Head, event: activity_record::Event) -> Seen {
                 attributes: (profile.attributes.into_iter())
                     .map(|(name, it)| (name, it.value, minute_of(it.occurred_at_ms)))
                     .collect(),
+                others: profile.other_emails,
             })
         }
     }

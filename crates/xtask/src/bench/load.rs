@@ -212,7 +212,7 @@ fn profile(lead: u64, version: u64, at: i64) -> v1::Profile {
     }
     let value = |value| v1::AttributeValue { value, source: "website".to_owned(), occurred_at_ms: at };
     let attributes = said.into_iter().map(|(name, said)| (name.to_owned(), value(said))).collect();
-    v1::Profile { email, account_id, attributes }
+    v1::Profile { email, account_id, attributes, other_emails: Vec::new() }
 }
 
 fn behavior(lead: u64, version: u64, number: u64, at: i64) -> v1::BehaviorRecord {

@@ -152,7 +152,7 @@ fn profile(known_as: &str, events: &BTreeMap<Vec<u8>, v1::BehaviorRecord>) -> v1
     let email = known_as.strip_prefix("e:").unwrap_or_default().to_owned();
     // Of the domains where anybody can have an address, the load uses this one.
     let account_id = email.split_once('@').map_or("", |(_, domain)| domain).replace("gmail.com", "");
-    v1::Profile { email, account_id, attributes }
+    v1::Profile { email, account_id, attributes, other_emails: Vec::new() }
 }
 
 /// The score of these events as of an instant.
