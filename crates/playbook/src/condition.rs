@@ -21,9 +21,35 @@ use crate::value::{Length, Points};
 pub struct Condition {
     text: String,
     expression: IdedExpr,
-    /// The facts it asks for, as indices into those of the playbook.
-    facts: Vec<usize>,
+    asked: Asked,
     env: Arc<Env>,
+}
+
+/// What a condition looks at, and at which numbers it may turn; each ascending and once.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Asked {
+    /// As indices into the facts of the playbook.
+    pub(crate) facts: Vec<usize>,
+    /// Whole numbers that counts are compared with.
+    pub(crate) counts: Vec<i64>,
+    /// What engagement is compared with.
+    pub(crate) engagement: Vec<Millipoints>,
+    /// What fit is compared with.
+    pub(crate) fit: Vec<Millipoints>,
+}
+
+impl Asked {
+    fn in_order(mut self) -> Self {
+        self.facts.sort_unstable();
+        self.facts.dedup();
+        self.counts.sort_unstable();
+        self.counts.dedup();
+        for numbers in [&mut self.engagement, &mut self.fit] {
+            numbers.sort_unstable();
+            numbers.dedup();
+        }
+        self
+    }
 }
 
 impl Condition {
@@ -37,14 +63,18 @@ impl Condition {
         let mut context = cel::Context::with_env(Arc::clone(&self.env));
         context.add_variable_from_value(ENGAGEMENT, as_points(engagement));
         context.add_variable_from_value(FIT, as_points(fit));
-        for &index in &self.facts {
+        for &index in &self.asked.facts {
             context.add_variable_from_value(variable(index), facts.get(index).copied().unwrap_or(0));
         }
         context.resolve(&self.expression) == Ok(Value::Bool(true))
     }
 
     pub(crate) fn facts(&self) -> &[usize] {
-        &self.facts
+        &self.asked.facts
+    }
+
+    pub(crate) fn asked(&self) -> &Asked {
+        &self.asked
     }
 }
 
@@ -112,12 +142,11 @@ impl Compiler<'_> {
             }
         };
         let mut expression = program.expression().clone();
-        let mut asked = Vec::new();
+        let mut asked = Asked::default();
         match self.check(&mut expression, &mut asked) {
             Ok(Kind::Truth) => {
-                asked.sort_unstable();
-                asked.dedup();
-                Some(Condition { text: text.to_owned(), expression, facts: asked, env: Arc::clone(&self.env) })
+                let asked = asked.in_order();
+                Some(Condition { text: text.to_owned(), expression, asked, env: Arc::clone(&self.env) })
             }
             Ok(Kind::Axis(_) | Kind::Count | Kind::WholeNumber(_) | Kind::Number(_)) => {
                 reading.fault(span, format!("the condition is neither true nor false; {ALLOWED}"));
@@ -132,7 +161,7 @@ impl Compiler<'_> {
     }
 
     /// Says what an expression gives, and puts a variable in place of each fact.
-    fn check(&mut self, expression: &mut IdedExpr, asked: &mut Vec<usize>) -> Result<Kind, Problem> {
+    fn check(&mut self, expression: &mut IdedExpr, asked: &mut Asked) -> Result<Kind, Problem> {
         let id = expression.id;
         let refuse = |text: String| Err(Problem { id, text });
         let kind = match &mut expression.expr {
@@ -144,7 +173,7 @@ impl Compiler<'_> {
             Expr::Ident(name) => return refuse(format!("`{name}` is not known here; {ALLOWED}")),
             Expr::Call(call) if call.target.is_some() => {
                 let fact = self.fact(call).map_err(|text| Problem { id, text })?;
-                asked.push(fact);
+                asked.facts.push(fact);
                 expression.expr = Expr::Ident(variable(fact));
                 Kind::Count
             }
@@ -180,7 +209,7 @@ impl Compiler<'_> {
         Ok(kind)
     }
 
-    fn comparison(&mut self, id: u64, call: &mut CallExpr, asked: &mut Vec<usize>) -> Result<Kind, Problem> {
+    fn comparison(&mut self, id: u64, call: &mut CallExpr, asked: &mut Asked) -> Result<Kind, Problem> {
         let operator = call.func_name.clone();
         let comparing = [
             operators::GREATER_EQUALS,
@@ -198,7 +227,9 @@ impl Compiler<'_> {
         }
         let kinds = (self.check(left, asked)?, self.check(right, asked)?);
         let (axis, literal, number) = match kinds {
-            (Kind::Count, Kind::Count | Kind::WholeNumber(_)) | (Kind::WholeNumber(_), Kind::Count) => {
+            (Kind::Count, Kind::Count) => return Ok(Kind::Truth),
+            (Kind::Count, Kind::WholeNumber(number)) | (Kind::WholeNumber(number), Kind::Count) => {
+                asked.counts.push(number);
                 return Ok(Kind::Truth);
             }
             (Kind::Axis(axis), Kind::WholeNumber(number)) => (axis, right, whole(number)),
@@ -213,6 +244,10 @@ impl Compiler<'_> {
         let at = self.threshold(axis, number).map_err(|text| Problem { id: literal.id, text })?;
         // The axes are doubles in CEL, so what they are compared with is one, too.
         literal.expr = Expr::Literal(LiteralValue::Double(CelDouble::from(number)));
+        match axis {
+            Axis::Engagement => asked.engagement.push(at),
+            Axis::Fit => asked.fit.push(at),
+        }
         if axis == Axis::Engagement {
             // A condition turns at the number, or right above it: `>` 60 begins to hold at 60.001.
             self.boundaries.push(at);

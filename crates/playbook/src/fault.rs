@@ -32,6 +32,13 @@ impl fmt::Display for Fault {
     }
 }
 
+/// A place in a file; both counted from 1, the column in characters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Spot {
+    pub(crate) line: usize,
+    pub(crate) column: usize,
+}
+
 /// Collects faults while a text is read.
 #[derive(Debug)]
 pub(crate) struct Reading<'t> {
@@ -46,13 +53,15 @@ impl<'t> Reading<'t> {
 
     /// Notes a fault at the start of this range of bytes.
     pub(crate) fn fault(&mut self, span: &Range<usize>, problem: impl Into<String>) {
+        let Spot { line, column } = self.spot(span);
+        self.faults.push(Fault { line, column, problem: problem.into() });
+    }
+
+    /// Where this range of bytes starts.
+    pub(crate) fn spot(&self, span: &Range<usize>) -> Spot {
         let before = self.text.get(..span.start).unwrap_or(self.text);
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        self.faults.push(Fault {
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
-            problem: problem.into(),
-        });
+        Spot { line: before.matches('\n').count() + 1, column: before[line_start..].chars().count() + 1 }
     }
 
     /// Notes what the TOML reader says.

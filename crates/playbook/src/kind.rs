@@ -115,6 +115,19 @@ pub enum RejectReason {
 }
 
 impl RejectReason {
+    /// Every reason, in the order in which a playbook says what follows.
+    pub const ALL: &'static [Self] = &[
+        Self::Timing,
+        Self::NoBudget,
+        Self::NoAuthority,
+        Self::NoNeed,
+        Self::Unreachable,
+        Self::BadData,
+        Self::Duplicate,
+        Self::Competitor,
+        Self::NotAFit,
+    ];
+
     /// As it stands in playbooks and events.
     pub const fn name(self) -> &'static str {
         match self {

@@ -5,23 +5,28 @@
 //! [`schema`] describes the file for editors.
 
 mod condition;
+mod diff;
 mod fault;
 mod file;
 mod kind;
+pub mod lint;
 mod model;
 mod read;
 pub mod reps;
 mod value;
+mod words;
 
 use tasuki_domain::Millis;
 
 pub use condition::Condition;
+pub use diff::{Change, Difference};
 pub use fault::{Fault, Faults};
 pub use kind::{EventKind, RejectReason, Urgency};
 pub use model::{
     Consequence, EMAIL_DOMAIN, Exclusion, FactQuery, FitRule, Grade, Grades, Playbook, Route, Rule, SignalFields,
 };
 pub use value::{Pattern, Phrase};
+pub use words::{Language, Section};
 
 /// How long a signal counts at all, whatever its half-life; no window of a route is longer.
 pub const KEPT_FOR: Millis = Millis::from_days(400);

@@ -5,6 +5,7 @@ use std::fmt;
 use tasuki_domain::{Millipoints, Millis, PlaybookVersion};
 
 use crate::condition::Condition;
+use crate::fault::Spot;
 use crate::kind::{EventKind, RejectReason, Urgency};
 use crate::value::{Pattern, Phrase};
 
@@ -26,6 +27,20 @@ pub struct Playbook {
     pub(crate) exclusions: Vec<Exclusion>,
     pub(crate) accept_within: [Millis; 3],
     pub(crate) after_rejection: [Consequence; 9],
+    pub(crate) places: Places,
+}
+
+/// Where in the file the parts stand, for what is said about them.
+#[derive(Debug, Default)]
+pub(crate) struct Places {
+    /// As long as `rules`, and in their order.
+    pub(crate) rules: Vec<Spot>,
+    /// As long as `fit_rules`.
+    pub(crate) fit_rules: Vec<Spot>,
+    /// As long as `routes`.
+    pub(crate) routes: Vec<Spot>,
+    pub(crate) fit_grades: Spot,
+    pub(crate) engagement_grades: Spot,
 }
 
 /// Points for something a lead did.
@@ -73,6 +88,15 @@ impl Rule {
             && one_of(&self.source, signal.source)
             && one_of(&self.campaign, signal.campaign)
     }
+
+    /// Whether it has the same conditions as another.
+    pub(crate) fn looks_for_the_same(&self, other: &Self) -> bool {
+        self.event == other.event
+            && self.about == other.about
+            && self.path == other.path
+            && self.source == other.source
+            && self.campaign == other.campaign
+    }
 }
 
 /// Points while an attribute of the lead is as said.
@@ -90,7 +114,7 @@ pub struct FitRule {
 /// Stands in fit rules for the part of the e-mail address after the `@`.
 pub const EMAIL_DOMAIN: &str = "email_domain";
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) enum FitTest {
     Mentions(Vec<Phrase>),
     /// Lower-case.

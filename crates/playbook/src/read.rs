@@ -16,7 +16,7 @@ use crate::file::{
     ConsequenceEntry, EngagementRule, EngagementSection, ExclusionEntry, File, FitRuleEntry, GradesSection, RouteEntry,
 };
 use crate::kind::EventKind;
-use crate::model::{Consequence, Exclusion, FitRule, FitTest, Grades, Playbook, Route, Rule};
+use crate::model::{Consequence, Exclusion, FitRule, FitTest, Grades, Places, Playbook, Route, Rule};
 use crate::value::{Name, Points};
 
 impl Playbook {
@@ -91,6 +91,15 @@ fn compile(reading: &mut Reading<'_>, file: File) -> Option<Playbook> {
     let engagement_cap = axis_cap(reading, &file.engagement.cap);
     let fit_cap = axis_cap(reading, &file.fit.cap);
     let grades = grades(reading, &file.grades, engagement_cap, fit_cap);
+    let spots =
+        |names: &[&Spanned<Name>], reading: &Reading<'_>| names.iter().map(|n| reading.spot(&n.span())).collect();
+    let places = Places {
+        rules: spots(&file.engagement.rules.iter().map(|rule| &rule.name).collect::<Vec<_>>(), reading),
+        fit_rules: spots(&file.fit.rules.iter().map(|rule| &rule.name).collect::<Vec<_>>(), reading),
+        routes: spots(&file.routes.iter().map(|route| &route.name).collect::<Vec<_>>(), reading),
+        fit_grades: reading.spot(&file.grades.fit.span()),
+        engagement_grades: reading.spot(&file.grades.engagement.span()),
+    };
     let rules = engagement_rules(reading, file.engagement);
     let fit_rules = fit_rules(reading, file.fit.rules);
     unique(reading, file.routes.iter().map(|route| &route.name));
@@ -154,6 +163,7 @@ fn compile(reading: &mut Reading<'_>, file: File) -> Option<Playbook> {
             after.not_a_fit,
         ]
         .map(consequence),
+        places,
     })
 }
 

@@ -136,6 +136,12 @@ impl Pattern {
         Self { parts: text.split('*').map(|part| part.as_bytes().into()).collect() }
     }
 
+    /// Whether every text that the other matches is matched by this one; never says so wrongly.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        // What stands for any run of characters there can only be taken up by a star here.
+        self.matches(&other.to_string().replace('*', "\u{1}"))
+    }
+
     /// Whether the whole text is as the pattern says.
     pub fn matches(&self, text: &str) -> bool {
         let text = text.as_bytes();
@@ -156,6 +162,16 @@ impl Pattern {
             rest = &rest[at + part.len()..];
         }
         true
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, part) in self.parts.iter().enumerate() {
+            let star = if index == 0 { "" } else { "*" };
+            write!(f, "{star}{}", String::from_utf8_lossy(part))?;
+        }
+        Ok(())
     }
 }
 
@@ -189,6 +205,12 @@ impl Phrase {
             let glued_behind = closes && inside(text[at + found.len()..].chars().next());
             !glued_before && !glued_behind
         })
+    }
+}
+
+impl fmt::Display for Phrase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 

@@ -1,0 +1,238 @@
+//! What differs between two playbooks, in words, and whom it concerns.
+
+use std::fmt::Debug;
+
+use crate::kind::RejectReason;
+use crate::lint::MOST_SIGNALS;
+use crate::model::{FitRule, Playbook, Route, Rule};
+use crate::words::{Language, consequence_in_words};
+use tasuki_domain::Millipoints;
+
+/// What becomes of a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Change {
+    /// Only the later playbook has it.
+    Added,
+    /// Only the earlier one has it.
+    Removed,
+    /// Both have it, and it says something else.
+    Changed,
+    /// It stands elsewhere, and the order matters.
+    Moved,
+}
+
+impl Change {
+    /// As it is printed.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Removed => "removed",
+            Self::Changed => "changed",
+            Self::Moved => "moved",
+        }
+    }
+}
+
+/// One part that differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// What kind of part: `engagement rule`, `route` ...
+    pub part: &'static str,
+    /// Its name; empty where there is only one.
+    pub name: String,
+    /// What becomes of it.
+    pub change: Change,
+    /// As it was, as a sentence; empty if it was not there.
+    pub before: String,
+    /// As it is now, likewise.
+    pub after: String,
+    /// Whom it concerns, and by how much at most.
+    pub concerns: String,
+}
+
+impl Playbook {
+    /// What is different in a later playbook, in the order in which a playbook is read.
+    pub fn differences(&self, later: &Self) -> Vec<Difference> {
+        let mut found = Vec::new();
+        of_list("engagement rule", &self.rules, &later.rules, &mut found);
+        of_list("fit rule", &self.fit_rules, &later.fit_rules, &mut found);
+        for (part, before, after) in
+            [("most engagement", self.engagement_cap, later.engagement_cap), ("most fit", self.fit_cap, later.fit_cap)]
+        {
+            if before != after {
+                found.push(Difference {
+                    part,
+                    name: String::new(),
+                    change: Change::Changed,
+                    before: before.to_string(),
+                    after: after.to_string(),
+                    concerns: format!("leads with more than {} points", before.min(after)),
+                });
+            }
+        }
+        if self.grades != later.grades {
+            let sentence = |playbook: &Self| playbook.in_words(Language::En)[2].sentences.join(" ");
+            found.push(Difference {
+                part: "grades",
+                name: String::new(),
+                change: Change::Changed,
+                before: sentence(self),
+                after: sentence(later),
+                concerns: "leads between the old limits and the new".to_owned(),
+            });
+        }
+        self.diff_routes(later, &mut found);
+        self.diff_rejections(later, &mut found);
+        of_list("exclusion", &self.exclusions, &later.exclusions, &mut found);
+        found
+    }
+
+    fn diff_routes(&self, later: &Self, found: &mut Vec<Difference>) {
+        let with_limits = |playbook: &Self| -> Vec<_> {
+            playbook.routes.iter().map(|route| (route_text(route), playbook.limit_of(route))).collect()
+        };
+        let (before, after) = (with_limits(self), with_limits(later));
+        let sentence = |playbook: &Self, route: &Route| route.in_words(Language::En, playbook.limit_of(route));
+        for (index, route) in self.routes.iter().enumerate() {
+            let place = later.routes.iter().position(|other| other.name == route.name);
+            let after_this = place.map(|at| sentence(later, &later.routes[at])).unwrap_or_default();
+            let change = match place {
+                None => Change::Removed,
+                Some(at) if before[index] != after[at] => Change::Changed,
+                Some(at) if order_changed(&self.routes, &later.routes, index, at) => Change::Moved,
+                Some(_) => continue,
+            };
+            found.push(Difference {
+                part: "route",
+                name: route.name.clone(),
+                change,
+                before: sentence(self, route),
+                after: after_this,
+                concerns: "leads that qualify from then on; what was handed over stays".to_owned(),
+            });
+        }
+        for route in later.routes.iter().filter(|route| !self.routes.iter().any(|other| other.name == route.name)) {
+            found.push(Difference {
+                part: "route",
+                name: route.name.clone(),
+                change: Change::Added,
+                before: String::new(),
+                after: sentence(later, route),
+                concerns: "every lead for which it holds, at once".to_owned(),
+            });
+        }
+    }
+
+    fn diff_rejections(&self, later: &Self, found: &mut Vec<Difference>) {
+        for &reason in RejectReason::ALL {
+            let (before, after) = (self.after_rejection(reason), later.after_rejection(reason));
+            if before != after {
+                found.push(Difference {
+                    part: "after rejection",
+                    name: reason.name().to_owned(),
+                    change: Change::Changed,
+                    before: consequence_in_words(reason, before, Language::En),
+                    after: consequence_in_words(reason, after, Language::En),
+                    concerns: "leads rejected from then on".to_owned(),
+                });
+            }
+        }
+    }
+}
+
+/// Whether some route that stood before it now stands behind it, or the other way round.
+fn order_changed(before: &[Route], after: &[Route], index: usize, at: usize) -> bool {
+    let names = |routes: &[Route]| -> Vec<String> { routes.iter().map(|route| route.name.clone()).collect() };
+    let (first, then) = (names(&before[..index]), names(&after[..at]));
+    let kept = |name: &&String| after.iter().any(|route| route.name == **name);
+    first.iter().filter(kept).any(|name| !then.contains(name))
+}
+
+fn route_text(route: &Route) -> (String, String, crate::Urgency) {
+    let words: Vec<&str> = route.condition.text().split_whitespace().collect();
+    (words.join(" "), route.pool.clone(), route.urgency)
+}
+
+/// Something that is known by its name within a list.
+trait Named: Debug {
+    fn name(&self) -> &str;
+    fn sentence(&self) -> String;
+    fn concerns(before: Option<&Self>, after: Option<&Self>) -> String;
+}
+
+fn of_list<T: Named>(part: &'static str, before: &[T], after: &[T], found: &mut Vec<Difference>) {
+    let mut add = |change, before: Option<&T>, after: Option<&T>| {
+        let name = before.or(after).map(|item| item.name().to_owned()).unwrap_or_default();
+        let [was, is] = [before, after].map(|item| item.map(T::sentence).unwrap_or_default());
+        found.push(Difference { part, name, change, before: was, after: is, concerns: T::concerns(before, after) });
+    };
+    for item in before {
+        match after.iter().find(|other| other.name() == item.name()) {
+            None => add(Change::Removed, Some(item), None),
+            Some(other) if other.sentence() != item.sentence() => add(Change::Changed, Some(item), Some(other)),
+            Some(_) => {}
+        }
+    }
+    for item in after.iter().filter(|item| !before.iter().any(|other| other.name() == item.name())) {
+        add(Change::Added, None, Some(item));
+    }
+}
+
+impl Named for Rule {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn sentence(&self) -> String {
+        self.in_words(Language::En)
+    }
+
+    fn concerns(before: Option<&Self>, after: Option<&Self>) -> String {
+        let most = |rule: Option<&Self>| rule.map_or(Millipoints::ZERO, most_of);
+        let by = most(after) - most(before);
+        let whom = match (before, after) {
+            (Some(before), Some(after)) if !before.looks_for_the_same(after) => "leads with signals of either",
+            (Some(_) | None, Some(_) | None) => "leads with such signals",
+        };
+        format!("{whom}, at once, when their scores are computed anew; at most {}", signed(by))
+    }
+}
+
+impl Named for FitRule {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn sentence(&self) -> String {
+        self.in_words(Language::En)
+    }
+
+    fn concerns(before: Option<&Self>, after: Option<&Self>) -> String {
+        let points = |rule: Option<&Self>| rule.map_or(Millipoints::ZERO, |rule| rule.points);
+        format!("leads with such attributes; {}", signed(points(after) - points(before)))
+    }
+}
+
+impl Named for crate::Exclusion {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn sentence(&self) -> String {
+        self.in_words(Language::En)
+    }
+
+    fn concerns(_: Option<&Self>, _: Option<&Self>) -> String {
+        "leads with such an e-mail address; what was handed over stays".to_owned()
+    }
+}
+
+/// The most that a rule gives (or takes) in all.
+fn most_of(rule: &Rule) -> Millipoints {
+    let many = Millipoints::new(rule.points.get().saturating_mul(MOST_SIGNALS));
+    rule.cap.map_or(many, |cap| many.clamp(-cap, cap))
+}
+
+fn signed(points: Millipoints) -> String {
+    if points > Millipoints::ZERO { format!("+{points} points") } else { format!("{points} points") }
+}

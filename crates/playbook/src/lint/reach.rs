@@ -1,0 +1,180 @@
+//! How far the points go, and which amounts and counts open a route.
+//!
+//! A condition turns only at the numbers that stand in it. So it is enough to try those, what lies right beside them, and
+//! the ends: what holds for none of these holds for no lead. Facts and axes are tried independently of each other, which
+//! allows more than can happen; "never" is therefore certain, and only "never" is ever said.
+
+use tasuki_domain::Millipoints;
+
+use super::{MOST_SIGNALS, never_matches};
+use crate::model::{FitRule, FitTest, Playbook, Route};
+
+/// Conditions with more combinations than this are not tried.
+const MOST_COMBINATIONS: usize = 20_000;
+
+/// The most that all rules together give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reach {
+    pub(super) engagement: Millipoints,
+    pub(super) fit: Millipoints,
+}
+
+impl Reach {
+    pub(super) fn of(playbook: &Playbook) -> Self {
+        let of_rule = |rule: &crate::Rule| {
+            let many = Millipoints::new(rule.points.get().max(0).saturating_mul(MOST_SIGNALS));
+            rule.cap.map_or(many, |cap| cap.min(many))
+        };
+        let matching = playbook.rules.iter().filter(|rule| never_matches(rule).is_none());
+        let engagement: Millipoints = matching.map(of_rule).sum();
+        Self { engagement: engagement.min(playbook.engagement_cap), fit: fit(playbook).min(playbook.fit_cap) }
+    }
+}
+
+fn fit(playbook: &Playbook) -> Millipoints {
+    let mut attributes: Vec<&str> = playbook.fit_rules.iter().map(|rule| rule.attribute.as_str()).collect();
+    attributes.sort_unstable();
+    attributes.dedup();
+    attributes.into_iter().map(|attribute| of_attribute(playbook, attribute)).sum()
+}
+
+/// The most that one value of an attribute gives.
+fn of_attribute(playbook: &Playbook, attribute: &str) -> Millipoints {
+    let rules: Vec<&FitRule> = playbook.fit_rules.iter().filter(|rule| rule.attribute == attribute).collect();
+    let mut values = Vec::new();
+    for rule in &rules {
+        match &rule.test {
+            // A text may mention anything together.
+            FitTest::Mentions(_) => {
+                let can_match =
+                    |rule: &&&FitRule| !matches!(&rule.test, FitTest::Mentions(phrases) if phrases.is_empty());
+                let positive = rules.iter().filter(can_match).map(|rule| rule.points.max(Millipoints::ZERO));
+                return positive.sum();
+            }
+            FitTest::OneOf(listed) => values.extend(listed.iter().cloned()),
+            FitTest::Number { from, to } => values.extend([from, to].into_iter().flatten().map(u32::to_string)),
+        }
+    }
+    let of_value = |value: &String| rules.iter().filter(|rule| rule.matches(value)).map(|rule| rule.points).sum();
+    values.iter().map(of_value).max().unwrap_or(Millipoints::ZERO).max(Millipoints::ZERO)
+}
+
+pub(super) enum Opens {
+    Yes,
+    /// Too many combinations to be tried.
+    Unknown,
+    /// With no amounts at all.
+    Never,
+    /// With amounts that no lead has.
+    OutOfReach,
+}
+
+pub(super) fn opens(route: &Route, playbook: &Playbook, reach: &Reach) -> Opens {
+    let within = Combinations::of(&[route], playbook, *reach);
+    let anywhere =
+        Combinations::of(&[route], playbook, Reach { engagement: playbook.engagement_cap, fit: playbook.fit_cap });
+    let (Some(within), Some(anywhere)) = (within, anywhere) else { return Opens::Unknown };
+    if within.any(|at| at.opens(route)) {
+        Opens::Yes
+    } else if anywhere.any(|at| at.opens(route)) {
+        Opens::OutOfReach
+    } else {
+        Opens::Never
+    }
+}
+
+/// Whether it is open for a lead that has done nothing and of which nothing is known.
+pub(super) fn open_for_nothing(route: &Route, playbook: &Playbook) -> bool {
+    route.holds(Millipoints::ZERO, Millipoints::ZERO, &vec![0; playbook.facts.len()])
+}
+
+/// The routes of which one holds wherever this one does, in words.
+pub(super) fn taken_before(before: &[Route], route: &Route, playbook: &Playbook, reach: &Reach) -> Option<String> {
+    let together: Vec<&Route> = before.iter().chain([route]).collect();
+    let combinations = Combinations::of(&together, playbook, *reach)?;
+    let left = combinations.any(|at| at.opens(route) && !before.iter().any(|other| at.opens(other)));
+    if left || before.is_empty() {
+        return None;
+    }
+    let alone = before.iter().find(|other| !combinations.any(|at| at.opens(route) && !at.opens(other)));
+    Some(alone.map_or_else(|| "one of those before it".to_owned(), |other| format!("\"{}\"", other.name)))
+}
+
+/// Amounts and counts to be tried, all with all.
+struct Combinations {
+    engagement: Vec<Millipoints>,
+    fit: Vec<Millipoints>,
+    /// For each fact of the playbook; just 0 for those that are not asked for.
+    facts: Vec<Vec<i64>>,
+}
+
+struct At {
+    engagement: Millipoints,
+    fit: Millipoints,
+    facts: Vec<i64>,
+}
+
+impl At {
+    fn opens(&self, route: &Route) -> bool {
+        route.holds(self.engagement, self.fit, &self.facts)
+    }
+}
+
+impl Combinations {
+    /// `None` if they are too many.
+    fn of(routes: &[&Route], playbook: &Playbook, reach: Reach) -> Option<Self> {
+        let asked = || routes.iter().map(|route| route.condition.asked());
+        let amounts = |numbers: Vec<Millipoints>, most: Millipoints| {
+            let step = Millipoints::new(1);
+            let near = numbers.into_iter().flat_map(|number| [number - step, number, number + step]);
+            in_order(near.chain([Millipoints::ZERO, most]).filter(|at| (Millipoints::ZERO..=most).contains(at)))
+        };
+        let near = asked().flat_map(|asked| &asked.counts).flat_map(|&count| [count - 1, count, count + 1]);
+        let counts = in_order(near.chain([0, 1, MOST_SIGNALS]).filter(|count| (0..=MOST_SIGNALS).contains(count)));
+        let of_fact = |(index, fact): (usize, &crate::FactQuery)| {
+            let wanted = asked().any(|asked| asked.facts.contains(&index));
+            let can_match = never_matches(&playbook.rules[fact.rule]).is_none();
+            if wanted && can_match { counts.clone() } else { vec![0] }
+        };
+        let combinations = Self {
+            engagement: amounts(asked().flat_map(|asked| asked.engagement.clone()).collect(), reach.engagement),
+            fit: amounts(asked().flat_map(|asked| asked.fit.clone()).collect(), reach.fit),
+            facts: playbook.facts.iter().enumerate().map(of_fact).collect(),
+        };
+        (combinations.count()? <= MOST_COMBINATIONS).then_some(combinations)
+    }
+
+    fn count(&self) -> Option<usize> {
+        let axes = self.engagement.len().checked_mul(self.fit.len())?;
+        self.facts.iter().try_fold(axes, |count, counts| count.checked_mul(counts.len()))
+    }
+
+    fn any(&self, mut holds: impl FnMut(&At) -> bool) -> bool {
+        let mut places = vec![0; self.facts.len()];
+        loop {
+            let facts: Vec<i64> = self.facts.iter().zip(&places).map(|(counts, &at)| counts[at]).collect();
+            for &engagement in &self.engagement {
+                for &fit in &self.fit {
+                    if holds(&At { engagement, fit, facts: facts.clone() }) {
+                        return true;
+                    }
+                }
+            }
+            // To the next combination of counts, as one counts with digits.
+            let more = places.iter_mut().zip(&self.facts).any(|(place, counts)| {
+                *place = (*place + 1) % counts.len();
+                *place != 0
+            });
+            if !more {
+                return false;
+            }
+        }
+    }
+}
+
+fn in_order<T: Ord>(numbers: impl Iterator<Item = T>) -> Vec<T> {
+    let mut numbers: Vec<T> = numbers.collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers
+}

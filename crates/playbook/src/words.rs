@@ -1,0 +1,292 @@
+//! A playbook as sentences, to be read aloud in a meeting; in English and in Japanese.
+
+use std::fmt::Display;
+
+use tasuki_domain::{Millipoints, Millis};
+
+use crate::kind::{EventKind, RejectReason, Urgency};
+use crate::model::{Consequence, Exclusion, FitRule, FitTest, Playbook, Route, Rule};
+
+/// In which the sentences are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Language {
+    /// English.
+    En,
+    /// Japanese.
+    Ja,
+}
+
+/// A part of a playbook: a heading, and a sentence for each rule, route or limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Section {
+    /// What it is about.
+    pub heading: String,
+    /// One for each thing.
+    pub sentences: Vec<String>,
+}
+
+impl Playbook {
+    /// The whole of it in words.
+    pub fn in_words(&self, language: Language) -> Vec<Section> {
+        let section = |en: &str, ja: &str, sentences| Section { heading: language.pick(en, ja).to_owned(), sentences };
+        let exclusions: Vec<_> = self.exclusions.iter().map(|exclusion| exclusion.in_words(language)).collect();
+        let mut sections = vec![
+            section(
+                "Engagement: how much interest the behaviour shows",
+                "エンゲージメント：行動が示す関心の強さ",
+                self.rules
+                    .iter()
+                    .map(|rule| rule.in_words(language))
+                    .chain([axis(self.engagement_cap, language)])
+                    .collect(),
+            ),
+            section(
+                "Fit: whether it is somebody we sell to",
+                "フィット：狙う顧客にどれだけ合うか",
+                self.fit_rules
+                    .iter()
+                    .map(|rule| rule.in_words(language))
+                    .chain([axis(self.fit_cap, language)])
+                    .collect(),
+            ),
+            section("Grades", "グレード", self.grades_in_words(language)),
+            section(
+                "When a lead is handed to sales; the first that holds is taken",
+                "営業に渡す条件（上から順に、最初に満たすもの）",
+                self.routes.iter().map(|route| route.in_words(language, self.limit_of(route))).collect(),
+            ),
+            section("After a rejection", "営業が断ったあと", self.rejections_in_words(language)),
+        ];
+        if !exclusions.is_empty() {
+            sections.push(section("Who is never handed over", "渡さない相手", exclusions));
+        }
+        sections
+    }
+
+    pub(crate) fn limit_of(&self, route: &Route) -> Millis {
+        self.accept_within(&route.name, route.urgency)
+    }
+
+    fn grades_in_words(&self, language: Language) -> Vec<String> {
+        let [a, b, c] = self.grades.fit;
+        let [one, two, three] = self.grades.engagement;
+        vec![
+            match language {
+                Language::En => format!("Fit: A from {a} points, B from {b}, C from {c}, else D."),
+                Language::Ja => format!("フィット：{a}点以上でA、{b}点以上でB、{c}点以上でC、それ未満はD。"),
+            },
+            match language {
+                Language::En => format!("Engagement: 1 from {one} points, 2 from {two}, 3 from {three}, else 4."),
+                Language::Ja => {
+                    format!("エンゲージメント：{one}点以上で1、{two}点以上で2、{three}点以上で3、それ未満は4。")
+                }
+            },
+        ]
+    }
+
+    fn rejections_in_words(&self, language: Language) -> Vec<String> {
+        let of = |reason: &RejectReason| consequence_in_words(*reason, self.after_rejection(*reason), language);
+        RejectReason::ALL.iter().map(of).collect()
+    }
+}
+
+impl Rule {
+    /// The rule as a sentence.
+    pub(crate) fn in_words(&self, language: Language) -> String {
+        let (name, conditions) = (&self.name, self.conditions(language));
+        let (points, what) = (self.points, event(self.event, language));
+        let fades = match (self.half_life, language) {
+            (Some(half_life), Language::En) => format!(", half of it left after {}", length(half_life, language)),
+            (Some(half_life), Language::Ja) => format!("、{}で半分になる", length(half_life, language)),
+            (None, _) => String::new(),
+        };
+        let most = match (self.cap, language) {
+            (Some(cap), Language::En) if self.points < Millipoints::ZERO => format!("; at most {cap} are taken in all"),
+            (Some(cap), Language::En) => format!("; at most {cap} in all"),
+            (Some(cap), Language::Ja) if self.points < Millipoints::ZERO => format!("。減点は合計{cap}点まで"),
+            (Some(cap), Language::Ja) => format!("。合計{cap}点まで"),
+            (None, _) => String::new(),
+        };
+        match language {
+            Language::En => format!("{name}: {points} {} each time {what}{conditions}{fades}{most}.", unit(points)),
+            Language::Ja => format!("{name}：{what}{conditions}1回につき{points}点{fades}{most}。"),
+        }
+    }
+
+    fn conditions(&self, language: Language) -> String {
+        let fields = [
+            ("about", "内容", &self.about),
+            ("path", "ページ", &self.path),
+            ("source", "経路", &self.source),
+            ("campaign", "キャンペーン", &self.campaign),
+        ];
+        let said = fields.iter().filter_map(|(en, ja, patterns)| {
+            let patterns = patterns.as_deref()?;
+            Some(match language {
+                Language::En => format!("{en} {}", listed(patterns, language)),
+                Language::Ja => format!("{ja}が{}", listed(patterns, language)),
+            })
+        });
+        let said: Vec<String> = said.collect();
+        match (said.is_empty(), language) {
+            (true, _) => String::new(),
+            (false, Language::En) => format!(" ({})", said.join(", ")),
+            (false, Language::Ja) => format!("（{}）", said.join("、")),
+        }
+    }
+}
+
+impl FitRule {
+    /// The rule as a sentence.
+    pub(crate) fn in_words(&self, language: Language) -> String {
+        let (name, points) = (&self.name, self.points);
+        let attribute = attribute(&self.attribute, language);
+        let said = match (&self.test, language) {
+            (FitTest::Mentions(phrases), Language::En) => format!("mentions {}", listed(phrases, language)),
+            (FitTest::Mentions(phrases), Language::Ja) => format!("に{}を含む", listed(phrases, language)),
+            (FitTest::OneOf(values), Language::En) => format!("is {}", listed(values, language)),
+            (FitTest::OneOf(values), Language::Ja) => format!("が{}のいずれかである", listed(values, language)),
+            (FitTest::Number { from, to }, _) => range(*from, *to, language),
+        };
+        match language {
+            Language::En => format!("{name}: {points} {} while the {attribute} {said}.", unit(points)),
+            Language::Ja => format!("{name}：{attribute}{said}あいだ{points}点。"),
+        }
+    }
+}
+
+impl Route {
+    /// The route as a sentence; the condition stands there as it is written.
+    pub(crate) fn in_words(&self, language: Language, accept_within: Millis) -> String {
+        let (name, pool, limit) = (&self.name, &self.pool, length(accept_within, language));
+        let condition: Vec<&str> = self.condition.text().split_whitespace().collect();
+        let (condition, urgency) = (condition.join(" "), urgency(self.urgency, language));
+        match language {
+            Language::En => format!("{name}: when {condition}; to {pool}, {urgency}, to be accepted within {limit}."),
+            Language::Ja => format!("{name}：{condition} のとき、{pool} へ（{urgency}、{limit}以内に受け取る）。"),
+        }
+    }
+}
+
+impl Exclusion {
+    /// The exclusion as a sentence.
+    pub(crate) fn in_words(&self, language: Language) -> String {
+        let (name, domains) = (&self.name, listed(&self.email_domains, language));
+        match language {
+            Language::En => format!("{name}: whoever has an e-mail address at {domains}."),
+            Language::Ja => format!("{name}：メールアドレスが {domains} の人。"),
+        }
+    }
+}
+
+impl Language {
+    const fn pick<'t>(self, en: &'t str, ja: &'t str) -> &'t str {
+        match self {
+            Self::En => en,
+            Self::Ja => ja,
+        }
+    }
+}
+
+fn axis(cap: Millipoints, language: Language) -> String {
+    match language {
+        Language::En => format!("All of it together: from 0 to {cap}."),
+        Language::Ja => format!("合計は0点から{cap}点まで。"),
+    }
+}
+
+/// The consequence of a rejection as a sentence.
+pub(crate) fn consequence_in_words(reason: RejectReason, consequence: Consequence, language: Language) -> String {
+    let name = reason.name();
+    match (consequence, language) {
+        (Consequence::Disqualify, Language::En) => format!("{name}: is not handed over again."),
+        (Consequence::Disqualify, Language::Ja) => format!("{name}：二度と渡さない。"),
+        (Consequence::RecycleAfter(time), Language::En) => {
+            format!("{name}: back to marketing; after {} it may qualify again.", length(time, language))
+        }
+        (Consequence::RecycleAfter(time), Language::Ja) => {
+            format!("{name}：マーケティングに戻す。{}後から再び対象になる。", length(time, language))
+        }
+    }
+}
+
+fn range(from: Option<u32>, to: Option<u32>, language: Language) -> String {
+    match (from, to, language) {
+        (Some(from), Some(to), Language::En) => format!("is from {from} to {to}"),
+        (Some(from), Some(to), Language::Ja) => format!("が{from}以上{to}以下の"),
+        (Some(from), None, Language::En) => format!("is {from} or more"),
+        (Some(from), None, Language::Ja) => format!("が{from}以上の"),
+        (None, Some(to), Language::En) => format!("is {to} or less"),
+        (None, Some(to), Language::Ja) => format!("が{to}以下の"),
+        (None, None, Language::En) => "is anything".to_owned(),
+        (None, None, Language::Ja) => "が何でもよい".to_owned(),
+    }
+}
+
+fn listed(items: &[impl Display], language: Language) -> String {
+    let items: Vec<String> = items.iter().map(ToString::to_string).collect();
+    match (items.split_last(), language) {
+        (None, _) => language.pick("nothing", "なし").to_owned(),
+        (Some((last, [])), _) => last.clone(),
+        (Some((last, before)), Language::En) => format!("{} or {last}", before.join(", ")),
+        (Some(_), Language::Ja) => items.join("・"),
+    }
+}
+
+fn unit(points: Millipoints) -> &'static str {
+    if points.get().abs() == 1_000 { "point" } else { "points" }
+}
+
+pub(crate) fn length(time: Millis, language: Language) -> String {
+    let minutes = time.get() / 60_000;
+    let (number, en, ja) = match minutes {
+        m if m % 1_440 == 0 => (m / 1_440, "day", "日"),
+        m if m % 60 == 0 => (m / 60, "hour", "時間"),
+        m => (m, "minute", "分"),
+    };
+    match language {
+        Language::En if number == 1 => format!("1 {en}"),
+        Language::En => format!("{number} {en}s"),
+        Language::Ja => format!("{number}{ja}"),
+    }
+}
+
+fn urgency(urgency: Urgency, language: Language) -> &'static str {
+    match urgency {
+        Urgency::Urgent => language.pick("urgent", "至急"),
+        Urgency::High => language.pick("before others", "優先"),
+        Urgency::Normal => language.pick("in turn", "通常"),
+    }
+}
+
+fn event(kind: EventKind, language: Language) -> &'static str {
+    match kind {
+        EventKind::PageViewed => language.pick("a page is viewed", "ページ閲覧"),
+        EventKind::FormSubmitted => language.pick("a form is sent", "フォーム送信"),
+        EventKind::EmailOpened => language.pick("a mail is opened", "メール開封"),
+        EventKind::EmailClicked => language.pick("a link in a mail is followed", "メール内リンクのクリック"),
+        EventKind::ContentDownloaded => language.pick("something is downloaded", "資料ダウンロード"),
+        EventKind::EventAttended => language.pick("an event is attended", "セミナー・展示会への参加"),
+        EventKind::SurveyAnswered => language.pick("a survey is answered", "アンケート回答"),
+        EventKind::AssessmentCompleted => language.pick("an assessment is completed", "診断の完了"),
+        EventKind::ReferralReceived => language.pick("somebody refers the lead", "紹介"),
+        EventKind::InquiryReceived => language.pick("an inquiry comes in", "問い合わせ"),
+        EventKind::LeadIdentified => language.pick("the lead says who it is", "本人情報の登録"),
+        EventKind::ConsentChanged => language.pick("consent is given or withdrawn", "同意の変更"),
+        EventKind::CustomBehavior => language.pick("the named thing happens", "その他の行動"),
+    }
+}
+
+fn attribute(name: &str, language: Language) -> &str {
+    match name {
+        "title" => language.pick("title", "役職"),
+        "department" => language.pick("department", "部署"),
+        "company" => language.pick("company", "会社名"),
+        "industry" => language.pick("industry", "業種"),
+        "employees" => language.pick("number of employees", "従業員数"),
+        "country" => language.pick("country", "国"),
+        "region" => language.pick("region", "地域"),
+        crate::EMAIL_DOMAIN => language.pick("e-mail domain", "メールのドメイン"),
+        other => other,
+    }
+}

@@ -1,0 +1,283 @@
+//! `tasuki playbook`: whether a playbook is right, what it says, and how two of them differ.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::bail;
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Value, json};
+use tasuki_playbook::lint::{Lint, Severity};
+use tasuki_playbook::reps::Reps;
+use tasuki_playbook::{Difference, Faults, Language, Playbook};
+use tasuki_service::{Exit, Failure};
+
+use crate::settings;
+
+/// Options of `tasuki playbook`.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Say what is wrong with a playbook, and what is hardly meant so.
+    ///
+    /// Ends with 0 if nothing is, or notes only; with 1 if there are warnings; with 65 if it cannot be used.
+    Check {
+        /// The playbook; the built-in one if not given.
+        #[arg(env = "TASUKI_PLAYBOOK", value_name = "FILE")]
+        playbook: Option<PathBuf>,
+        /// Pools and reps, to see whether somebody is in each pool that a route hands to.
+        #[arg(long, env = "TASUKI_REPS", value_name = "FILE")]
+        reps: Option<PathBuf>,
+        /// Warnings only.
+        #[arg(long)]
+        quiet: bool,
+        /// One JSON object, instead of text.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the JSON Schema of the file, for editors that complete and check it.
+    Schema,
+    /// Print a playbook as sentences, to be read aloud.
+    Show {
+        /// The playbook; the built-in one if not given.
+        #[arg(env = "TASUKI_PLAYBOOK", value_name = "FILE")]
+        playbook: Option<PathBuf>,
+        /// In which language.
+        #[arg(long, default_value = "en", value_name = "LANGUAGE")]
+        language: Tongue,
+        /// The file itself, as it is.
+        #[arg(long, conflicts_with = "json")]
+        file: bool,
+        /// One JSON object, instead of text.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say how a playbook differs from an earlier one, and whom that concerns.
+    ///
+    /// Ends with 0 if nothing differs, and with 1 if something does.
+    Diff {
+        /// The earlier one; "built-in" for that of this program.
+        #[arg(value_name = "EARLIER")]
+        earlier: PathBuf,
+        /// The later one; "built-in" likewise.
+        #[arg(value_name = "LATER")]
+        later: PathBuf,
+        /// One JSON object, instead of text.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Tongue {
+    En,
+    Ja,
+}
+
+/// Names the playbook of this program where a file is expected.
+const BUILT_IN: &str = "built-in";
+
+/// Runs the command; what it found is the exit code.
+pub(crate) fn run(options: Options) -> anyhow::Result<u8> {
+    match options.action {
+        Action::Check { playbook, reps, quiet, json } => check(playbook.as_deref(), reps.as_deref(), quiet, json),
+        Action::Schema => {
+            println!("{}", serde_json::to_string_pretty(&tasuki_playbook::schema())?);
+            Ok(0)
+        }
+        Action::Show { playbook, file: true, .. } => {
+            print!("{}", text(playbook.as_deref())?);
+            Ok(0)
+        }
+        Action::Show { playbook, language, json, file: false } => show(playbook.as_deref(), language, json),
+        Action::Diff { earlier, later, json } => diff(&earlier, &later, json),
+    }
+}
+
+fn check(path: Option<&Path>, reps: Option<&Path>, quiet: bool, as_json: bool) -> anyhow::Result<u8> {
+    let text = text(path)?;
+    let shown = path.map_or_else(|| BUILT_IN.to_owned(), |path| path.display().to_string());
+    let playbook = match Playbook::parse(&text) {
+        Ok(playbook) => playbook,
+        Err(faults) => {
+            println!("{}", faulty(&shown, &faults, as_json)?);
+            return Ok(Exit::Data.code());
+        }
+    };
+    let reps = reps.map(|path| settings::reps(Some(path))).transpose()?;
+    let empty = reps.map(|reps| empty_pools(&playbook, &reps)).unwrap_or_default();
+    let wanted = |lint: &Lint| !quiet || lint.kind.severity() == Severity::Warning;
+    let lints: Vec<_> = playbook.lints().into_iter().filter(wanted).collect();
+    let warned = !empty.is_empty() || lints.iter().any(|lint| lint.kind.severity() == Severity::Warning);
+    if as_json {
+        let report = json!({
+            "file": shown,
+            "name": playbook.name(),
+            "version": playbook.version().get(),
+            "faults": [],
+            "lints": lints.iter().map(lint_as_json).collect::<Vec<_>>(),
+            "empty_pools": empty,
+            "verdict": if warned { "warnings" } else { "good" },
+        });
+        println!("{}", serde_json::to_string_pretty(&report)?);
+        return Ok(u8::from(warned));
+    }
+    for lint in &lints {
+        println!("{shown}: {lint}");
+    }
+    for pool in &empty {
+        println!("{shown}: warning: routes hand to the pool \"{pool}\", and nobody is in it [empty-pool]");
+    }
+    let (rules, fit, routes) = (playbook.rules().len(), playbook.fit_rules().len(), playbook.routes().len());
+    let (name, version) = (playbook.name(), playbook.version());
+    println!(
+        "{shown}: playbook {name}, version {version}, can be used: {rules} engagement rules, {fit} fit rules, {routes} routes"
+    );
+    Ok(u8::from(warned))
+}
+
+/// The faults of a playbook that cannot be used.
+fn faulty(shown: &str, faults: &Faults, as_json: bool) -> anyhow::Result<String> {
+    if as_json {
+        let of = |fault: &tasuki_playbook::Fault| {
+            json!({"line": fault.line, "column": fault.column, "problem": fault.problem})
+        };
+        let faults: Vec<Value> = faults.iter().map(of).collect();
+        let report = json!({"file": shown, "faults": faults, "lints": [], "empty_pools": [], "verdict": "faults"});
+        return Ok(serde_json::to_string_pretty(&report)?);
+    }
+    let mut text = String::new();
+    for fault in faults.iter() {
+        writeln!(text, "{shown}: {fault}")?;
+    }
+    write!(text, "{shown}: cannot be used: correct it at the places named")?;
+    Ok(text)
+}
+
+fn lint_as_json(lint: &Lint) -> Value {
+    json!({
+        "kind": lint.kind.name(),
+        "severity": lint.kind.severity().name(),
+        "line": lint.line,
+        "column": lint.column,
+        "problem": lint.problem,
+    })
+}
+
+/// Pools that routes hand to and that have no rep.
+fn empty_pools(playbook: &Playbook, reps: &Reps) -> Vec<String> {
+    let mut pools: Vec<&str> = playbook.routes().iter().map(|route| route.pool.as_str()).collect();
+    pools.sort_unstable();
+    pools.dedup();
+    pools.into_iter().filter(|name| reps.pool(name).is_none()).map(str::to_owned).collect()
+}
+
+fn show(path: Option<&Path>, language: Tongue, as_json: bool) -> anyhow::Result<u8> {
+    let playbook = read(path)?;
+    let language = match language {
+        Tongue::En => Language::En,
+        Tongue::Ja => Language::Ja,
+    };
+    let sections = playbook.in_words(language);
+    if as_json {
+        let of = |section: &tasuki_playbook::Section| {
+            json!({"heading": section.heading, "sentences": section.sentences})
+        };
+        let report = json!({
+            "name": playbook.name(),
+            "version": playbook.version().get(),
+            "sections": sections.iter().map(of).collect::<Vec<_>>(),
+        });
+        println!("{}", serde_json::to_string_pretty(&report)?);
+        return Ok(0);
+    }
+    println!("{}, version {}", playbook.name(), playbook.version());
+    for section in sections {
+        println!("\n{}", section.heading);
+        for sentence in section.sentences {
+            println!("  {sentence}");
+        }
+    }
+    Ok(0)
+}
+
+fn diff(earlier: &Path, later: &Path, as_json: bool) -> anyhow::Result<u8> {
+    let [before, after] = [earlier, later].map(|path| read((path != Path::new(BUILT_IN)).then_some(path)));
+    let (before, after) = (before?, after?);
+    let differences = before.differences(&after);
+    let raised = after.version() > before.version();
+    if as_json {
+        let report = json!({
+            "earlier": {"name": before.name(), "version": before.version().get()},
+            "later": {"name": after.name(), "version": after.version().get()},
+            "version_raised": raised,
+            "differences": differences.iter().map(difference_as_json).collect::<Vec<_>>(),
+        });
+        println!("{}", serde_json::to_string_pretty(&report)?);
+        return Ok(u8::from(!differences.is_empty()));
+    }
+    for difference in &differences {
+        print!("{}", difference_in_words(difference)?);
+    }
+    if differences.is_empty() {
+        println!("nothing differs");
+    } else if !raised {
+        println!("the version is {} in both: raise it, since it stands on every decision", after.version());
+    }
+    Ok(u8::from(!differences.is_empty()))
+}
+
+fn difference_as_json(difference: &Difference) -> Value {
+    json!({
+        "part": difference.part,
+        "name": difference.name,
+        "change": difference.change.name(),
+        "before": difference.before,
+        "after": difference.after,
+        "concerns": difference.concerns,
+    })
+}
+
+fn difference_in_words(difference: &Difference) -> anyhow::Result<String> {
+    let Difference { part, name, change, before, after, concerns } = difference;
+    let space = if name.is_empty() { "" } else { " " };
+    let mut text = format!("{part}{space}{name}: {}\n", change.name());
+    for (sign, sentence) in [("-", before), ("+", after)] {
+        if !sentence.is_empty() {
+            writeln!(text, "  {sign} {sentence}")?;
+        }
+    }
+    writeln!(text, "    concerns {concerns}")?;
+    Ok(text)
+}
+
+/// The text of a file, or of the built-in playbook.
+fn text(path: Option<&Path>) -> anyhow::Result<String> {
+    let Some(path) = path else { return Ok(Playbook::DEFAULT.to_owned()) };
+    let bytes = std::fs::read(path).map_err(|error| {
+        Failure::new(Exit::NoInput, format!("cannot read {}: {error}", path.display()), "give the path of a playbook")
+    })?;
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(text),
+        Err(error) => {
+            let at = error.utf8_error().valid_up_to();
+            bail!(Failure::new(
+                Exit::Data,
+                format!("{} is not text in UTF-8: byte {at} is not", path.display()),
+                "save it as UTF-8",
+            ))
+        }
+    }
+}
+
+fn read(path: Option<&Path>) -> anyhow::Result<Playbook> {
+    let text = text(path)?;
+    let shown = path.unwrap_or(Path::new(BUILT_IN)).display();
+    Ok(Playbook::parse(&text).map_err(|faults| {
+        Failure::new(Exit::Data, format!("{shown}: {faults}"), "correct the file at the places named")
+    })?)
+}
