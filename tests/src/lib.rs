@@ -1,5 +1,8 @@
 //! What the end-to-end tests share: a whole Tasuki started as its users start it, and the real trackers.
 
+pub mod cells;
+pub mod faults;
+pub mod topics;
 pub mod trackers;
 
 use std::io::{BufRead, BufReader};
@@ -36,7 +39,12 @@ pub fn top() -> PathBuf {
 
 /// `deploy/up` with these arguments and every address free to choose.
 pub fn up(data_dir: &Path, arguments: &[&str]) -> Command {
+    // TASUKI_PROGRAM names one that is built already, for trying a test out.
     let mut command = Command::new(top().join("deploy/up"));
+    if let Some(program) = std::env::var_os("TASUKI_PROGRAM") {
+        command = Command::new(program);
+        command.arg("up");
+    }
     command.current_dir(top()).arg("--data-dir").arg(data_dir).arg("--json");
     for listen in ["--ingest-listen", "--console-listen", "--metrics-listen"] {
         if !arguments.contains(&listen) {

@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use crate::{Tasuki, top};
 
-fn installed() -> PathBuf {
+/// Where the packages are.
+pub fn installed() -> PathBuf {
     top().join("target/trackers")
 }
 
