@@ -6,11 +6,12 @@ use clap::Args;
 use crate::run::Step;
 
 /// Crates that must compile alone, without the clock and random features that a workspace build would switch on for them.
-const PURE: [&str; 8] = [
+const PURE: [&str; 9] = [
     "tasuki-domain",
     "tasuki-wire",
     "tasuki-playbook",
     "tasuki-stream",
+    "tasuki-import",
     "tasuki-identity",
     "tasuki-scoring",
     "tasuki-qualification",
