@@ -110,7 +110,8 @@ fn strict<T: DeserializeOwned>(value: &Value, at: &str) -> Result<T, BadRecord> 
     })
 }
 
-fn observe(request: &RawRequest<'_>, part: &Part<'_>) -> Result<Observed, BadRecord> {
+/// An event in the words of the API.
+pub(super) fn observe(request: &RawRequest<'_>, part: &Part<'_>) -> Result<Observed, BadRecord> {
     part.object()?;
     let new: NewEvent = strict(&part.value, "")?;
     let data = part.value.get("data").filter(|data| !data.is_null()).cloned().unwrap_or_else(|| json!({}));

@@ -8,6 +8,7 @@ mod jitsu;
 mod matomo;
 mod mautic;
 mod reading;
+mod rows;
 mod rudder;
 mod segment;
 mod snowplow;
@@ -20,6 +21,8 @@ use tasuki_wire::v1::BehaviorRecord;
 use crate::observed::BadRecord;
 use crate::request::RawRequest;
 use crate::source::Sources;
+
+pub use self::rows::ROW_CODES;
 
 /// Every protocol. The first whose path fits takes a request.
 pub static ADAPTERS: &[&dyn Adapter] = &[
@@ -34,6 +37,7 @@ pub static ADAPTERS: &[&dyn Adapter] = &[
     &matomo::Matomo,
     &ga4::Ga4,
     &events::Events,
+    &rows::Rows,
 ];
 
 /// What one event of a request became.
