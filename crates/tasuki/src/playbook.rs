@@ -1,9 +1,10 @@
 //! `tasuki playbook`: whether a playbook is right, what it says, and how two of them differ.
 
 use std::fmt::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use tasuki_playbook::lint::{Lint, Severity};
@@ -81,31 +82,36 @@ enum Tongue {
 /// Names the playbook of this program where a file is expected.
 const BUILT_IN: &str = "built-in";
 
+/// What a command prints, and its exit code.
+type Answer = anyhow::Result<(String, u8)>;
+
 /// Runs the command; what it found is the exit code.
 pub(crate) fn run(options: Options) -> anyhow::Result<u8> {
-    match options.action {
+    let (text, code) = answer(options.action)?;
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        // Whoever reads it has seen enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(code),
+        written => written.map(|()| code).context("cannot print"),
+    }
+}
+
+fn answer(action: Action) -> Answer {
+    match action {
         Action::Check { playbook, reps, quiet, json } => check(playbook.as_deref(), reps.as_deref(), quiet, json),
-        Action::Schema => {
-            println!("{}", serde_json::to_string_pretty(&tasuki_playbook::schema())?);
-            Ok(0)
-        }
-        Action::Show { playbook, file: true, .. } => {
-            print!("{}", text(playbook.as_deref())?);
-            Ok(0)
-        }
+        Action::Schema => Ok((pretty(&serde_json::to_value(tasuki_playbook::schema())?)?, 0)),
+        Action::Show { playbook, file: true, .. } => Ok((text(playbook.as_deref())?, 0)),
         Action::Show { playbook, language, json, file: false } => show(playbook.as_deref(), language, json),
         Action::Diff { earlier, later, json } => diff(&earlier, &later, json),
     }
 }
 
-fn check(path: Option<&Path>, reps: Option<&Path>, quiet: bool, as_json: bool) -> anyhow::Result<u8> {
+fn check(path: Option<&Path>, reps: Option<&Path>, quiet: bool, as_json: bool) -> Answer {
     let text = text(path)?;
     let shown = path.map_or_else(|| BUILT_IN.to_owned(), |path| path.display().to_string());
     let playbook = match Playbook::parse(&text) {
         Ok(playbook) => playbook,
         Err(faults) => {
-            println!("{}", faulty(&shown, &faults, as_json)?);
-            return Ok(Exit::Data.code());
+            return Ok((faulty(&shown, &faults, as_json)?, Exit::Data.code()));
         }
     };
     let reps = reps.map(|path| settings::reps(Some(path))).transpose()?;
@@ -123,38 +129,37 @@ fn check(path: Option<&Path>, reps: Option<&Path>, quiet: bool, as_json: bool) -
             "empty_pools": empty,
             "verdict": if warned { "warnings" } else { "good" },
         });
-        println!("{}", serde_json::to_string_pretty(&report)?);
-        return Ok(u8::from(warned));
+        return Ok((pretty(&report)?, u8::from(warned)));
     }
+    let mut text = String::new();
     for lint in &lints {
-        println!("{shown}: {lint}");
+        writeln!(text, "{shown}: {lint}")?;
     }
     for pool in &empty {
-        println!("{shown}: warning: routes hand to the pool \"{pool}\", and nobody is in it [empty-pool]");
+        writeln!(text, "{shown}: warning: routes hand to the pool \"{pool}\", and nobody is in it [empty-pool]")?;
     }
     let (rules, fit, routes) = (playbook.rules().len(), playbook.fit_rules().len(), playbook.routes().len());
     let (name, version) = (playbook.name(), playbook.version());
-    println!(
+    writeln!(
+        text,
         "{shown}: playbook {name}, version {version}, can be used: {rules} engagement rules, {fit} fit rules, {routes} routes"
-    );
-    Ok(u8::from(warned))
+    )?;
+    Ok((text, u8::from(warned)))
 }
 
 /// The faults of a playbook that cannot be used.
 fn faulty(shown: &str, faults: &Faults, as_json: bool) -> anyhow::Result<String> {
     if as_json {
-        let of = |fault: &tasuki_playbook::Fault| {
-            json!({"line": fault.line, "column": fault.column, "problem": fault.problem})
-        };
+        let of = |fault: &tasuki_playbook::Fault| json!({"line": fault.line, "column": fault.column, "problem": fault.problem});
         let faults: Vec<Value> = faults.iter().map(of).collect();
         let report = json!({"file": shown, "faults": faults, "lints": [], "empty_pools": [], "verdict": "faults"});
-        return Ok(serde_json::to_string_pretty(&report)?);
+        return pretty(&report);
     }
     let mut text = String::new();
     for fault in faults.iter() {
         writeln!(text, "{shown}: {fault}")?;
     }
-    write!(text, "{shown}: cannot be used: correct it at the places named")?;
+    writeln!(text, "{shown}: cannot be used: correct it at the places named")?;
     Ok(text)
 }
 
@@ -176,7 +181,7 @@ fn empty_pools(playbook: &Playbook, reps: &Reps) -> Vec<String> {
     pools.into_iter().filter(|name| reps.pool(name).is_none()).map(str::to_owned).collect()
 }
 
-fn show(path: Option<&Path>, language: Tongue, as_json: bool) -> anyhow::Result<u8> {
+fn show(path: Option<&Path>, language: Tongue, as_json: bool) -> Answer {
     let playbook = read(path)?;
     let language = match language {
         Tongue::En => Language::En,
@@ -184,28 +189,30 @@ fn show(path: Option<&Path>, language: Tongue, as_json: bool) -> anyhow::Result<
     };
     let sections = playbook.in_words(language);
     if as_json {
-        let of = |section: &tasuki_playbook::Section| {
-            json!({"heading": section.heading, "sentences": section.sentences})
-        };
+        let of =
+            |section: &tasuki_playbook::Section| json!({"heading": section.heading, "sentences": section.sentences});
         let report = json!({
             "name": playbook.name(),
             "version": playbook.version().get(),
             "sections": sections.iter().map(of).collect::<Vec<_>>(),
         });
-        println!("{}", serde_json::to_string_pretty(&report)?);
-        return Ok(0);
+        return Ok((pretty(&report)?, 0));
     }
-    println!("{}, version {}", playbook.name(), playbook.version());
+    let mut text = format!("{}, version {}\n", playbook.name(), playbook.version());
     for section in sections {
-        println!("\n{}", section.heading);
+        writeln!(text, "\n{}", section.heading)?;
         for sentence in section.sentences {
-            println!("  {sentence}");
+            writeln!(text, "  {sentence}")?;
         }
     }
-    Ok(0)
+    Ok((text, 0))
 }
 
-fn diff(earlier: &Path, later: &Path, as_json: bool) -> anyhow::Result<u8> {
+fn pretty(report: &Value) -> anyhow::Result<String> {
+    Ok(serde_json::to_string_pretty(report)? + "\n")
+}
+
+fn diff(earlier: &Path, later: &Path, as_json: bool) -> Answer {
     let [before, after] = [earlier, later].map(|path| read((path != Path::new(BUILT_IN)).then_some(path)));
     let (before, after) = (before?, after?);
     let differences = before.differences(&after);
@@ -217,18 +224,19 @@ fn diff(earlier: &Path, later: &Path, as_json: bool) -> anyhow::Result<u8> {
             "version_raised": raised,
             "differences": differences.iter().map(difference_as_json).collect::<Vec<_>>(),
         });
-        println!("{}", serde_json::to_string_pretty(&report)?);
-        return Ok(u8::from(!differences.is_empty()));
+        return Ok((pretty(&report)?, u8::from(!differences.is_empty())));
     }
+    let mut text = String::new();
     for difference in &differences {
-        print!("{}", difference_in_words(difference)?);
+        text.push_str(&difference_in_words(difference)?);
     }
     if differences.is_empty() {
-        println!("nothing differs");
+        writeln!(text, "nothing differs")?;
     } else if !raised {
-        println!("the version is {} in both: raise it, since it stands on every decision", after.version());
+        let (was, is) = (before.version(), after.version());
+        writeln!(text, "the version goes from {was} to {is}: raise it, since it stands on every decision")?;
     }
-    Ok(u8::from(!differences.is_empty()))
+    Ok((text, u8::from(!differences.is_empty())))
 }
 
 fn difference_as_json(difference: &Difference) -> Value {
