@@ -8,6 +8,7 @@ mod cluster;
 mod copy;
 mod feed;
 mod hop;
+mod ingest;
 mod latency;
 mod leads;
 mod load;
@@ -35,7 +36,7 @@ use report::Figure;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Which benchmarks; all when none is named. `--list` names them.
+    /// Which benchmarks, or the first word of several (`ingest`); all when none is named. `--list` names them.
     names: Vec<String>,
     /// Multiplies how much is sent, and how many leads there are; 0.05 is for trying whether everything works.
     #[arg(long, default_value_t = 1.0)]
@@ -46,8 +47,8 @@ pub(crate) struct Options {
     /// Begin no further round of the throughput benchmarks after so many minutes; rows say how many pairs there were.
     #[arg(long, value_name = "MINUTES", default_value_t = 33)]
     until: u64,
-    /// Use this broker, as host:port, instead of starting one. Topics beginning with `one.`, `four.`, `million.` and
-    /// `hop.` are made and deleted on it.
+    /// Use this broker, as host:port, instead of starting one. Topics beginning with `one.`, `four.`, `million.`,
+    /// `hop.` and `ingest.` are made and deleted on it.
     #[arg(long)]
     kafka: Option<String>,
     /// Write the figures to this file, as JSON, after each benchmark.
@@ -56,6 +57,8 @@ pub(crate) struct Options {
     /// Put the rows of the table into docs/BENCHMARKS.md.
     #[arg(long)]
     write: bool,
+    #[command(flatten)]
+    peers: ingest::Peers,
     /// Name the benchmarks, say how long each takes, and do nothing.
     #[arg(long)]
     list: bool,
@@ -71,7 +74,7 @@ struct Benchmark {
     what: &'static str,
 }
 
-const BENCHMARKS: [Benchmark; 9] = [
+const BENCHMARKS: [Benchmark; 13] = [
     Benchmark { name: "scoring-vs-copy", minutes: 9.0, what: "scoring against the same runner without the scoring" },
     Benchmark {
         name: "scoring-vs-streams-best",
@@ -90,6 +93,14 @@ const BENCHMARKS: [Benchmark; 9] = [
         what: "back after kill -9 with 1 M leads, against Kafka Streams",
     },
     Benchmark { name: "hop-latency", minutes: 4.0, what: "one hop and the whole pipeline at 2,000 events/s" },
+    Benchmark {
+        name: "ingest-batch",
+        minutes: 5.5,
+        what: "ingest against a bare producer and a plain collector, batches",
+    },
+    Benchmark { name: "ingest-single", minutes: 4.0, what: "ingest against a plain collector, one event a request" },
+    Benchmark { name: "ingest-latency", minutes: 3.5, what: "ingest and a bare producer at 1,000 events/s" },
+    Benchmark { name: "ingest-memory", minutes: 10.5, what: "resident memory of ingest at saturation" },
     Benchmark { name: "pipeline-capacity", minutes: 2.5, what: "events/s through the whole pipeline, on both logs" },
     Benchmark { name: "latency-embedded", minutes: 0.5, what: "one event at a time on the embedded log" },
     Benchmark { name: "latency-kafka", minutes: 1.0, what: "one event at a time on Kafka" },
@@ -181,7 +192,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         return copy::run(start);
     }
     for name in &options.names {
-        if !BENCHMARKS.iter().any(|benchmark| benchmark.name == name) {
+        if !BENCHMARKS.iter().any(|benchmark| is_meant(benchmark.name, name)) {
             let known = BENCHMARKS.each_ref().map(|benchmark| benchmark.name).join(", ");
             bail!("no benchmark is called {name}; there are {known}");
         }
@@ -202,9 +213,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 /// Builds what is measured, and this program, in release, and goes on in the latter: load that is made by a slow program
 /// takes the CPU away from what is measured.
 fn in_release() -> anyhow::Result<()> {
-    eprintln!("--- building tasuki and xtask in release");
+    eprintln!("--- building tasuki, its peers and xtask in release");
     // One after the other: together, libraries would be built with what only xtask asks of them.
-    for package in ["tasuki", "xtask"] {
+    for package in ["tasuki", "ingest-peers", "xtask"] {
         let words = ["build", "--release", "--locked", "--package", package];
         let status = Command::new("cargo").args(words).current_dir(top()).status().context("cannot run cargo")?;
         if !status.success() {
@@ -222,7 +233,12 @@ fn in_release() -> anyhow::Result<()> {
 }
 
 fn is_wanted(options: &Options, name: &str) -> bool {
-    options.names.is_empty() || options.names.iter().any(|wanted| wanted == name)
+    options.names.is_empty() || options.names.iter().any(|wanted| is_meant(name, wanted))
+}
+
+/// Whether a benchmark is what was asked for: by its name, or by the first words of it.
+fn is_meant(name: &str, wanted: &str) -> bool {
+    name.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
 fn list(options: &Options) {
@@ -324,6 +340,11 @@ fn measure(options: &Options) -> anyhow::Result<()> {
     }
     if wanted("hop-latency") {
         book.run(&["hop-latency"], |done| hop::measure(&bench, done));
+    }
+    for name in ["ingest-batch", "ingest-single", "ingest-latency", "ingest-memory"] {
+        if wanted(name) {
+            book.run(&[name], |done| ingest::measure(&bench, &options.peers, name, done));
+        }
     }
     // The others start brokers of their own: ours must not be in their way.
     bench.cluster.stop();

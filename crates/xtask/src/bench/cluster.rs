@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
@@ -22,7 +22,7 @@ pub(super) const PARTITIONS: u16 = 16;
 /// How long a worker that was killed keeps its place in the group; its group can be deleted after. The least allowed.
 pub(super) const SESSION_TIMEOUT_MS: u64 = 6_000;
 /// Deleted segments leave the disk after a second instead of a minute: runs follow each other, and disks are finite.
-const SETTINGS: [&str; 1] = ["log.segment.delete.delay.ms=1000"];
+const SETTINGS: [&str; 2] = ["log.segment.delete.delay.ms=1000", "log.retention.check.interval.ms=5000"];
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A broker of our own, or one that was named.
@@ -130,6 +130,28 @@ impl Cluster {
             sum += u64::try_from(end - first)?;
         }
         Ok(sum)
+    }
+
+    /// How many records were ever written to a topic, those that are deleted by now included.
+    pub(super) fn written(&self, topic: &str) -> anyhow::Result<u64> {
+        let mut sum = 0;
+        for partition in 0..i32::from(PARTITIONS) {
+            sum += u64::try_from(self.admin.inner().fetch_watermarks(topic, partition, PATIENCE)?.1)?;
+        }
+        Ok(sum)
+    }
+
+    /// Lets the broker delete what is old on a topic, beyond so many bytes in each partition.
+    pub(super) fn keep_at_most(&self, topic: &str, bytes: u32) -> anyhow::Result<()> {
+        let bytes = bytes.to_string();
+        let limits = AlterConfig::new(ResourceSpecifier::Topic(topic))
+            .set("retention.ms", "-1")
+            .set("retention.bytes", &bytes)
+            .set("segment.bytes", &bytes);
+        for altered in self.runtime.block_on(self.admin.alter_configs([&limits], &AdminOptions::new()))? {
+            altered.map_err(|(_, code)| anyhow!("the limits of topic {topic} cannot be set: {code}"))?;
+        }
+        Ok(())
     }
 
     /// How many bytes a topic takes on the broker's disk; `None` if the broker is somebody else's.
