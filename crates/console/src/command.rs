@@ -96,12 +96,7 @@ pub(crate) async fn send(
     now: Timestamp,
 ) -> Result<CommandId, PublishError> {
     let sent = publisher.publish(vec![command.record(now)]).await;
-    let outcome = match &sent {
-        Ok(()) => CommandOutcome::Sent,
-        Err(PublishError::Unavailable(_) | PublishError::Overloaded) => CommandOutcome::Unavailable,
-        Err(PublishError::Refused(_)) => CommandOutcome::Refused,
-    };
-    metrics::command(command.verdict.verb(), outcome);
+    metrics::command(command.verdict.verb(), CommandOutcome::of(&sent));
     sent.map(|()| command.id())
 }
 

@@ -14,6 +14,7 @@ mod command;
 mod guard;
 mod language;
 mod link;
+mod merge;
 pub mod metrics;
 mod moment;
 mod pages;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use metrics::{Unit, describe_counter, describe_histogram};
+use tasuki_stream::log::PublishError;
 
 const REQUESTS: &str = "tasuki_console_requests_total";
 const REQUEST_TIME: &str = "tasuki_console_request_seconds";
@@ -25,7 +26,7 @@ pub fn describe() {
     );
     describe_counter!(
         COMMANDS,
-        "Commands of sales, by verb (accept, reject) and outcome: sent (durable on the log), unavailable (the log did \
+        "Commands of people, by verb (accept, reject, merge, split) and outcome: sent (durable on the log), unavailable (the log did \
          not take it; the caller was told), refused (the log never will: a defect)."
     );
     describe_counter!(
@@ -62,6 +63,17 @@ pub(crate) enum CommandOutcome {
     Sent,
     Unavailable,
     Refused,
+}
+
+impl CommandOutcome {
+    /// What became of one that was to be put on the log.
+    pub(crate) const fn of(sent: &Result<(), PublishError>) -> Self {
+        match sent {
+            Ok(()) => Self::Sent,
+            Err(PublishError::Unavailable(_) | PublishError::Overloaded) => Self::Unavailable,
+            Err(PublishError::Refused(_)) => Self::Refused,
+        }
+    }
 }
 
 pub(crate) fn request(surface: Surface, status: StatusCode, took: Duration) {

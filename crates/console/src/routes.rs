@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 
 use crate::auth::ApiToken;
 use crate::command::{self, Command};
+use crate::merge::{self, LeadCommand};
 use crate::pages::assets;
 use crate::readiness::Readiness;
 use crate::settings::ConsoleSettings;
@@ -88,6 +89,8 @@ pub fn router(state: ConsoleState) -> Router {
         // API.
         .route("/api/v1/leads", get(api::leads::list))
         .route("/api/v1/leads/{id}", get(api::leads::one))
+        .route("/api/v1/leads/{id}/merge", post(api::merges::merge))
+        .route("/api/v1/leads/{id}/split", post(api::merges::split))
         .route("/api/v1/handoffs", get(api::handoffs::list))
         .route("/api/v1/handoffs/{id}", get(api::handoffs::one))
         .route("/api/v1/handoffs/{id}/accept", post(api::handoffs::accept))
@@ -127,6 +130,15 @@ impl Console {
                 false
             }
         }
+    }
+
+    /// Puts a merge or split on the log.
+    pub(crate) async fn send_lead_command(&self, command: &LeadCommand) -> Result<CommandId, PublishError> {
+        let sent = merge::send(self.publisher.as_ref(), command, self.clock.now()).await;
+        if let Err(PublishError::Refused(source)) = &sent {
+            tracing::error!(lead.id = %command.into, error = source.as_ref() as &dyn std::error::Error, "the log refuses a command");
+        }
+        sent
     }
 
     /// Puts a command on the log. The identifiers are logged, never who the lead is.

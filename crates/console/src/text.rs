@@ -127,6 +127,10 @@ texts! {
 
     inactive_lead: "None of the behavior reported for this lead is its own any more: it turned out to be somebody else's.",
         "このリードの行動はすべて別の人のものと判明しました。";
+    merged_lead: "This lead is merged: it is the same person as another one, who has all it did.",
+        "このリードは統合済みです。同一人物の別のリードに行動が集約されています。";
+    to_that_lead: "To that lead", "統合先を見る";
+    has_merged: "Has what leads did that are merged into this one:", "統合されたリード:";
     as_visitor: "while anonymous", "匿名時の行動";
     progress: "How far the lead has come", "現在の段階";
 
@@ -292,6 +296,8 @@ impl Language {
             "HandoffOverdue" => ("Deadline passed", "受諾期限を超過"),
             "SalesAccepted" => ("Accepted by sales", "営業が受諾"),
             "SalesRejected" => ("Rejected by sales", "営業が差し戻し"),
+            "MergesChanged" => ("Merges changed", "統合を変更"),
+            "LeadCommandRefused" => ("Merge without effect", "無効な統合"),
             "FeedbackRefused" => ("Verdict without effect", "無効な判断"),
             other => return other,
         };

@@ -6,7 +6,7 @@ use serde_json::Value;
 use sqlx::types::{Json, Uuid};
 use tasuki_domain::{Cycle, EventId, LeadId, Version};
 use tasuki_stream::{Admission, admit};
-use tasuki_wire::v1::{self, handoff_record, qualification_record};
+use tasuki_wire::v1::{self, handoff_record, identity_record, qualification_record};
 
 use crate::json;
 use crate::record::{Attributed, Content, Entry, Source};
@@ -91,6 +91,15 @@ impl Fold {
         let lead = self.leads.get_mut(&id).expect("the lead was entered before");
         match &entry.content {
             Content::Unreadable => {}
+            Content::Identity(into, event) => {
+                let refused = matches!(event.as_ref(), identity_record::Event::CommandRefused(_));
+                if !refused {
+                    lead.merged(*into);
+                }
+                let kind = if refused { "LeadCommandRefused" } else { "MergesChanged" };
+                let row = decision(&entry, kind, 0, json::identity(event));
+                self.changes.decisions.insert(entry.head.event_id.uuid(), row);
+            }
             Content::Attributed(event) => self.attributed(id, version(entry.head.version), event),
             Content::Retracted(event) => self.retracted(id, version(entry.head.version), *event),
             Content::Profile(profile) => {
@@ -179,6 +188,7 @@ impl Gap {
 
 fn last_version(lead: &mut LeadCurrent, source: Source) -> &mut i64 {
     match source {
+        Source::Identities => &mut lead.identities_version,
         Source::Activity => &mut lead.activity_version,
         Source::Scores => &mut lead.scores_version,
         Source::Qualification => &mut lead.qualification_version,

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use tasuki_domain::{Stage, Timestamp};
 use tasuki_wire::evidence::Evidence;
 use tasuki_wire::v1;
-use tasuki_wire::v1::{handoff_record, qualification_record};
+use tasuki_wire::v1::{handoff_record, identity_record, qualification_record};
 
 use crate::text::{clean, optional};
 
@@ -22,7 +22,12 @@ pub(crate) fn profile(profile: &v1::Profile) -> Value {
             (clean(name), value)
         })
         .collect();
-    json!({ "email": clean(&profile.email), "account_id": clean(&profile.account_id), "attributes": attributes })
+    json!({
+        "email": clean(&profile.email),
+        "account_id": clean(&profile.account_id),
+        "attributes": attributes,
+        "other_emails": profile.other_emails.iter().map(|address| clean(address)).collect::<Vec<_>>(),
+    })
 }
 
 /// `lead_profile.contributions`.
@@ -84,6 +89,24 @@ fn score(scored: &v1::LeadScored) -> Value {
             v1::ScoredBecause::Playbook => "playbook",
         },
     })
+}
+
+/// `lead_decisions.detail` of who is who.
+pub(crate) fn identity(event: &identity_record::Event) -> Value {
+    match event {
+        identity_record::Event::MergesChanged(event) => json!({
+            "merged_into": (!event.merged_into.is_empty()).then(|| id(&event.merged_into)),
+            "merged": event.merged.iter().map(|lead| id(lead)).collect::<Vec<_>>(),
+            "by": clean(&event.by),
+            "command_id": id(&event.command_id),
+        }),
+        identity_record::Event::CommandRefused(event) => json!({
+            "from": id(&event.from),
+            "reason": clean(&event.reason),
+            "by": clean(&event.by),
+            "command_id": id(&event.command_id),
+        }),
+    }
 }
 
 /// `lead_decisions.detail` of a decision of marketing.

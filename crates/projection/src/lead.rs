@@ -64,6 +64,8 @@ impl LeadCurrent {
             qualification_cycle: 0,
             handoff_stage: String::new(),
             handoff_cycle: 0,
+            merged_into: None,
+            identities_version: 0,
         }
     }
 
@@ -78,12 +80,19 @@ impl LeadCurrent {
         self.title = indexed(attribute("title"));
         self.account_id = indexed(&profile.account_id);
         self.user_id = indexed(attribute("user_id"));
-        // The address it is known by, and the one it gave last.
+        // The address it is known by, the one it gave last, and those of leads that are merged into it.
         let (known_by, given) = (&self.email, indexed(attribute("email")));
         let other = if given == *known_by { String::new() } else { given };
-        self.search_text = [known_by, &self.name, &self.company, &self.account_id, &self.user_id, &other]
+        let mut lines = [known_by, &self.name, &self.company, &self.account_id, &self.user_id, &other]
             .map(|text| text.to_lowercase())
-            .join("\n");
+            .to_vec();
+        lines.extend(profile.other_emails.iter().map(|address| indexed(address).to_lowercase()));
+        self.search_text = lines.join("\n");
+    }
+
+    /// Takes over who has its events.
+    pub(crate) fn merged(&mut self, into: Option<LeadId>) {
+        self.merged_into = into.map(LeadId::uuid);
     }
 
     /// Counts one more behavior event.

@@ -5,7 +5,9 @@ use sqlx::types::Json;
 use tasuki_domain::{Cycle, EventId, HandoffId, LeadId, Timestamp};
 use tasuki_stream::log::LogRecord;
 use tasuki_stream::{Input, Poison};
-use tasuki_wire::v1::{self, activity_record, dead_letter, handoff_record, qualification_record, score_record};
+use tasuki_wire::v1::{
+    self, activity_record, dead_letter, handoff_record, identity_record, qualification_record, score_record,
+};
 use tasuki_wire::{Head, Topic};
 
 use crate::json;
@@ -16,6 +18,7 @@ use crate::text::{clean, indexed, optional};
 /// The topics that are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Source {
+    Identities,
     Activity,
     Scores,
     Qualification,
@@ -24,11 +27,12 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Activity, Self::Scores, Self::Qualification, Self::Handoff, Self::DeadLetters];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Identities, Self::Activity, Self::Scores, Self::Qualification, Self::Handoff, Self::DeadLetters];
 
     pub(crate) const fn topic(self) -> Topic {
         match self {
+            Self::Identities => Topic::Identities,
             Self::Activity => Topic::Activity,
             Self::Scores => Topic::Scores,
             Self::Qualification => Topic::Qualification,
@@ -58,6 +62,8 @@ pub(crate) struct Entry {
 /// What it says.
 #[derive(Debug)]
 pub(crate) enum Content {
+    /// With the lead it is merged into.
+    Identity(Option<LeadId>, Box<identity_record::Event>),
     Attributed(Box<Attributed>),
     Retracted(EventId),
     Profile(Box<v1::Profile>),
@@ -101,6 +107,7 @@ impl Batch {
 
     fn push_entry(&mut self, source: Source, payload: &[u8]) -> Result<(), Poison> {
         let (meta, content) = match source {
+            Source::Identities => identities(payload)?,
             Source::Activity => activity(payload)?,
             Source::Scores => scores(payload)?,
             Source::Qualification => qualification(payload)?,
@@ -121,6 +128,25 @@ impl Batch {
 
 /// A record's head, and its content if that can be read too.
 type Parts = (Option<v1::Meta>, Result<Content, Poison>);
+
+fn identities(payload: &[u8]) -> Result<Parts, Poison> {
+    let record: v1::IdentityRecord = decode(payload)?;
+    let content = match record.event {
+        None => Err(unknown_event()),
+        Some(event) => merged_into(&event).map(|into| Content::Identity(into, Box::new(event))),
+    };
+    Ok((record.meta, content))
+}
+
+fn merged_into(event: &identity_record::Event) -> Result<Option<LeadId>, Poison> {
+    match event {
+        identity_record::Event::MergesChanged(changed) if !changed.merged_into.is_empty() => {
+            let into = LeadId::from_slice(&changed.merged_into);
+            into.map(Some).map_err(|error| Poison::new("invalid-id", format!("merged_into: {error}")))
+        }
+        identity_record::Event::MergesChanged(_) | identity_record::Event::CommandRefused(_) => Ok(None),
+    }
+}
 
 fn activity(payload: &[u8]) -> Result<Parts, Poison> {
     let record: v1::ActivityRecord = decode(payload)?;

@@ -49,6 +49,8 @@ row! {
         qualification_cycle: i64 as "int8",
         handoff_stage: String as "text",
         handoff_cycle: i64 as "int8",
+        merged_into: Option<Uuid> as "uuid",
+        identities_version: i64 as "int8",
     }
 }
 

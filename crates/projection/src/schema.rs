@@ -8,7 +8,10 @@ use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, SqlSafeStr};
 
 /// Every migration: number, name, statements. Added to, never edited.
-const MIGRATIONS: [(i64, &str, &str); 1] = [(1, "tables", include_str!("../migrations/0001_tables.sql"))];
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "tables", include_str!("../migrations/0001_tables.sql")),
+    (2, "merges", include_str!("../migrations/0002_merges.sql")),
+];
 
 /// A connection that does not come about in this time counts as failed.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);

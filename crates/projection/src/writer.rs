@@ -68,9 +68,10 @@ impl Statements {
             |insert: String, key: &str, set: String| format!("{insert} on conflict ({key}) do update set {set}");
         let once = |insert: String| format!("{insert} on conflict do nothing").into();
         // Guarded once more by version: a row is never taken back, whatever else goes wrong.
-        let newer = ["activity_version", "scores_version", "qualification_version", "handoff_version"]
-            .map(|version| format!("t.{version} <= excluded.{version}"))
-            .join(" and ");
+        let newer =
+            ["identities_version", "activity_version", "scores_version", "qualification_version", "handoff_version"]
+                .map(|version| format!("t.{version} <= excluded.{version}"))
+                .join(" and ");
         let leads = upsert(LeadCurrent::insert(), "lead_id", LeadCurrent::overwrite(&["lead_id"]));
         let timeline = Timeline::overwrite(&["lead_id", "event_id"]);
         let timeline = upsert(Timeline::insert(), "lead_id, event_id", timeline);

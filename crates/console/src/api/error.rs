@@ -40,7 +40,8 @@ impl ApiError {
             "no-such-address",
             format!(
                 "nothing answers {method} {path}; there are GET /api/v1/leads, /api/v1/leads/{{id}}, /api/v1/handoffs, \
-                 /api/v1/handoffs/{{id}}, /api/v1/dead-letters and POST /api/v1/handoffs/{{id}}/accept and /reject"
+                 /api/v1/handoffs/{{id}}, /api/v1/dead-letters and POST /api/v1/handoffs/{{id}}/accept and /reject, \
+                 /api/v1/leads/{{id}}/merge and /split"
             ),
         )
     }
@@ -50,7 +51,7 @@ impl ApiError {
         Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
             "wrong-method",
-            format!("this address does not take {method}; accept and reject take POST, all others GET"),
+            format!("this address does not take {method}; accept, reject, merge and split take POST, all others GET"),
         )
     }
 

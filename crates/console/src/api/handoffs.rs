@@ -17,7 +17,7 @@ use crate::routes::Shared;
 use crate::store::{self, HandoffRow, Owner, StateFilter};
 
 /// Who says so when the caller does not tell.
-const CALLER: &str = "api";
+pub(super) const CALLER: &str = "api";
 
 /// `?state=&owner=&limit=&after=`: handoffs, the most pressing first; without `state` those on which sales has not
 /// decided yet.
@@ -109,18 +109,18 @@ async fn find(console: &Shared, id: &str) -> Result<HandoffRow, ApiError> {
     found.ok_or_else(|| ApiError::not_found("handoff", id))
 }
 
-fn whole(body: Result<Bytes, BytesRejection>) -> Result<Bytes, ApiError> {
+pub(super) fn whole(body: Result<Bytes, BytesRejection>) -> Result<Bytes, ApiError> {
     body.map_err(|error| ApiError::new(error.status(), "bad-body", error.body_text()))
 }
 
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     serde_json::from_slice(body).map_err(|error| {
         let status = if error.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
         ApiError::new(status, "bad-body", format!("the body is not as it must be: {error}"))
     })
 }
 
-fn bounded(field: &str, text: String, most: usize) -> Result<String, ApiError> {
+pub(super) fn bounded(field: &str, text: String, most: usize) -> Result<String, ApiError> {
     let length = text.chars().count();
     if length <= most {
         return Ok(text);

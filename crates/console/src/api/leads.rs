@@ -34,6 +34,7 @@ pub(crate) async fn one(State(console): State<Shared>, Path(id): Path<String>) -
     let found = store::lead(&console.pool, lead_id).await.map_err(|error| ApiError::store(&console, error))?;
     let Some(detail) = found else { return Err(ApiError::not_found("lead", &id)) };
     let mut answer = lead(&detail.lead);
+    answer["merged"] = detail.merged.iter().map(ToString::to_string).collect();
     answer["profile"] = detail.profile;
     answer["facts"] = detail.facts;
     answer["contributions"] = detail.contributions.iter().map(contribution).collect();
@@ -47,6 +48,7 @@ fn lead(lead: &LeadRow) -> Value {
     json!({
         "id": lead.id.to_string(),
         "active": lead.active,
+        "merged_into": lead.merged_into.map(|id| id.to_string()),
         "email": known(&lead.email),
         "name": known(&lead.name),
         "company": known(&lead.company),

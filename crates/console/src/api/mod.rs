@@ -4,6 +4,7 @@
 pub(crate) mod dead_letters;
 pub(crate) mod handoffs;
 pub(crate) mod leads;
+pub(crate) mod merges;
 
 mod error;
 mod parameters;

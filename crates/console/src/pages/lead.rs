@@ -60,7 +60,19 @@ fn page(detail: &LeadDetail, pending: Option<u8>, visit: &Visit) -> Markup {
         @if let Some(sent) = pending {
             p.alert.info role="status" { (if sent < LOOKS { text.verdict_sent() } else { text.verdict_slow() }) }
         }
-        @if !detail.lead.active { p.alert { (text.inactive_lead()) } }
+        @if let Some(into) = detail.lead.merged_into {
+            p.alert { (text.merged_lead()) " " a href=(format!("/leads/{into}")) { (text.to_that_lead()) } }
+        } @else if !detail.lead.active {
+            p.alert { (text.inactive_lead()) }
+        }
+        @if !detail.merged.is_empty() {
+            p.alert.info {
+                (text.has_merged())
+                @for (place, id) in detail.merged.iter().enumerate() {
+                    " " a href=(format!("/leads/{id}")) { (place + 1) }
+                }
+            }
+        }
         div.columns {
             div.side {
                 (handoffs(detail, pending.is_some(), visit))

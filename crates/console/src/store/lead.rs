@@ -20,6 +20,8 @@ const MOST_ENTRIES: i64 = 200;
 #[derive(Debug)]
 pub(crate) struct LeadDetail {
     pub(crate) lead: LeadRow,
+    /// The leads whose events it has, by id.
+    pub(crate) merged: Vec<LeadId>,
     /// By name.
     pub(crate) attributes: BTreeMap<String, Attribute>,
     /// As it stands in the table, for the API.
@@ -170,6 +172,7 @@ async fn read_lead(connection: &mut PgConnection, id: LeadId) -> Result<Option<L
     };
     Ok(Some(LeadDetail {
         lead,
+        merged: merged(&mut *connection, id).await?,
         attributes,
         profile,
         contributions,
@@ -178,6 +181,22 @@ async fn read_lead(connection: &mut PgConnection, id: LeadId) -> Result<Option<L
         decisions: decisions(&mut *connection, id).await?,
         handoffs: handoffs::of_lead(connection, id).await?,
     }))
+}
+
+/// Whether there is such a lead.
+pub(crate) async fn is_known(pool: &PgPool, id: LeadId) -> Result<bool, StoreError> {
+    let known = sqlx::query_scalar("select exists (select from tasuki.lead_current where lead_id = $1)");
+    Ok(known.bind(id.uuid()).fetch_one(pool).await?)
+}
+
+async fn merged(connection: &mut PgConnection, id: LeadId) -> Result<Vec<LeadId>, StoreError> {
+    let ids: Vec<Uuid> =
+        sqlx::query_scalar("select lead_id from tasuki.lead_current where merged_into = $1 order by lead_id limit $2")
+            .bind(id.uuid())
+            .bind(MOST_ENTRIES)
+            .fetch_all(connection)
+            .await?;
+    Ok(ids.into_iter().map(LeadId::new).collect())
 }
 
 async fn timeline(connection: &mut PgConnection, id: LeadId) -> Result<Vec<TimelineRow>, StoreError> {

@@ -27,6 +27,8 @@ pub(crate) struct LeadRow {
     pub(crate) id: LeadId,
     /// Its behavior events are its own; else all of them turned out to be somebody else's.
     pub(crate) active: bool,
+    /// The lead that has its events, since both are one person.
+    pub(crate) merged_into: Option<LeadId>,
     pub(crate) email: String,
     pub(crate) name: String,
     pub(crate) company: String,
@@ -100,6 +102,7 @@ impl LeadRow {
         Ok(Self {
             id: LeadId::new(row.try_get("lead_id")?),
             active: row.try_get("active")?,
+            merged_into: row.try_get::<Option<Uuid>, _>("merged_into")?.map(LeadId::new),
             email: row.try_get("email")?,
             name: row.try_get("name")?,
             company: row.try_get("company")?,
@@ -185,7 +188,7 @@ impl Cursor {
 macro_rules! lead_columns {
     () => {
         concat!(
-            "l.lead_id, l.active, l.email, l.name, l.company, l.title, l.account_id, l.user_id, l.activities, ",
+            "l.lead_id, l.active, l.merged_into, l.email, l.name, l.company, l.title, l.account_id, l.user_id, l.activities, ",
             "l.engagement_mp, l.fit_mp, l.score_mp, l.score_band, l.grade, l.playbook_version, l.stage, l.cycle, ",
             "l.handoff_id, l.handoff_state, l.route, l.urgency, l.owner_id, l.owner_name, l.owner_email, ",
             "(extract(epoch from coalesce(l.accept_by, l.qualified_at, 'epoch')) * 1000)::bigint as waits_since, ",
@@ -208,8 +211,8 @@ const WAITING: &str = concat!(
     "select ",
     lead_columns!(),
     " from tasuki.handoffs h join tasuki.lead_current l on l.lead_id = h.lead_id and l.handoff_id = h.handoff_id \
-     where (h.state in ('assigned', 'overdue') or h.state in ('qualified', 'unassigned')) and l.active \
-     and l.search_text like all($1) and ($2::text is null or l.stage = $2) and ($3::text is null or l.owner_id = $3) \
+     where (h.state in ('assigned', 'overdue') or h.state in ('qualified', 'unassigned')) \
+     and (l.active or l.merged_into is not null) and l.search_text like all($1) and ($2::text is null or l.stage = $2) and ($3::text is null or l.owner_id = $3) \
      and ($5::bigint is null or ((extract(epoch from coalesce(l.accept_by, l.qualified_at, 'epoch')) * 1000)::bigint, \
      l.lead_id) > ($5, $6)) order by coalesce(l.accept_by, l.qualified_at, 'epoch'), l.lead_id limit $4"
 );

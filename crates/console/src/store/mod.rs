@@ -7,7 +7,7 @@ mod leads;
 
 pub(crate) use dead_letters::{DeadLetterRow, dead_letters};
 pub(crate) use handoffs::{HandoffRow, HandoffState, StateFilter, handoff, handoffs};
-pub(crate) use lead::{AxisOf, ContributionRow, DecisionRow, EvidenceRow, LeadDetail, TimelineRow, lead};
+pub(crate) use lead::{AxisOf, ContributionRow, DecisionRow, EvidenceRow, LeadDetail, TimelineRow, is_known, lead};
 pub(crate) use leads::{Cursor, LeadFilter, LeadRow, Owner, leads};
 
 use sqlx::Row;

@@ -37,6 +37,7 @@ pub(super) fn records(steps: &[Step]) -> Vec<Emitted> {
         let record = match step.what {
             0..=2 => lead.did(number, START_MS + 60_000 * i64::from(step.number), page_view()),
             3 => lead.did_not(number, at),
+            4 if step.number == 3 => lead.merges(at, (step.lead == 2).then_some(lead.id), &[]),
             4 => lead.is(at, profile(&format!("p{number}@example.org"), &[("name", "Pat"), ("company", "Ex\0")])),
             5 | 6 => lead.scored(at, score(at % 90_000, 1_000 * i64::from(step.number))),
             7 => lead.judged(at, qualified(cycle, score(1, 2))),

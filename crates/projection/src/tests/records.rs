@@ -5,7 +5,9 @@ use sqlx::types::Uuid;
 use tasuki_domain::{Cycle, EventId, HandoffId, LeadId, Timestamp, Version};
 use tasuki_stream::Emitted;
 use tasuki_wire::evidence::{Named, columns};
-use tasuki_wire::v1::{self, activity_record, behavior_record, handoff_record, qualification_record, score_record};
+use tasuki_wire::v1::{
+    self, activity_record, behavior_record, handoff_record, identity_record, qualification_record, score_record,
+};
 use tasuki_wire::{Head, Topic};
 
 /// 2026-11-23T00:00:00Z.
@@ -15,6 +17,7 @@ pub(super) const START_MS: i64 = 1_795_392_000_000;
 #[derive(Clone, Debug)]
 pub(super) struct Lead {
     pub(super) id: LeadId,
+    identities: u64,
     activity: u64,
     scores: u64,
     qualification: u64,
@@ -23,7 +26,8 @@ pub(super) struct Lead {
 
 impl Lead {
     pub(super) fn number(number: u128) -> Self {
-        Self { id: LeadId::new(Uuid::from_u128(number)), activity: 0, scores: 0, qualification: 0, handoff: 0 }
+        let id = LeadId::new(Uuid::from_u128(number));
+        Self { id, identities: 0, activity: 0, scores: 0, qualification: 0, handoff: 0 }
     }
 
     /// Lets versions go by that nobody will ever read.
@@ -33,6 +37,7 @@ impl Lead {
 
     fn version(&mut self, topic: Topic) -> &mut u64 {
         match topic.name() {
+            "identities" => &mut self.identities,
             "activity" => &mut self.activity,
             "scores" => &mut self.scores,
             "qualification" => &mut self.qualification,
@@ -59,6 +64,20 @@ impl Lead {
 
     fn emitted(&self, topic: Topic, record: &impl Message) -> Emitted {
         Emitted { topic, key: self.id.to_string(), payload: record.encode_to_vec() }
+    }
+
+    /// Who it is one with, from now on.
+    pub(super) fn merges(&mut self, at: i64, into: Option<LeadId>, merged: &[LeadId]) -> Emitted {
+        let bytes = |lead: LeadId| lead.as_bytes().to_vec();
+        let changed = v1::MergesChanged {
+            merged_into: into.map_or_else(Vec::new, bytes),
+            merged: merged.iter().map(|lead| bytes(*lead)).collect(),
+            command_id: vec![7; 16],
+            by: "mori".into(),
+        };
+        let meta = self.head(Topic::Identities, at);
+        let event = Some(identity_record::Event::MergesChanged(changed));
+        self.emitted(Topic::Identities, &v1::IdentityRecord { meta, event })
     }
 
     pub(super) fn activity(&mut self, at: i64, event: activity_record::Event) -> Emitted {

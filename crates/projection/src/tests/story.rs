@@ -138,6 +138,38 @@ async fn a_lead_whose_events_were_all_retracted_is_not_active() {
 }
 
 #[tokio::test]
+async fn a_merged_lead_says_into_whom_and_the_other_is_found_by_its_address() {
+    let (mut ana, mut ben) = (Lead::number(5), Lead::number(6));
+    let who = profile("ana@acme.example", &[]);
+    let both = v1::Profile { other_emails: vec!["ben@home.example".into()], ..who.clone() };
+    let log = Log::of([
+        ana.did(1, START_MS, page_view()),
+        ana.is(START_MS, who),
+        ben.did(2, START_MS, page_view()),
+        ben.is(START_MS, profile("ben@home.example", &[])),
+        ben.merges(START_MS + MINUTE, Some(ana.id), &[]),
+        ben.did_not(2, START_MS),
+        ana.merges(START_MS + MINUTE, None, &[ben.id]),
+        ana.did(2, START_MS, page_view()),
+        ana.is(START_MS + MINUTE, both),
+    ]);
+    let pool = database();
+    let (projection, schema) = fresh(&pool).await;
+    let shown = "active, activities, merged_into, identities_version, email, \
+         search_text like '%ben@home.example%'";
+    catch_up(&projection, &log, READING).await;
+    assert_eq!(text(&pool, &schema, ana.id, shown).await, "t 2 1 ana@acme.example t");
+    assert_eq!(text(&pool, &schema, ben.id, shown).await, format!("f 0 {} 1 ben@home.example t", ana.id));
+    let detail =
+        format!("select detail::text from {schema}.lead_decisions where lead_id = $1 and kind = 'MergesChanged'");
+    let detail: String = sqlx::query_scalar(AssertSqlSafe(detail)).bind(ben.id.uuid()).fetch_one(&pool).await.unwrap();
+    assert!(detail.contains(&ana.id.to_string()) && detail.contains("mori"), "{detail}");
+    log.append([ben.merges(START_MS + 2 * MINUTE, None, &[]), ben.did(2, START_MS, page_view())]);
+    catch_up(&projection, &log, READING).await;
+    assert_eq!(text(&pool, &schema, ben.id, shown).await, "t 1 2 ben@home.example t");
+}
+
+#[tokio::test]
 async fn what_cannot_be_read_is_kept_and_the_partition_goes_on() {
     let mut lead = Lead::number(4);
     let mut strange = lead.handed(START_MS, 1, assigned(0));
