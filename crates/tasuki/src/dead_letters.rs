@@ -1,29 +1,29 @@
 //! `tasuki dead-letters`: what could not be processed, and a second try once the cause is gone.
 
-use std::io::{IsTerminal, Write};
+mod letters;
+mod shown;
+
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
-use prost::Message;
-use serde_json::{Value, json};
+use serde_json::json;
 use tasuki_domain::{EventId, Timestamp};
 use tasuki_embedded::{PrivatePostgres, PrivateSettings};
 use tasuki_ingest::{IngestArgs, Limits, Mapping, Sources, redrive};
 use tasuki_service::{Exit, Failure, Health, SystemClock};
-use tasuki_stream::log::{Position, Publisher, Reader};
-use tasuki_wire::v1::dead_letter::FoundAt;
-use tasuki_wire::v1::{DeadLetter, DeadLetterKind};
-use tasuki_wire::{Partition, PartitionCount, Topic};
+use tasuki_stream::log::Publisher;
+use tasuki_wire::v1::DeadLetter;
 
+use self::letters::Letters;
 use crate::log::Log;
 use crate::settings::{self, Faults};
 
-/// The end of the log is where so many polls in a row bring nothing.
-const QUIET_POLLS: u32 = 2;
-const POLL: Duration = Duration::from_secs(1);
+/// How often it is said how far it is.
+const TOLD_EVERY: Duration = Duration::from_secs(2);
 
 /// Records written with one call.
 const PORTION: usize = 500;
@@ -142,34 +142,16 @@ async fn act(action: Action, kafka_is_named: bool) -> anyhow::Result<()> {
     match action {
         Action::List { which, place } => {
             let opened = open(&place, kafka_is_named).await?;
-            let json = place.json;
-            let mut out = std::io::stdout().lock();
-            let listed = each(&opened.log, |letter| {
-                if which.wants(letter) {
-                    let line = if json { summary(letter).to_string() } else { line(letter) };
-                    writeln!(out, "{line}")?;
-                }
-                Ok(())
-            });
-            let listed = Box::pin(listed).await;
-            drop(out);
+            let listed = Box::pin(list(&opened.log, &which, place.json)).await;
             opened.close().await;
             listed
         }
         Action::Show { id, place } => {
             let opened = open(&place, kafka_is_named).await?;
-            let mut found = None;
-            let read = Box::pin(each(&opened.log, |letter| {
-                if letter.id == id.as_bytes() {
-                    found = Some(letter.clone());
-                }
-                Ok(())
-            }))
-            .await;
+            let found = Box::pin(find(&opened.log, id)).await;
             opened.close().await;
-            read?;
-            let letter = found.ok_or_else(|| nothing(format!("no dead letter has the id {id}")))?;
-            show(&letter, place.json)
+            let letter = found?.ok_or_else(|| nothing(format!("no dead letter has the id {id}")))?;
+            shown::show(&letter, place.json)
         }
         Action::Redrive { which, dry_run, ingest, place } => {
             let reading = reading(&ingest)?;
@@ -177,6 +159,34 @@ async fn act(action: Action, kafka_is_named: bool) -> anyhow::Result<()> {
             let redriven = Box::pin(redrive_all(&opened.log, &which, &reading, dry_run, place.json)).await;
             opened.close().await;
             redriven
+        }
+    }
+}
+
+async fn list(log: &Log, which: &Which, json: bool) -> anyhow::Result<()> {
+    let mut letters = Letters::of(log).await?;
+    let mut out = std::io::stdout().lock();
+    loop {
+        let some = letters.next().await?;
+        if some.is_empty() {
+            return Ok(());
+        }
+        for letter in some.iter().filter(|letter| which.wants(letter)) {
+            let line = if json { shown::summary(letter).to_string() } else { shown::line(letter) };
+            writeln!(out, "{line}")?;
+        }
+    }
+}
+
+async fn find(log: &Log, id: EventId) -> anyhow::Result<Option<DeadLetter>> {
+    let mut letters = Letters::of(log).await?;
+    loop {
+        let some = letters.next().await?;
+        if some.is_empty() {
+            return Ok(None);
+        }
+        if let Some(letter) = some.into_iter().find(|letter| letter.id == id.as_bytes()) {
+            return Ok(Some(letter));
         }
     }
 }
@@ -200,48 +210,26 @@ fn reading(ingest: &IngestArgs) -> Result<Reading, Faults> {
 async fn redrive_all(log: &Log, which: &Which, reading: &Reading, dry_run: bool, json: bool) -> anyhow::Result<()> {
     let publisher = log.publisher();
     let mut count = Count::default();
-    let mut out = std::io::stdout().lock();
-    let mut records = Vec::new();
-    let mut letters = Vec::new();
-    each(log, |letter| {
-        if which.wants(letter) {
-            letters.push(letter.clone());
-        }
-        Ok(())
-    })
-    .await?;
+    let mut letters = Letters::of(log).await?;
     let mut told = Instant::now();
-    for letter in &letters {
-        count.letters += 1;
-        let outcome = redrive(letter, &reading.sources, &reading.mapping, &reading.limits);
-        let (events, left, why) = match outcome {
-            Ok(redriven) => {
-                let events = redriven.records.len();
-                records.extend(redriven.records);
-                (events, redriven.still_bad, None)
+    loop {
+        let some = letters.next().await?;
+        if some.is_empty() {
+            break;
+        }
+        let mut records = Vec::new();
+        for letter in some.iter().filter(|letter| which.wants(letter)) {
+            records.extend(again(letter, reading, &mut count, json)?);
+            if records.len() >= PORTION {
+                publish(&*publisher, std::mem::take(&mut records), dry_run).await?;
             }
-            Err(why) => (0, 1, Some(why.to_string())),
-        };
-        count.events += u64::try_from(events)?;
-        count.left += u64::try_from(left)?;
-        let id = id(letter);
-        if json {
-            let line = json!({"id": id, "code": letter.code, "events": events, "left": left, "why": why});
-            writeln!(out, "{line}")?;
-        } else if let Some(why) = &why {
-            writeln!(out, "{id}  left: {why}")?;
-        } else {
-            writeln!(out, "{id}  {events} events{}", if left > 0 { ", some are left" } else { "" })?;
+            if told.elapsed() > TOLD_EVERY {
+                told = Instant::now();
+                eprintln!("{} letters so far, {} events", count.letters, count.events);
+            }
         }
-        if records.len() >= PORTION {
-            publish(&*publisher, std::mem::take(&mut records), dry_run).await?;
-        }
-        if std::io::stderr().is_terminal() && told.elapsed() > Duration::from_secs(1) {
-            told = Instant::now();
-            eprintln!("{} of {} letters", count.letters, letters.len());
-        }
+        publish(&*publisher, records, dry_run).await?;
     }
-    publish(&*publisher, records, dry_run).await?;
     let Count { letters, events, left } = count;
     let did = if dry_run { "would be sent" } else { "were sent" };
     eprintln!("{letters} letters read; {events} events {did}; {left} are left");
@@ -253,6 +241,34 @@ async fn redrive_all(log: &Log, which: &Which, reading: &Reading, dry_run: bool,
         return Err(Failure::new(Exit::Data, format!("{left} could not be sent again"), mend).into());
     }
     Ok(())
+}
+
+/// Reads a letter again, and says what became of it.
+fn again(
+    letter: &DeadLetter,
+    reading: &Reading,
+    count: &mut Count,
+    json: bool,
+) -> anyhow::Result<Vec<tasuki_stream::Emitted>> {
+    let (records, left, why) = match redrive(letter, &reading.sources, &reading.mapping, &reading.limits) {
+        Ok(redriven) => (redriven.records, redriven.still_bad, None),
+        Err(why) => (Vec::new(), 1, Some(why.to_string())),
+    };
+    let events = records.len();
+    count.letters += 1;
+    count.events += u64::try_from(events)?;
+    count.left += u64::try_from(left)?;
+    let id = shown::id(letter);
+    let mut out = std::io::stdout().lock();
+    if json {
+        let line = json!({"id": id, "code": letter.code, "events": events, "left": left, "why": why});
+        writeln!(out, "{line}")?;
+    } else if let Some(why) = &why {
+        writeln!(out, "{id}  left: {why}")?;
+    } else {
+        writeln!(out, "{id}  {events} events{}", if left > 0 { ", some are left" } else { "" })?;
+    }
+    Ok(records)
 }
 
 async fn publish(
@@ -329,30 +345,6 @@ async fn open(place: &Place, kafka_is_named: bool) -> anyhow::Result<Opened> {
     }
 }
 
-/// Every dead letter there is, partition by partition.
-async fn each(log: &Log, mut take: impl FnMut(&DeadLetter) -> anyhow::Result<()>) -> anyhow::Result<()> {
-    let mut reader: Box<dyn Reader> = log.reader()?;
-    let at = |partition| Position { topic: Topic::DeadLetters, partition, offset: 0 };
-    let partitions: PartitionCount = log.partitions();
-    let positions: Vec<_> = (0..partitions.get()).map(|number| at(Partition::new(number))).collect();
-    reader.seek(&positions).await?;
-    let mut quiet = 0;
-    while quiet < QUIET_POLLS {
-        let records = reader.poll(POLL).await?;
-        quiet = if records.is_empty() { quiet + 1 } else { 0 };
-        for record in records {
-            match DeadLetter::decode(record.payload.as_slice()) {
-                Ok(letter) => take(&letter)?,
-                Err(error) => tracing::warn!(
-                    kafka.partition = record.partition.get(), kafka.offset = record.offset, %error,
-                    "a record of dead-letters is no dead letter"
-                ),
-            }
-        }
-    }
-    Ok(())
-}
-
 impl Which {
     fn wants(&self, letter: &DeadLetter) -> bool {
         let among = |wanted: &[String], found: &str| wanted.is_empty() || wanted.iter().any(|one| one == found);
@@ -360,92 +352,18 @@ impl Which {
         (self.id.is_empty() || self.id.iter().any(|id| letter.id == id.as_bytes()))
             && among(&self.code, &letter.code)
             && among(&self.service, &letter.service)
-            && among(&self.source, source(letter))
+            && among(&self.source, shown::source(letter))
             && self.since.is_none_or(|since| received >= since)
             && self.until.is_none_or(|until| received < until)
     }
-}
-
-fn source(letter: &DeadLetter) -> &str {
-    match &letter.found_at {
-        Some(FoundAt::Http(place)) => &place.source,
-        Some(FoundAt::Log(_)) | None => "",
-    }
-}
-
-fn id(letter: &DeadLetter) -> String {
-    EventId::from_slice(&letter.id).map_or_else(|_| "no-id".to_owned(), |id| id.to_string())
-}
-
-fn kind(letter: &DeadLetter) -> String {
-    let name = DeadLetterKind::try_from(letter.kind).map_or("", |kind| kind.as_str_name());
-    name.trim_start_matches("DEAD_LETTER_KIND_").to_ascii_lowercase()
-}
-
-/// Where it was found, in brief.
-fn found(letter: &DeadLetter) -> String {
-    match &letter.found_at {
-        None => String::new(),
-        Some(FoundAt::Log(place)) => format!("{}/{}@{}", place.topic, place.partition, place.offset),
-        Some(FoundAt::Http(place)) => {
-            let path = place.target.split('?').next().unwrap_or_default();
-            format!("{} {} {path}{}", place.source, place.method, place.pointer)
-        }
-    }
-}
-
-fn line(letter: &DeadLetter) -> String {
-    let received = Timestamp::from_millis(letter.received_at_ms);
-    let service = &letter.service;
-    format!("{}  {received}  {service}  {}  {}  {}", id(letter), letter.code, found(letter), letter.message)
-}
-
-/// Without the original and the query: they may hold personal data.
-fn summary(letter: &DeadLetter) -> Value {
-    json!({
-        "id": id(letter),
-        "received_at": Timestamp::from_millis(letter.received_at_ms).to_string(),
-        "service": letter.service,
-        "kind": kind(letter),
-        "code": letter.code,
-        "message": letter.message,
-        "source": source(letter),
-        "found_at": found(letter),
-        "bytes": letter.original.len(),
-    })
-}
-
-#[allow(clippy::print_stdout, reason = "what was asked for")]
-fn show(letter: &DeadLetter, json: bool) -> anyhow::Result<()> {
-    let mut whole = summary(letter);
-    if let (Value::Object(fields), Some(FoundAt::Http(place))) = (&mut whole, &letter.found_at) {
-        fields.insert("target".to_owned(), place.target.clone().into());
-        fields.insert("content_type".to_owned(), place.content_type.clone().into());
-        fields.insert("protocol".to_owned(), place.protocol.clone().into());
-        fields.insert("item".to_owned(), place.item.into());
-        fields.insert("repairs".to_owned(), place.repairs.clone().into());
-    }
-    let original = String::from_utf8_lossy(&letter.original);
-    if json {
-        whole["original"] = original.into();
-        println!("{whole}");
-        return Ok(());
-    }
-    let Value::Object(fields) = whole else { return Ok(()) };
-    let mut out = std::io::stdout().lock();
-    for (name, value) in fields {
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        writeln!(out, "{name:>13}  {text}")?;
-    }
-    writeln!(out, "\n{original}")?;
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::Parser;
-    use tasuki_wire::v1::HttpPlace;
+    use tasuki_wire::v1::dead_letter::FoundAt;
+    use tasuki_wire::v1::{DeadLetterKind, HttpPlace};
 
     #[derive(Debug, Parser)]
     struct Only {
@@ -482,7 +400,7 @@ mod tests {
             (["--source", "site"], ["--source", "shop"]),
             (["--since", "2026-11-22T12:00:00Z"], ["--since", "2026-11-22T12:00:00.001Z"]),
             (["--until", "2026-11-22T12:00:00.001Z"], ["--until", "2026-11-22T12:00:00Z"]),
-            (["--id", &id(&letter())], ["--id", "00000000-0000-5000-8000-000000000000"]),
+            (["--id", &shown::id(&letter())], ["--id", "00000000-0000-5000-8000-000000000000"]),
         ] {
             assert_eq!((wants(&yes), wants(&no)), (true, false), "{yes:?} {no:?}");
         }
@@ -491,8 +409,23 @@ mod tests {
 
     #[test]
     fn a_list_holds_nothing_of_whom_it_was() {
-        for text in [line(&letter()), summary(&letter()).to_string()] {
+        for text in [shown::line(&letter()), shown::summary(&letter()).to_string()] {
             assert!(!text.contains("hanako") && text.contains("site POST /v1/batch/batch/1"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_row_of_a_file_is_shown_with_its_line_and_in_its_character_set() {
+        let mut row = letter();
+        row.original = b"\x8eR\x93c".to_vec().into();
+        row.found_at = Some(FoundAt::Http(HttpPlace {
+            source: "site".to_owned(),
+            protocol: "import".to_owned(),
+            target: "/v1/rows?file=expo%20%E8%A1%A8.csv&charset=Shift_JIS".to_owned(),
+            pointer: "/17/TEL~1FAX".to_owned(),
+            ..HttpPlace::default()
+        }));
+        assert_eq!(shown::summary(&row)["found_at"], "site expo 表.csv line 17 TEL/FAX");
+        assert_eq!(shown::original(&row), "山田");
     }
 }

@@ -2,9 +2,11 @@
 
 mod dead_letters;
 mod describe;
+mod import;
 mod installation;
 mod listeners;
 mod log;
+mod playbook;
 mod ready;
 mod running;
 mod secret;
@@ -50,6 +52,10 @@ enum Command {
     Projection(Box<up::One>),
     /// Run one service: pages and API.
     Console(Box<up::One>),
+    /// Take people from a file: cards of a trade show, who was at a seminar, answers to a survey.
+    Import(Box<import::Options>),
+    /// Check a playbook, read it aloud, compare two of them.
+    Playbook(Box<playbook::Options>),
     /// List, show and send again what could not be processed.
     DeadLetters(Box<dead_letters::Options>),
 }
@@ -65,7 +71,7 @@ fn main() -> ExitCode {
     let named = named.try_contains_id("bootstrap_servers").ok().and_then(|_| named.value_source("bootstrap_servers"));
     let kafka_is_named = matches!(named, Some(ValueSource::CommandLine | ValueSource::EnvVariable));
     match run(cli, kafka_is_named) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => report(&error),
     }
 }
@@ -75,7 +81,7 @@ fn innermost(matches: &ArgMatches) -> &ArgMatches {
     matches.subcommand().map_or(matches, |(_, options)| innermost(options))
 }
 
-fn run(cli: Cli, kafka_is_named: bool) -> anyhow::Result<()> {
+fn run(cli: Cli, kafka_is_named: bool) -> anyhow::Result<ExitCode> {
     let format = match cli.logging.log_format {
         Format::Text => telemetry::LogFormat::Text,
         Format::Json => telemetry::LogFormat::Json,
@@ -97,8 +103,12 @@ fn run(cli: Cli, kafka_is_named: bool) -> anyhow::Result<()> {
         Command::Handoff(options) => one(Service::Handoff, *options),
         Command::Projection(options) => one(Service::Projection, *options),
         Command::Console(options) => one(Service::Console, *options),
+        // Its exit code says what became of the rows.
+        Command::Import(options) => return Ok(import::run(&options)),
+        Command::Playbook(options) => return Ok(ExitCode::from(playbook::run(*options)?)),
         Command::DeadLetters(options) => dead_letters::run(*options, kafka_is_named),
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// A wrong command line: clap's own message, and the code of sysexits. Asking for help is no error.
