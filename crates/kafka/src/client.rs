@@ -65,6 +65,17 @@ pub(crate) fn producer(settings: &Settings, name: &str) -> ClientConfig {
     config
 }
 
+/// The same for the transactions of a worker; its name is its transactional id.
+pub(crate) fn transactional(settings: &Settings, name: &str) -> ClientConfig {
+    let mut config = producer(settings, name);
+    config
+        .set("transactional.id", name)
+        // R6: long enough for a busy machine, and all that an owner that never comes back can hold up.
+        .set("transaction.timeout.ms", settings.transaction_timeout_ms.to_string())
+        .set("linger.ms", "2");
+    config
+}
+
 /// Set by librdkafka's threads when a client can no longer be trusted.
 #[derive(Debug, Default)]
 pub(crate) struct Alarm(AtomicBool);
@@ -160,6 +171,24 @@ pub(crate) fn headers(topic: Topic, payload: &[u8]) -> Option<OwnedHeaders> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_moves_offsets_but_transactions() {
+        let config = consumer(&Settings::new("a:1", ""), "name", "group");
+        let names = ["enable.auto.commit", "enable.auto.offset.store", "isolation.level", "auto.offset.reset"];
+        assert_eq!(
+            names.map(|name| config.get(name)),
+            [Some("false"), Some("false"), Some("read_committed"), Some("error")]
+        );
+    }
+
+    #[test]
+    fn a_transaction_lasts_no_longer_than_is_set_and_holds_no_more() {
+        let settings = Settings { transaction_timeout_ms: 12_345, write_queue_kib: 2_345, ..Settings::new("a:1", "") };
+        let config = transactional(&settings, "name");
+        let names = ["transactional.id", "transaction.timeout.ms", "queue.buffering.max.kbytes", "retry.backoff.ms"];
+        assert_eq!(names.map(|name| config.get(name)), [Some("name"), Some("12345"), Some("2345"), Some("100")]);
+    }
 
     #[test]
     fn what_librdkafka_only_logs_but_does_not_recover_from_raises_the_alarm() {

@@ -23,6 +23,7 @@ pub(crate) struct Refusals {
 #[derive(Debug)]
 pub(crate) struct FloodGuard {
     limit: u32,
+    percent: u32,
     since: Instant,
     refused: u64,
     of: u64,
@@ -70,18 +71,19 @@ impl Refusals {
 }
 
 impl FloodGuard {
-    pub(crate) fn new(limit: u32, now: Instant) -> Self {
-        Self { limit, since: now, refused: 0, of: 0 }
+    /// A flood is so many records within a minute, and more than so many of a hundred.
+    pub(crate) fn new(limit: u32, percent: u32, now: Instant) -> Self {
+        Self { limit, percent, since: now, refused: 0, of: 0 }
     }
 
     /// Counts a transaction's records before it is committed.
     pub(crate) fn check(&mut self, refused: usize, of: u32, now: Instant) -> Result<(), Flood> {
         if now - self.since > WINDOW {
-            *self = Self::new(self.limit, now);
+            *self = Self::new(self.limit, self.percent, now);
         }
         self.refused += u64::try_from(refused).unwrap_or(u64::MAX);
         self.of += u64::from(of);
-        if self.refused >= u64::from(self.limit) && self.refused * 2 > self.of {
+        if self.refused >= u64::from(self.limit) && self.refused * 100 > self.of * u64::from(self.percent) {
             return Err(Flood { refused: self.refused, of: self.of });
         }
         Ok(())
@@ -95,12 +97,15 @@ mod tests {
     #[test]
     fn a_flood_is_many_and_most_within_a_minute() {
         let begun = Instant::now();
-        let mut guard = FloodGuard::new(10, begun);
+        let mut guard = FloodGuard::new(10, 50, begun);
         assert_eq!(guard.check(9, 9, begun), Ok(()));
         assert_eq!(guard.check(5, 40, begun), Ok(()), "fewer than half");
         let later = begun + WINDOW + Duration::from_secs(1);
         assert_eq!(guard.check(9, 9, later), Ok(()), "another minute");
         assert_eq!(guard.check(1, 1, later), Err(Flood { refused: 10, of: 10 }));
+        let mut guard = FloodGuard::new(10, 20, begun);
+        assert_eq!(guard.check(20, 100, begun), Ok(()), "no more than a fifth");
+        assert_eq!(guard.check(1, 1, begun), Err(Flood { refused: 21, of: 101 }));
     }
 
     #[test]

@@ -83,12 +83,7 @@ impl Transactions {
         }
         self.sender = None;
         let settings = self.log.settings();
-        let mut config = client::producer(settings, &self.member);
-        config
-            .set("transactional.id", &self.member)
-            // R6: long enough for a busy machine, and all that an owner that never comes back can hold up.
-            .set("transaction.timeout.ms", settings.transaction_timeout_ms.to_string())
-            .set("linger.ms", "2");
+        let config = client::transactional(settings, &self.member);
         let patience = Duration::from_millis(settings.transaction_timeout_ms);
         let sender = Sender::new(&config, self.log.partitions(), patience, (self.service, self.worker))?;
         // Without a connection, librdkafka looks for the coordinator once in vain and then waits for 500 ms.

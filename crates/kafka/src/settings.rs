@@ -75,10 +75,14 @@ pub struct Settings {
     #[arg(long = "kafka-transaction-timeout-ms", env = "KAFKA_TRANSACTION_TIMEOUT_MS", default_value_t = 30_000)]
     pub transaction_timeout_ms: u64,
 
-    /// A service stops instead of going on when so many records within a minute, and more than half of all, cannot be
-    /// processed: then the release is broken rather than the records
+    /// A service stops instead of going on when so many records within a minute, and more than the share of
+    /// --kafka-poison-percent, cannot be processed: then the release is broken rather than the records
     #[arg(long = "kafka-poison-limit", env = "KAFKA_POISON_LIMIT", default_value_t = 1_000)]
     pub poison_limit: u32,
+
+    /// Of a hundred records within a minute; see --kafka-poison-limit
+    #[arg(long = "kafka-poison-percent", env = "KAFKA_POISON_PERCENT", default_value_t = 50)]
+    pub poison_percent: u32,
 
     /// Further properties of librdkafka for every client, as key=value; repeat it, or separate by commas
     #[arg(long = "kafka-property", env = "KAFKA_PROPERTIES", value_delimiter = ',')]
@@ -176,6 +180,7 @@ impl Settings {
             session_timeout_ms: 15_000,
             transaction_timeout_ms: 30_000,
             poison_limit: 1_000,
+            poison_percent: 50,
             properties: Vec::new(),
             #[cfg(feature = "drill")]
             without: Vec::new(),
@@ -242,6 +247,12 @@ impl Settings {
             "kafka-session-timeout-ms",
             self.session_timeout_ms.to_string(),
             "6000 to 300000 (the broker's own limits are 6000 and 1800000)",
+        );
+        check(
+            self.poison_percent < 100,
+            "kafka-poison-percent",
+            self.poison_percent.to_string(),
+            "0 to 99: more than all cannot fail",
         );
         self.check_properties(&mut check);
         if faults.is_empty() { Ok(()) } else { Err(InvalidSettings(faults)) }

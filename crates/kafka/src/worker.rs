@@ -121,7 +121,7 @@ pub(crate) fn run<P: Processor>(
             load: None,
             pace: Pace::new(log.settings()),
             refusals: Refusals::default(),
-            flood: FloodGuard::new(log.settings().poison_limit, Instant::now()),
+            flood: FloodGuard::new(log.settings().poison_limit, log.settings().poison_percent, Instant::now()),
             stale: None,
             pending: None,
             contact: Instant::now(),

@@ -5,6 +5,9 @@
 mod common;
 
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use prost::Message;
@@ -51,21 +54,49 @@ fn assert_gapless(steps: &[Step]) {
     }
 }
 
+/// Orders come all the time while this is done, so that transactions are under way whatever happens. How many came.
+fn while_orders_come(log: &KafkaLog, work: impl FnOnce()) -> usize {
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let feeder = scope.spawn(|| {
+            let mut sent = 0;
+            while !over.load(Ordering::Acquire) {
+                publish(log, orders(sent + 1..=sent + 20));
+                sent += 20;
+            }
+            usize::try_from(sent).unwrap()
+        });
+        // However the work ends, the orders end with it.
+        let outcome = catch_unwind(AssertUnwindSafe(work));
+        over.store(true, Ordering::Release);
+        let sent = feeder.join().unwrap();
+        outcome.map(|()| sent).unwrap_or_else(|panic| resume_unwind(panic))
+    })
+}
+
 #[test]
 fn partitions_move_between_workers_and_back_without_loss_or_repetition() {
     let settings = Settings { session_timeout_ms: 6_000, ..settings("moves") };
     let log = common::open(&settings);
     let first = Running::start(&settings, Tally, 0, TestClock::default());
-    publish(&log, orders(1..=200));
-    steps(&settings, 200);
-    let second = Running::start(&settings, Tally, 1, TestClock::default());
-    within(PATIENCE, "the second to have joined", || if second.health.is_ready() { Ok(()) } else { Err("not yet") });
-    publish(&log, orders(201..=400));
-    assert_gapless(&steps(&settings, 400));
-    // Its partitions go back once its session is over.
-    second.stop().unwrap();
-    publish(&log, orders(401..=600));
-    assert_gapless(&steps(&settings, 600));
+    let done = || records(&settings, STEPS).len();
+    let progress = |what: &str| {
+        let before = done();
+        within(PATIENCE, what, || match done() {
+            now if now >= before + 100 => Ok(()),
+            now => Err(now),
+        });
+    };
+    let sent = while_orders_come(&log, || {
+        progress("the first to work");
+        let second = Running::start(&settings, Tally, 1, TestClock::default());
+        within(PATIENCE, "the second to work", || if second.health.is_ready() { Ok(()) } else { Err("not yet") });
+        progress("both to work");
+        // Its partitions go back once its session is over.
+        second.stop().unwrap();
+        progress("the first to work alone");
+    });
+    assert_gapless(&steps(&settings, sent));
     first.stop().unwrap();
 }
 
@@ -282,6 +313,9 @@ fn a_flood_of_poison_stops_the_worker_before_the_topic_is_empty() {
     within(PATIENCE, "the worker to end", || if running.has_ended() { Ok(()) } else { Err("it runs") });
     let error = running.stop().unwrap_err();
     assert!(matches!(error, WorkerError::Flood { service: SERVICE, refused: 100, of: 100 }), "{error}");
+    let failure = error.failure();
+    assert_eq!(failure.what, "tally could not process 100 of 100 records within a minute");
+    assert!(failure.mend.starts_with("look at the latest dead-letters"), "{}", failure.mend);
     assert_eq!(records(&settings, Topic::DeadLetters).len(), 90);
 }
 

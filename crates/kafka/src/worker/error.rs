@@ -116,7 +116,7 @@ impl WorkerError {
             Self::Flood { .. } => (
                 Exit::Data,
                 "look at the latest dead-letters: if the records are right, run another release; if they are wrong \
-                 indeed, raise --kafka-poison-limit",
+                 indeed, raise --kafka-poison-limit or --kafka-poison-percent",
             ),
             Self::Refused(_) => (
                 Exit::NoPermission,

@@ -161,6 +161,14 @@ impl WorkerProcess {
         assert!(sent.success(), "{sent}");
     }
 
+    /// Processor time that it has taken so far, its threads together, in ticks of the kernel.
+    pub(crate) fn ticks(&self) -> f64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap();
+        // After the name, which is in brackets: user and system time are fields 14 and 15 of all.
+        let fields: Vec<_> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+        fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()
+    }
+
     pub(crate) fn kill(mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
