@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use tasuki_domain::{EventId, Millipoints, Timestamp};
+use tasuki_domain::{EventId, LeadId, Millipoints, Timestamp};
 use tasuki_wire::contract::{Company, Contact, Deed, Owner, QualifiedLead, Reason, Route, SPEC_VERSION, Score};
 use tasuki_wire::evidence::Evidence;
 use tasuki_wire::v1;
@@ -47,8 +47,19 @@ pub(crate) fn qualified_lead(assignment: &Assignment<'_>, event_id: EventId, ver
         pool: decision.pool.clone(),
         assignment_reason: decision.reason.clone(),
         accept_by: assignment.accept_by,
-        merged_into: None,
+        merged_into: assignment.merged_into,
     }
+}
+
+/// The last record of a lead again, since it is merged into another or no longer: the handoff stays as it is.
+pub(crate) fn corrected(
+    last: &[u8],
+    event_id: EventId,
+    version: u64,
+    merged_into: Option<LeadId>,
+) -> Option<QualifiedLead> {
+    let last = QualifiedLead::from_json(last).ok()?;
+    Some(QualifiedLead { spec_version: SPEC_VERSION.to_owned(), event_id, version, merged_into, ..last })
 }
 
 fn contact(profile: &v1::Profile) -> Contact {

@@ -5,7 +5,7 @@ use tasuki_stream::Context;
 use tasuki_wire::v1::handoff_record::Event;
 use tasuki_wire::{Head, Topic, v1};
 
-use crate::contract::qualified_lead;
+use crate::contract::{corrected, qualified_lead};
 use crate::state::{Assigned, HandoffState};
 
 /// The state of one lead, taken out while an input works on it.
@@ -27,6 +27,7 @@ pub(crate) struct Assignment<'a> {
     /// The latest receipt among qualification and decision.
     pub(crate) at: Timestamp,
     pub(crate) accept_by: Timestamp,
+    pub(crate) merged_into: Option<LeadId>,
 }
 
 /// When something happened and when it was received.
@@ -102,8 +103,9 @@ impl<'c, 't> Work<'c, 't> {
 
         self.state.contract_version += 1;
         let event_id = self.context.next_event_id();
-        let record = qualified_lead(assignment, event_id, self.state.contract_version);
-        self.context.emit_bytes(Topic::LeadsQualified, self.lead.to_string(), record.to_json());
+        let record = qualified_lead(assignment, event_id, self.state.contract_version).to_json();
+        self.state.contract.clone_from(&record);
+        self.context.emit_bytes(Topic::LeadsQualified, self.lead.to_string(), record);
 
         Assigned {
             pool: decision.pool.clone(),
@@ -112,6 +114,21 @@ impl<'c, 't> Work<'c, 't> {
             received_at_ms: assignment.at.as_millis(),
             overdue: false,
         }
+    }
+
+    /// Writes the last record of the public contract again, with the lead that this one is merged into. False if there is
+    /// none.
+    pub(crate) fn write_correction(&mut self) -> bool {
+        if self.state.contract.is_empty() {
+            return false;
+        }
+        let (event_id, version) = (self.context.next_event_id(), self.state.contract_version + 1);
+        let merged_into = self.state.merged_into();
+        let Some(record) = corrected(&self.state.contract, event_id, version, merged_into) else { return false };
+        self.state.contract_version = version;
+        self.state.contract = record.to_json();
+        self.context.emit_bytes(Topic::LeadsQualified, self.lead.to_string(), self.state.contract.clone());
+        true
     }
 
     fn head(&mut self, cause: EventId, times: Times, version: u64) -> Head {

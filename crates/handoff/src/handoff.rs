@@ -3,6 +3,7 @@
 use tasuki_domain::{Cycle, EventId, HandoffId, LeadId, Timestamp, Version};
 use tasuki_stream::{Admission, Context, Due, Input, Poison, Processor, Topology, admit};
 use tasuki_wire::v1::handoff_record::Event;
+use tasuki_wire::v1::identity_record::Event as Identity;
 use tasuki_wire::v1::qualification_record::Event as Qualification;
 use tasuki_wire::{Head, Topic, v1};
 
@@ -36,7 +37,7 @@ impl Processor for Handoff {
     fn topology(&self) -> Topology {
         Topology {
             service: SERVICE,
-            inputs: &[Topic::Qualification, Topic::DeskDecisions, Topic::SalesFeedback],
+            inputs: &[Topic::Qualification, Topic::DeskDecisions, Topic::SalesFeedback, Topic::Identities],
             outputs: &[Topic::DeskRequests, Topic::Handoff, Topic::LeadsQualified],
             state: Topic::HandoffState,
         }
@@ -49,6 +50,8 @@ impl Processor for Handoff {
             self.decision(context, input)
         } else if input.topic == Topic::SalesFeedback {
             feedback(context, input)
+        } else if input.topic == Topic::Identities {
+            identity(context, input)
         } else {
             Err(Poison::new("foreign-topic", format!("handoff does not read {}", input.topic)))
         }
@@ -168,6 +171,7 @@ impl Handoff {
             qualified_at: qualification.occurred_at,
             at: qualification.received_at.max(decided.received_at),
             accept_by: qualification.received_at + accept_within,
+            merged_into: work.state.merged_into(),
         };
         work.caused_by(decided.event_id);
         let assigned = work.write_assignment(decided.event_id, &assignment);
@@ -179,6 +183,35 @@ impl Handoff {
             answer(work, cycle, &command);
         }
     }
+}
+
+/// Who the lead is one with. Its handoffs stay as they are; whoever has heard of the last one hears that.
+fn identity(context: &mut Context<'_, HandoffState>, input: &Input<'_>) -> Result<(), Poison> {
+    let record: v1::IdentityRecord = input.decode()?;
+    let (head, lead) = lead_of(record.meta.as_ref(), input)?;
+    let event = record.event.ok_or_else(|| Poison::new("unknown-event", "found no event that this release knows"))?;
+    let mut work = Work::begin(context, lead);
+    match admit(&mut work.state.identities_seen, head.version) {
+        Admission::New => {}
+        Admission::Gap { .. } => work.count(metrics::INPUT_GAP),
+        Admission::Repeated => {
+            work.count(metrics::INPUT_REPEATED);
+            work.end();
+            return Ok(());
+        }
+    }
+    match event {
+        Identity::MergesChanged(changed) if changed.merged_into != work.state.merged_into => {
+            work.state.merged_into = changed.merged_into;
+            work.caused_by(head.event_id);
+            if work.write_correction() {
+                work.count(metrics::CORRECTED);
+            }
+        }
+        Identity::MergesChanged(_) | Identity::CommandRefused(_) => {}
+    }
+    work.end();
+    Ok(())
 }
 
 fn feedback(context: &mut Context<'_, HandoffState>, input: &Input<'_>) -> Result<(), Poison> {

@@ -3,7 +3,8 @@
 //! Two processors. [`Desk`] decides whose turn it is, one writer per pool. [`Handoff`] keeps each lead's handoffs: it asks
 //! the desk, assigns, watches the deadline, takes the verdict, and writes the public contract. Both are pure: the same
 //! inputs give the same bytes. What follows from qualifications, decisions and feedback does not depend on how the three
-//! topics are interleaved; of the feedback itself, what stands first on its topic counts.
+//! topics are interleaved; of the feedback itself, what stands first on its topic counts. When a lead that was handed over
+//! is merged into another, or split again, its handoff stays, and its record of the public contract is written again.
 
 mod command;
 mod contract;

@@ -11,6 +11,9 @@ tasuki_stream::counters! {
     /// Feedback of sales without effect for now, by reason: waiting (its handoff is not assigned yet), repeated,
     /// refused (somebody should see it).
     FEEDBACK = "feedback";
+    /// Records of the public contract that were written again, by reason: merged (the lead is merged into another, or
+    /// no longer).
+    CORRECTIONS = "corrections";
     /// Oddities of qualifications and decisions, by reason: repeated (dropped), gap (something was lost upstream),
     /// unknown-urgency (it got the time limit of normal).
     INPUTS = "inputs";
@@ -51,6 +54,10 @@ pub const INPUT_GAP: Counted = (INPUTS, "gap");
 /// `tasuki_handoff_inputs_total{reason="unknown-urgency"}`: a qualification with an urgency that has no time limit; it got
 /// that of "normal".
 pub const UNKNOWN_URGENCY: Counted = (INPUTS, "unknown-urgency");
+
+/// `tasuki_handoff_corrections_total{reason="merged"}`: records of the public contract that were written again, since
+/// their lead is merged into another or no longer.
+pub const CORRECTED: Counted = (CORRECTIONS, "merged");
 
 /// `tasuki_desk_decisions_total{reason="rep"}`: requests that got a rep.
 pub const DECIDED: Counted = (desk::DECISIONS, "rep");

@@ -37,6 +37,15 @@ pub struct HandoffState {
     /// Ids of refused commands, the latest last.
     #[prost(bytes = "vec", repeated, tag = "6")]
     pub(crate) refused: Vec<Vec<u8>>,
+    /// The last version of `identities` that was seen.
+    #[prost(uint64, tag = "7")]
+    pub(crate) identities_seen: u64,
+    /// The lead that this one is merged into; empty: none.
+    #[prost(bytes = "vec", tag = "8")]
+    pub(crate) merged_into: Vec<u8>,
+    /// The last record of the public contract, to be written again when the lead is merged.
+    #[prost(bytes = "vec", tag = "9")]
+    pub(crate) contract: Vec<u8>,
 }
 
 /// One cycle's handoff. It begins with whatever is heard of it first.
@@ -128,6 +137,11 @@ impl HandoffState {
         while self.handoffs.len() > KEPT_SETTLED && self.handoffs[0].verdict.is_some() {
             self.forgotten_up_to = self.handoffs.remove(0).cycle;
         }
+    }
+
+    /// The lead that this one is merged into.
+    pub(crate) fn merged_into(&self) -> Option<LeadId> {
+        LeadId::from_slice(&self.merged_into).ok()
     }
 
     /// Remembers that a command was refused.

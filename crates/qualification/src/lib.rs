@@ -7,6 +7,7 @@
 //! route asks for, or, for a route that asks for none, any signal that gives points.
 
 mod decide;
+mod merged;
 pub mod metrics;
 mod processor;
 mod state;

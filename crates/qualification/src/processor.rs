@@ -6,6 +6,8 @@ use tasuki_domain::{EventId, LeadId, Timestamp, Version};
 use tasuki_playbook::{Consequence, Playbook};
 use tasuki_stream::{Admission, Context, Due, Input, Poison, Processor, Topology, admit};
 use tasuki_wire::v1::handoff_record::Event as Handoff;
+use tasuki_wire::v1::identity_record::Event as Identity;
+use tasuki_wire::v1::qualification_link_record;
 use tasuki_wire::v1::qualification_record::Event as Decision;
 use tasuki_wire::{Head, Topic, v1};
 
@@ -73,15 +75,54 @@ impl Qualification {
         let Some(latest) = context.state(cause.key).latest.take() else { return };
         self.qualify(context, cause, &latest.scored);
         let state = context.state(cause.key);
-        if state.phase() == Phase::Recycled {
+        // Kept for a lead that came back from sales, or whose score waited for others of the same person.
+        if state.phase() == Phase::Recycled || state.must_wait() {
             state.latest = Some(latest);
+        }
+    }
+
+    /// Who the lead is one with, from now on.
+    fn merges_changed(&self, context: Deciding<'_, '_>, cause: Cause<'_>, merged_into: Vec<u8>) {
+        let state = context.state(cause.key);
+        if state.merged_into == merged_into {
+            return;
+        }
+        let told = state.told.take();
+        let before = LeadId::from_slice(&std::mem::replace(&mut state.merged_into, merged_into)).ok();
+        if let (Some(before), Some(told)) = (before, told) {
+            tell(context, cause, before, v1::StandingTold { split: true, ..told });
+        }
+        self.reconsider_waiting(context, cause);
+    }
+
+    /// A lead that is merged into this one says how it stands with sales.
+    fn standing_told(&self, context: Deciding<'_, '_>, cause: Cause<'_>, told: v1::StandingTold) {
+        context.state(cause.key).hear(told);
+        self.reconsider_waiting(context, cause);
+    }
+
+    /// Decides on a score that had to wait, if it need not any more.
+    fn reconsider_waiting(&self, context: Deciding<'_, '_>, cause: Cause<'_>) {
+        let state = context.state(cause.key);
+        match state.phase() {
+            Phase::Subscriber | Phase::Lead | Phase::Recycled if !state.must_wait() => self.reconsider(context, cause),
+            Phase::Subscriber
+            | Phase::Lead
+            | Phase::Recycled
+            | Phase::WithSales
+            | Phase::Cooling
+            | Phase::Disqualified => {}
         }
     }
 
     /// Decides on a score of a lead that sales does not have.
     fn qualify(&self, context: Deciding<'_, '_>, cause: Cause<'_>, scored: &v1::LeadScored) {
         let state = context.state(cause.key);
-        let rejected_at = (state.phase() == Phase::Recycled).then(|| Timestamp::from_millis(state.rejected_at_ms));
+        if state.must_wait() {
+            state.latest = Some(latest(scored.clone(), cause));
+            return;
+        }
+        let rejected_at = state.refused_at_ms().map(Timestamp::from_millis);
         match decide(&self.playbook, scored, rejected_at) {
             Verdict::None => {}
             Verdict::Qualified(route) => {
@@ -163,6 +204,33 @@ fn emit(context: Deciding<'_, '_>, cause: Cause<'_>, event: Decision) {
     context.emit(Topic::Qualification, cause.key, &record);
 }
 
+/// Tells the lead that this one is merged into how it stands with sales, if that is news.
+fn tell_standing(context: Deciding<'_, '_>, cause: Cause<'_>) {
+    let state = context.state(cause.key);
+    let Ok(to) = LeadId::from_slice(&state.merged_into) else { return };
+    let standing = state.standing(cause.lead);
+    if standing != state.told
+        && let Some(told) = standing.clone()
+    {
+        state.told = standing;
+        tell(context, cause, to, told);
+    }
+}
+
+fn tell(context: Deciding<'_, '_>, cause: Cause<'_>, to: LeadId, told: v1::StandingTold) {
+    let head = Head {
+        event_id: context.next_event_id(),
+        occurred_at: cause.at,
+        received_at: cause.received_at,
+        cause: Some(cause.event),
+        lead: Some(to),
+        version: Version::default(),
+    };
+    let link = Some(qualification_link_record::Link::StandingTold(told));
+    let record = v1::QualificationLinkRecord { meta: Some(head.to_meta()), link };
+    context.emit(Topic::QualificationLinks, to.to_string(), &record);
+}
+
 /// Whether a record is to be applied, by its version.
 fn admitted(context: Deciding<'_, '_>, topic: Topic, admission: Admission) -> bool {
     match admission {
@@ -184,8 +252,8 @@ impl Processor for Qualification {
     fn topology(&self) -> Topology {
         Topology {
             service: SERVICE,
-            inputs: &[Topic::Scores, Topic::Handoff],
-            outputs: &[Topic::Qualification],
+            inputs: &[Topic::Scores, Topic::Handoff, Topic::Identities, Topic::QualificationLinks],
+            outputs: &[Topic::Qualification, Topic::QualificationLinks],
             state: Topic::QualificationState,
         }
     }
@@ -200,7 +268,34 @@ impl Processor for Qualification {
             let admission = admit(&mut context.state(key).scores_seen, version(record.meta.as_ref()));
             if admitted(context, input.topic, admission) {
                 self.scored(context, cause, scored);
+                tell_standing(context, cause);
             }
+            return Ok(());
+        }
+        if input.topic == Topic::Identities {
+            let record: v1::IdentityRecord = input.decode()?;
+            let cause = cause(key, record.meta.as_ref())?;
+            let event = record.event.ok_or_else(missing_event)?;
+            context.caused_by(cause.event);
+            let admission = admit(&mut context.state(key).identities_seen, version(record.meta.as_ref()));
+            if admitted(context, input.topic, admission) {
+                match event {
+                    Identity::MergesChanged(changed) => self.merges_changed(context, cause, changed.merged_into),
+                    Identity::CommandRefused(_) => {}
+                }
+                tell_standing(context, cause);
+            }
+            return Ok(());
+        }
+        if input.topic == Topic::QualificationLinks {
+            let record: v1::QualificationLinkRecord = input.decode()?;
+            let cause = cause(key, record.meta.as_ref())?;
+            let Some(qualification_link_record::Link::StandingTold(told)) = record.link else {
+                return Err(missing_event());
+            };
+            context.caused_by(cause.event);
+            self.standing_told(context, cause, told);
+            tell_standing(context, cause);
             return Ok(());
         }
         let record: v1::HandoffRecord = input.decode()?;
@@ -214,6 +309,7 @@ impl Processor for Qualification {
                 // Sales goes on with it: nothing for marketing to decide.
                 Handoff::Assigned(_) | Handoff::Overdue(_) | Handoff::Accepted(_) | Handoff::Refused(_) => {}
             }
+            tell_standing(context, cause);
         }
         Ok(())
     }
@@ -229,6 +325,7 @@ impl Processor for Qualification {
         if next_change == 0 || next_change > due.due_at.as_millis() {
             self.reconsider(context, cause);
         }
+        tell_standing(context, cause);
     }
 }
 

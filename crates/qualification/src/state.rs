@@ -31,6 +31,18 @@ pub struct QualificationState {
     /// The latest score, in the phases that need it later: what happened while sales had the lead counts once it is back.
     #[prost(message, optional, tag = "8")]
     pub(crate) latest: Option<LatestScore>,
+    /// The latest version seen on `identities`.
+    #[prost(uint64, tag = "9")]
+    pub(crate) identities_seen: u64,
+    /// The lead that this one is merged into; empty: none.
+    #[prost(bytes = "vec", tag = "10")]
+    pub(crate) merged_into: Vec<u8>,
+    /// What that lead was told last about this one.
+    #[prost(message, optional, tag = "11")]
+    pub(crate) told: Option<v1::StandingTold>,
+    /// How the leads that are merged into this one stand with sales, by id.
+    #[prost(message, repeated, tag = "12")]
+    pub(crate) others: Vec<v1::StandingTold>,
 }
 
 /// A score and when it was received.
