@@ -143,6 +143,12 @@ impl<'a> Engagement<'a> {
         sums.into_iter().map(|(rule, constant, fading)| rounded(capped(constant + fading, rule.cap))).sum()
     }
 
+    /// The same of the rules that take nothing away.
+    pub(crate) fn gives_at(&self, instant: Timestamp) -> Millipoints {
+        let sums = self.sums_at(instant).into_iter().filter(|(rule, ..)| rule.points >= Millipoints::ZERO);
+        sums.map(|(rule, constant, fading)| rounded(capped(constant + fading, rule.cap))).sum()
+    }
+
     /// The first instant after `start`, which is not before that of the score, at which a signal begins to decay or
     /// stops to count.
     pub(crate) fn end_of_stretch(&self, start: Timestamp) -> Option<Timestamp> {

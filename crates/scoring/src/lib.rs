@@ -8,6 +8,7 @@ mod bytes;
 mod codec;
 mod decay;
 mod engagement;
+mod falling;
 mod fields;
 mod fit;
 mod input;
