@@ -125,11 +125,16 @@ impl KafkaPublisher {
 
     /// Hands all records to librdkafka. An error means that some were not taken.
     fn send(&self, producer: &PolledProducer<Calls>, records: &[Emitted], call: &Arc<Call>) -> Result<(), KafkaError> {
+        let mut named: Option<(Topic, String)> = None;
         for record in records {
             let partition = self.log.partitions().of_key(record.key.as_bytes());
-            let topic = self.log.settings().topic_name(record.topic);
+            // Records of one call are nearly always of one topic.
+            let (_, topic) = match named.take().filter(|(topic, _)| *topic == record.topic) {
+                Some(same) => named.insert(same),
+                None => named.insert((record.topic, self.log.settings().topic_name(record.topic))),
+            };
             call.waiting.fetch_add(1, Ordering::AcqRel);
-            let mut message = BaseRecord::with_opaque_to(&topic, Arc::clone(call))
+            let mut message = BaseRecord::with_opaque_to(topic, Arc::clone(call))
                 .partition(i32::from(partition.get()))
                 .key(record.key.as_bytes())
                 .payload(record.payload.as_slice());
@@ -143,10 +148,10 @@ impl KafkaPublisher {
         Ok(())
     }
 
-    async fn write(&self, records: Vec<Emitted>) -> Result<(), PublishError> {
+    async fn write(&self, records: &[Emitted]) -> Result<(), PublishError> {
         let producer = self.current();
         let (call, answer) = Call::new();
-        let sent = self.send(&producer, &records, &call);
+        let sent = self.send(&producer, records, &call);
         call.one_less();
         let result = match sent {
             Err(error) => Err(error),
@@ -189,9 +194,13 @@ fn explain(error: KafkaError) -> PublishError {
 
 impl Publisher for KafkaPublisher {
     fn publish(&self, records: Vec<Emitted>) -> BoxFuture<'_, Result<(), PublishError>> {
+        self.publish_kept(Arc::new(records))
+    }
+
+    fn publish_kept(&self, records: Arc<Vec<Emitted>>) -> BoxFuture<'_, Result<(), PublishError>> {
         Box::pin(async move {
             let count = records.len();
-            let result = self.write(records).await;
+            let result = self.write(&records).await;
             metrics::published(
                 match &result {
                     Ok(()) => "durable",

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tasuki_wire::{Partition, Topic};
@@ -20,6 +21,16 @@ pub trait Publisher: Send + Sync + fmt::Debug {
     ///
     /// Some or all of the records may have been written nevertheless: every consumer drops what it has seen.
     fn publish(&self, records: Vec<Emitted>) -> BoxFuture<'_, Result<(), PublishError>>;
+
+    /// The same for records that the caller keeps, for the case that they cannot be written. A log that only reads them
+    /// need not copy them.
+    ///
+    /// # Errors
+    ///
+    /// As [`publish`](Self::publish).
+    fn publish_kept(&self, records: Arc<Vec<Emitted>>) -> BoxFuture<'_, Result<(), PublishError>> {
+        self.publish(Arc::unwrap_or_clone(records))
+    }
 }
 
 /// Records were not written, or not certainly.
