@@ -1,5 +1,7 @@
 //! Logs to standard error, metrics for Prometheus.
 
+use std::time::Duration;
+
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
@@ -11,6 +13,9 @@ pub enum LogFormat {
     /// One JSON object a line.
     Json,
 }
+
+/// Durations are kept one by one until somebody reads the metrics, or for so long.
+const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Upper edges, in seconds, of the histograms of all durations: 1 ms to 10 s.
 const SECONDS: [f64; 13] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0];
@@ -40,7 +45,18 @@ pub fn start_logging(format: LogFormat, filter: &str) -> Result<(), tracing_subs
 ///
 /// If a recorder was installed before.
 pub fn start_metrics() -> Result<PrometheusHandle, BuildError> {
-    PrometheusBuilder::new()
+    let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
-        .install_recorder()
+        .install_recorder()?;
+    let kept_up = handle.clone();
+    let keep_up = move || {
+        loop {
+            std::thread::sleep(UPKEEP);
+            kept_up.run_upkeep();
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name("metrics".to_owned()).spawn(keep_up) {
+        tracing::warn!(%error, "no thread for metrics; durations pile up in memory until they are read");
+    }
+    Ok(handle)
 }
