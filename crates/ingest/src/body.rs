@@ -82,7 +82,7 @@ pub(crate) async fn receive(
     let announced = crate::request::header(headers, "content-length").and_then(|text| text.parse::<usize>().ok());
     let expected = announced.map_or(0, |length| length.min(limits.body_bytes));
     reserved.grow(expected)?;
-    let mut wire = Vec::with_capacity(expected.min(64 * 1024));
+    let mut wire = Vec::with_capacity(expected.min(STEP));
     let (mut length, mut held, mut began) = (0_usize, expected, None);
     loop {
         let frame = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await;

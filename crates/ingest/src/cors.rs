@@ -9,10 +9,10 @@ use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 pub(crate) struct Foreign;
 
 /// Adds what lets the page read the answer.
-pub(crate) fn mirror(asked: &HeaderMap, answer: &mut HeaderMap) {
+pub(crate) fn mirror(origin: Option<HeaderValue>, answer: &mut HeaderMap) {
     answer.insert(header::VARY, HeaderValue::from_static("Origin"));
-    let Some(origin) = asked.get(header::ORIGIN) else { return };
-    answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    let Some(origin) = origin else { return };
+    answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     answer.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
     // Without it analytics-next does not see Retry-After and comes back too soon.
     answer.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Retry-After"));

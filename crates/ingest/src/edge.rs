@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{self, Request};
+use axum::http::header::ORIGIN;
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 use tasuki_domain::Timestamp;
 use tasuki_wire::v1::DeadLetterKind;
 
@@ -23,6 +23,7 @@ use crate::answer::{self, Refusal};
 use crate::body::{self, Arrived, Decoded, Reserved};
 use crate::cors::{self, Foreign};
 use crate::json;
+use crate::lasting::Lasting;
 use crate::metrics::{self, Tally};
 use crate::observed::BadRecord;
 use crate::publish::{self, Batch, Place};
@@ -52,11 +53,13 @@ pub(crate) async fn handle(extract::State(core): extract::State<Arc<Core>>, requ
     let (parts, body) = request.into_parts();
     // Some clients join "https://host/" and "/v1/batch".
     let path = format!("/{}", parts.uri.path().trim_matches('/'));
-    let asked = parts.headers.clone();
-    let sources = Arc::clone(&core.state.sources);
-    let found =
-        ADAPTERS.iter().find_map(|adapter| adapter.endpoint(&path, &sources).map(|endpoint| (*adapter, endpoint)));
     let preflight = parts.method == Method::OPTIONS;
+    let origin = parts.headers.get(ORIGIN).cloned();
+    let asked = preflight.then(|| parts.headers.clone());
+    let visited = Arc::clone(&core);
+    let Core { state: State { sources, .. }, books, .. } = visited.as_ref();
+    let found =
+        ADAPTERS.iter().find_map(|adapter| adapter.endpoint(&path, sources).map(|endpoint| (*adapter, endpoint)));
     let (protocol, mut answer) = match found {
         None => ("none", Refusal::NoSuchPath.answer()),
         Some((adapter, _)) if preflight => (adapter.name(), answer::empty()),
@@ -65,18 +68,15 @@ pub(crate) async fn handle(extract::State(core): extract::State<Arc<Core>>, requ
             (adapter.name(), visit.answer(body).await)
         }
     };
-    let origin = request::header(&asked, "origin");
     let foreign = answer.extensions_mut().remove::<Foreign>().is_some()
-        || origin.is_some_and(|origin| !sources.allow_origin(origin));
-    if foreign {
-        metrics::answered(protocol, answer.status().as_u16(), began.elapsed());
-        return answer;
+        || origin.as_ref().and_then(request::text).is_some_and(|origin| !sources.allow_origin(origin));
+    if !foreign {
+        cors::mirror(origin, answer.headers_mut());
+        if let Some(asked) = asked {
+            cors::allow(&asked, answer.headers_mut());
+        }
     }
-    cors::mirror(&asked, answer.headers_mut());
-    if preflight {
-        cors::allow(&asked, answer.headers_mut());
-    }
-    metrics::answered(protocol, answer.status().as_u16(), began.elapsed());
+    books.answered(protocol, answer.status().as_u16(), began.elapsed());
     answer
 }
 
@@ -172,15 +172,15 @@ impl Visit {
             digest()
         };
         let Digested { batch, place, answer } = digested?;
-        // On its own, so that a client that goes away does not leave the books half written.
-        let publishing = tokio::spawn(async move {
-            let State { publisher, spool, .. } = &core.state;
+        // A client that goes away does not leave the books half written.
+        let publishing = Lasting::new(async move {
+            let Core { state: State { publisher, spool, .. }, books, .. } = core.as_ref();
             let spool = spool.as_ref().filter(|_| lost_if_refused);
-            let result = publish::publish(publisher.as_ref(), spool, batch, &place, deadline).await;
+            let result = publish::publish(publisher.as_ref(), spool, batch, &place, deadline, books).await;
             drop((admitted, reserved));
             result
         });
-        publishing.await.unwrap_or(Err(Refusal::Unavailable)).map(|()| answer)
+        publishing.await.map(|()| answer)
     }
 
     /// Whether its client never sends again. Nobody reloads an image, so no GET is repeated.
@@ -358,21 +358,14 @@ impl Visit {
     }
 
     fn place(&self, source: Option<&Source>, wire: &Bytes, received_at: Timestamp) -> Place {
-        let target = self.target();
-        let mut digest = Sha256::new();
-        digest.update(received_at.as_millis().to_be_bytes());
-        digest.update(target.as_bytes());
-        digest.update(wire);
-        let mut request_id = [0; 16];
-        request_id.copy_from_slice(&digest.finalize()[..16]);
         Place {
             source: source.map_or(UNKNOWN, |source| &source.name).to_owned(),
             protocol: self.adapter.name(),
             method: self.parts.method.to_string(),
-            target,
+            target: self.target(),
             content_type: request::header(&self.parts.headers, "content-type").unwrap_or_default().to_owned(),
             received_at,
-            request_id,
+            wire: wire.clone(),
             max_bytes: self.core.state.limits.event_bytes,
             privacy: source
                 .and_then(|source| source.privacy)

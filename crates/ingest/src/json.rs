@@ -7,11 +7,13 @@ use std::ops::Range;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+pub(crate) mod document;
+
 /// An object whose values stay as they were written. The last of equal names wins.
 pub(crate) type Object<'a> = BTreeMap<String, &'a RawValue>;
 
 /// Nesting that is kept; what lies deeper becomes `null`. Below the limit of 128 that readers of JSON have.
-const MAX_DEPTH: usize = 100;
+pub(crate) const MAX_DEPTH: usize = 100;
 
 /// Values that a body may have. Read, each takes up to about 72 bytes, however few it has as text.
 const MAX_VALUES: usize = 400_000;
@@ -19,9 +21,23 @@ const MAX_VALUES: usize = 400_000;
 /// Whether a body has more events than `max_events` in an array at its top or in a field at its top, or more values
 /// than are read. Costs next to nothing for bodies of usual size.
 pub(crate) fn has_too_many(body: &[u8], max_events: usize) -> bool {
-    let commas = body.iter().filter(|byte| **byte == b',').count();
-    let containers = body.iter().filter(|byte| matches!(**byte, b'[' | b'{')).count();
-    commas + containers > MAX_VALUES || (commas >= max_events && most_elements(body) > max_events)
+    let commas = count(body, |byte| byte == b',');
+    if body.len() > MAX_VALUES && commas + count(body, |byte| matches!(byte, b'[' | b'{')) > MAX_VALUES {
+        return true;
+    }
+    commas >= max_events && most_elements(body) > max_events
+}
+
+/// How many bytes are as wanted. In steps that a byte can count, which is what a processor does many of at once.
+fn count(bytes: &[u8], wanted: impl Fn(u8) -> bool) -> usize {
+    let of_step = |step: &[u8]| step.iter().fold(0_u8, |sum, byte| sum + u8::from(wanted(*byte)));
+    bytes.chunks(usize::from(u8::MAX)).map(|step| usize::from(of_step(step))).sum()
+}
+
+/// A body as text, what is no UTF-8 in it replaced.
+pub(crate) fn text(body: &[u8]) -> Cow<'_, str> {
+    // Faster than the lossy way where nothing is to be replaced.
+    std::str::from_utf8(body).map_or_else(|_| String::from_utf8_lossy(body), Cow::Borrowed)
 }
 
 /// How many elements the largest array has that is the body or a field of it. Strings may hold what they will.
@@ -255,6 +271,24 @@ fn flatten_into(value: &Value, path: &str, flat: &mut Vec<(String, String)>) {
                 flat.push((path.to_owned(), text));
             }
         }
+    }
+}
+
+/// The same of a value of a document.
+pub(crate) fn flat(value: document::Value<'_, '_>) -> Vec<(String, String)> {
+    let mut flat = Vec::new();
+    flat_into(value, "", &mut flat);
+    flat
+}
+
+fn flat_into(value: document::Value<'_, '_>, path: &str, flat: &mut Vec<(String, String)>) {
+    if value.kind() == document::Kind::Object {
+        for (name, field) in value.sorted() {
+            let path = if path.is_empty() { name.into_owned() } else { format!("{path}.{name}") };
+            flat_into(field, &path, flat);
+        }
+    } else if let Some(text) = value.property() {
+        flat.push((path.to_owned(), text.into_owned()));
     }
 }
 

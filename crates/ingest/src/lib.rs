@@ -13,6 +13,7 @@ mod body;
 mod cors;
 mod edge;
 mod json;
+mod lasting;
 mod mapping;
 pub mod metrics;
 mod observed;

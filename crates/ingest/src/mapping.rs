@@ -1,11 +1,15 @@
 //! The mapping file: what track names, schemas and traits mean.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
 use tasuki_domain::EmailAddress;
 use tasuki_wire::v1;
 use tasuki_wire::v1::behavior_record::Event;
+
+use crate::json;
+use crate::json::document::{self, Value};
 
 mod kind;
 
@@ -177,8 +181,12 @@ impl Mapping {
             return Err(InvalidMapping::Version(file.version));
         }
         let (mut names, mut structured, mut schemas) = (HashMap::new(), HashMap::new(), HashMap::new());
-        for (index, rule) in file.rule.iter().enumerate() {
+        let mut rules = file.rule;
+        for (index, rule) in rules.iter_mut().enumerate() {
             check(rule, index + 1)?;
+            for path in rule.fields.values_mut().flatten() {
+                *path = plain_path(path);
+            }
             index_under(&mut names, rule.names.iter().map(|name| plain(name)), index);
             index_under(&mut structured, rule.structured.iter().map(|text| plain_path(text)), index);
             index_under(&mut schemas, rule.schemas.iter().map(|text| plain_path(text)), index);
@@ -186,7 +194,7 @@ impl Mapping {
         let traits = aliases(file.traits)?;
         let company_traits = aliases(file.company_traits)?;
         let who = file.who.unwrap_or_else(WhoFrom::built_in).plain();
-        Ok(Self { rules: file.rule, names, structured, schemas, traits, company_traits, who })
+        Ok(Self { rules, names, structured, schemas, traits, company_traits, who })
     }
 
     /// What an event called so, with these properties (paths joined with dots), means. What no rule knows is a
@@ -202,9 +210,26 @@ impl Mapping {
         })
     }
 
+    /// Whether a rule may fit a track call of this name.
+    pub(crate) fn knows_name(&self, name: &str) -> bool {
+        self.names.contains_key(&plain(name))
+    }
+
+    /// The attribute of this name among properties, as [`attributes`](Self::attributes) would give it.
+    pub(crate) fn attribute(&self, properties: Value<'_, '_>, name: &str) -> Option<String> {
+        let from = self.traits.iter().find(|(standard, _)| standard == name).map(|(_, from)| from.as_slice());
+        let found = from.unwrap_or_default().iter().find_map(|path| at_plain_path(properties, path));
+        if found.is_some() || from.is_some_and(|from| from.iter().any(|path| path == name)) {
+            return found;
+        }
+        // What is named nowhere keeps its name, and may have this one.
+        let attributes = self.attributes(&json::flat(properties));
+        attributes.into_iter().find(|(standard, _)| standard == name).map(|(_, value)| value)
+    }
+
     /// What an event called so means by the first rule that fits, if any does.
     pub fn known(&self, called: Called<'_>, properties: &[(String, String)]) -> Option<Meaning> {
-        let candidates: Vec<usize> = match called {
+        let candidates: Cow<'_, [usize]> = match called {
             Called::Name(name) => found(&self.names, &plain(name)),
             Called::Type(name) => {
                 ends_of(name).map(|end| found(&self.names, &plain(end))).find(|rules| !rules.is_empty())?
@@ -213,10 +238,10 @@ impl Mapping {
                 found(&self.structured, &format!("{}/{}", plain(category), plain(action)))
             }
             Called::Schema { vendor, name } => {
-                let mut candidates = found(&self.schemas, &plain(name));
-                candidates.extend(found(&self.schemas, &format!("{}/{}", plain(vendor), plain(name))));
+                let mut candidates = found(&self.schemas, &plain(name)).into_owned();
+                candidates.extend(found(&self.schemas, &format!("{}/{}", plain(vendor), plain(name))).iter());
                 candidates.sort_unstable();
-                candidates
+                candidates.into()
             }
         };
         if candidates.is_empty() {
@@ -224,8 +249,8 @@ impl Mapping {
         }
         let lookup = Lookup::of(properties);
         let rule = candidates
-            .into_iter()
-            .map(|index| &self.rules[index])
+            .iter()
+            .map(|index| &self.rules[*index])
             .find(|rule| rule.ends_with.is_empty() || ends_with(rule, &lookup))?;
         let field = |name: &str| {
             let filled = rule.fields.get(name).and_then(|from| lookup.first(from));
@@ -277,8 +302,8 @@ impl Mapping {
         if !rule.event.describes_person() {
             return BTreeMap::new();
         }
-        let of_event: Vec<String> = rule.fields.values().filter_map(|from| properties.first_path(from)).collect();
-        self.standard(properties, |path| path != PAGE_URL && !of_event.iter().any(|own| own == path))
+        let of_event: Vec<&str> = rule.fields.values().filter_map(|from| properties.first_path(from)).collect();
+        self.standard(properties, |path| path != PAGE_URL && !of_event.contains(&path))
     }
 
     /// The standard attributes among these and no others, without the e-mail address.
@@ -368,8 +393,8 @@ fn index_under(map: &mut HashMap<String, Vec<usize>>, names: impl Iterator<Item 
     }
 }
 
-fn found(index: &HashMap<String, Vec<usize>>, name: &str) -> Vec<usize> {
-    index.get(name).cloned().unwrap_or_default()
+fn found<'m>(index: &'m HashMap<String, Vec<usize>>, name: &str) -> Cow<'m, [usize]> {
+    index.get(name).map_or(Cow::Borrowed(&[]), |rules| Cow::Borrowed(rules.as_slice()))
 }
 
 fn ends_with(rule: &Rule, properties: &Lookup<'_>) -> bool {
@@ -418,13 +443,59 @@ impl<'a> Lookup<'a> {
         Self { by_plain_path }
     }
 
-    fn first(&self, names: &[String]) -> Option<String> {
-        self.first_path(names).map(|path| self.by_plain_path[&path].to_owned())
+    /// The property at the first of these plain paths that is there.
+    fn first(&self, paths: &[String]) -> Option<String> {
+        paths.iter().find_map(|path| self.by_plain_path.get(path)).map(|value| (*value).to_owned())
     }
 
-    fn first_path(&self, names: &[String]) -> Option<String> {
-        names.iter().map(|name| plain_path(name)).find(|path| self.by_plain_path.contains_key(path))
+    fn first_path<'p>(&self, paths: &'p [String]) -> Option<&'p str> {
+        paths.iter().map(String::as_str).find(|path| self.by_plain_path.contains_key(*path))
     }
+}
+
+/// The property whose plain path is this one, the first by its own path of several.
+fn at_plain_path(properties: Value<'_, '_>, path: &str) -> Option<String> {
+    let mut fitting: Vec<(Cow<'_, str>, Value<'_, '_>, &str)> = Vec::new();
+    for (name, value) in properties.members() {
+        let name = name.string();
+        // Of a path with a slash the parts are others; no trait has one.
+        if let Some(rest) = rest_of(path, &name).filter(|_| !name.contains('/')) {
+            fitting.retain(|(other, ..)| *other != name);
+            fitting.push((name, value, rest));
+        }
+    }
+    fitting.sort_by(|(one, ..), (other, ..)| one.cmp(other));
+    fitting.into_iter().find_map(|(_, value, rest)| match (value.kind(), rest) {
+        (document::Kind::Object, "") => None,
+        (document::Kind::Object, rest) => at_plain_path(value, rest),
+        (_, "") => value.property().map(Cow::into_owned),
+        (_, _) => None,
+    })
+}
+
+/// What is left of a plain path after the parts of this name, if it begins with them.
+fn rest_of<'p>(path: &'p str, name: &str) -> Option<&'p str> {
+    let mut rest = Some(path);
+    for part in name.split('.') {
+        let (first, after) = match rest?.split_once('.') {
+            Some((first, after)) => (first, Some(after)),
+            None => (rest?, None),
+        };
+        if !is_plain(part, first) {
+            return None;
+        }
+        rest = after;
+    }
+    Some(rest.unwrap_or_default())
+}
+
+/// Whether this is what a name is without what makes no difference.
+fn is_plain(name: &str, plainly: &str) -> bool {
+    if !name.is_ascii() {
+        return plain(name) == plainly;
+    }
+    let mut letters = name.bytes().filter(u8::is_ascii_alphanumeric).map(|letter| letter.to_ascii_lowercase());
+    plainly.bytes().all(|wanted| letters.next() == Some(wanted)) && letters.next().is_none()
 }
 
 /// A name without what makes no difference: case, spaces, punctuation.

@@ -4,9 +4,14 @@
 //! whose events could not be counted (refused before the body was read, or no JSON) counts as one. `source` is a name
 //! of the sources file, or `unknown`.
 
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{
+    Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 use tasuki_domain::Millis;
 
 /// Events that reached us. Labels: source, protocol.
@@ -157,6 +162,11 @@ impl Tally {
             + self.refused.map_or(0, |(events, _)| events)
     }
 
+    /// Nothing but events that are durable, or copies.
+    fn is_usual(&self) -> bool {
+        self.bad.is_empty() && self.refused.is_none() && self.spooled + self.dropped + self.anonymised == 0
+    }
+
     /// None of it was taken after all.
     #[must_use]
     pub fn all_refused(&self, reason: &'static str) -> Self {
@@ -191,10 +201,78 @@ impl Tally {
     }
 }
 
-/// Books a request that was answered.
-pub(crate) fn answered(protocol: &'static str, status: u16, took: Duration) {
-    counter!(REQUESTS, "protocol" => protocol, "status" => status.to_string()).increment(1);
-    histogram!(DURATION, "protocol" => protocol).record(took.as_secs_f64());
+/// The counters that every request moves, kept at hand: to find one by its labels costs as much as to read an event.
+#[derive(Default)]
+pub(crate) struct Books {
+    events: RwLock<HashMap<&'static str, HashMap<String, Events>>>,
+    requests: RwLock<HashMap<(&'static str, u16), (Counter, Histogram)>>,
+}
+
+/// Of one source and protocol.
+#[derive(Clone)]
+struct Events {
+    received: Counter,
+    accepted: Counter,
+    deduplicated: Counter,
+}
+
+impl Events {
+    fn of(source: &str, protocol: &'static str) -> Self {
+        let labels = [("source", source.to_owned()), ("protocol", protocol.to_owned())];
+        Self {
+            received: counter!(RECEIVED, &labels),
+            accepted: counter!(ACCEPTED, &labels),
+            deduplicated: counter!(DEDUPLICATED, &labels),
+        }
+    }
+}
+
+impl Books {
+    /// Books what became of a request, as [`Tally::book`] does.
+    pub(crate) fn book(&self, tally: &Tally, source: &str, protocol: &'static str) {
+        if tally.is_usual() {
+            let events = self.events(source, protocol);
+            events.received.increment(tally.received());
+            events.accepted.increment(tally.accepted);
+            events.deduplicated.increment(tally.deduplicated);
+        } else {
+            tally.book(source, protocol);
+        }
+    }
+
+    fn events(&self, source: &str, protocol: &'static str) -> Events {
+        let known = self.events.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(events) = known.get(protocol).and_then(|of_protocol| of_protocol.get(source)) {
+            return events.clone();
+        }
+        drop(known);
+        let mut known = self.events.write().unwrap_or_else(PoisonError::into_inner);
+        let of_protocol = known.entry(protocol).or_default();
+        of_protocol.entry(source.to_owned()).or_insert_with(|| Events::of(source, protocol)).clone()
+    }
+
+    /// Books a request that was answered.
+    pub(crate) fn answered(&self, protocol: &'static str, status: u16, took: Duration) {
+        let known = self.requests.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some((requests, duration)) = known.get(&(protocol, status)) {
+            requests.increment(1);
+            duration.record(took.as_secs_f64());
+            return;
+        }
+        drop(known);
+        let requests = counter!(REQUESTS, "protocol" => protocol, "status" => status.to_string());
+        let duration = histogram!(DURATION, "protocol" => protocol);
+        requests.increment(1);
+        duration.record(took.as_secs_f64());
+        let mut known = self.requests.write().unwrap_or_else(PoisonError::into_inner);
+        known.insert((protocol, status), (requests, duration));
+    }
+}
+
+impl fmt::Debug for Books {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Books").finish_non_exhaustive()
+    }
 }
 
 pub(crate) fn resent(protocol: &'static str) {

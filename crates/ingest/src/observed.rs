@@ -1,5 +1,6 @@
 //! From what an adapter observed to a behavior record: the rules that are the same for every protocol.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
@@ -15,6 +16,9 @@ pub(crate) const SIGNED: &str = "webhook";
 
 /// From this size on an event is flagged "large": the limit Segment documents. Clients do send larger ones.
 const LARGE: usize = 32 * 1024;
+
+/// So many bytes of a fingerprint's parts are hashed at once.
+const MANY_PARTS: usize = 2 * 1024;
 
 /// Longest identifier that is believed, in bytes.
 const MAX_ID: usize = 512;
@@ -135,19 +139,38 @@ impl BadRecord {
 
 /// SHA-256 over named parts in the order given; adapters give them sorted.
 #[derive(Clone, Debug, Default)]
-pub struct Fingerprint(Sha256);
+pub struct Fingerprint {
+    hash: Sha256,
+    /// Small parts are hashed together.
+    waiting: Vec<u8>,
+}
 
 impl Fingerprint {
     /// Adds a part.
     pub fn add(&mut self, name: &str, value: &str) {
         for text in [name, value] {
-            self.0.update(u64::try_from(text.len()).expect("a length fits in 64 bits").to_be_bytes());
-            self.0.update(text.as_bytes());
+            if self.waiting.len() + text.len() > MANY_PARTS {
+                self.hash.update(&self.waiting);
+                self.waiting.clear();
+            } else if self.waiting.capacity() == 0 {
+                self.waiting.reserve(MANY_PARTS);
+            }
+            self.waiting.extend(u64::try_from(text.len()).expect("a length fits in 64 bits").to_be_bytes());
+            if text.len() > MANY_PARTS {
+                self.hash.update(&self.waiting);
+                self.waiting.clear();
+                self.hash.update(text.as_bytes());
+            } else {
+                self.waiting.extend_from_slice(text.as_bytes());
+            }
         }
     }
 
-    fn finish(&self) -> Vec<u8> {
-        self.0.clone().finalize()[..16].to_vec()
+    fn finish(mut self) -> [u8; 16] {
+        self.hash.update(&self.waiting);
+        let mut first = [0; 16];
+        first.copy_from_slice(&self.hash.finalize()[..16]);
+        first
     }
 }
 
@@ -198,9 +221,12 @@ impl Observed {
             flags.push("large");
         }
         self.settle_circumstances(request, &mut flags);
-        let payload_hash = self.fingerprint.finish();
-        let message_id =
-            if self.message_id.is_empty() { format!("sha256:{}", hex(&payload_hash)) } else { self.message_id.clone() };
+        let payload_hash = std::mem::take(&mut self.fingerprint).finish();
+        let event_id = if self.message_id.is_empty() {
+            EventId::reported(&request.source.name, &format!("sha256:{}", hex(&payload_hash)))
+        } else {
+            EventId::reported(&request.source.name, &self.message_id)
+        };
         let occurred_at = self.times.occurred_at(request.received_at, &mut flags);
         let mut unique = Vec::new();
         for flag in flags {
@@ -210,7 +236,7 @@ impl Observed {
         }
         Ok(BehaviorRecord {
             meta: Some(Meta {
-                event_id: EventId::reported(&request.source.name, &message_id).as_bytes().to_vec(),
+                event_id: event_id.as_bytes().to_vec(),
                 occurred_at_ms: occurred_at.as_millis(),
                 received_at_ms: request.received_at.as_millis(),
                 ..Meta::default()
@@ -224,7 +250,7 @@ impl Observed {
             identifiers: Some(identifiers),
             circumstances: Some(self.circumstances),
             properties_json: self.properties_json,
-            payload_hash,
+            payload_hash: payload_hash.to_vec(),
             flags: unique,
             attributes: self.attributes,
             event: Some(self.event),
@@ -307,36 +333,90 @@ fn legal(id: Option<String>, flag: &'static str, flags: &mut Vec<&'static str>) 
 
 /// Path, host and campaign from the URL, where the tracker did not say them itself.
 fn complete_from_url(at: &mut Circumstances) {
-    if let Ok(url) = url::Url::parse(&at.url) {
-        if at.path.is_empty() {
-            url.path().clone_into(&mut at.path);
+    let url = std::mem::take(&mut at.url);
+    match usual_url(&url).filter(|_| !at.path.is_empty()) {
+        Some((host, query)) => {
+            if at.host.is_empty() {
+                host.clone_into(&mut at.host);
+            }
+            if may_name_a_campaign(query) {
+                complete_campaign(at, url::form_urlencoded::parse(query.as_bytes()));
+            }
         }
-        if at.host.is_empty() {
-            url.host_str().unwrap_or_default().clone_into(&mut at.host);
-        }
-        for (name, value) in url.query_pairs() {
-            let field = match name.as_ref() {
-                "utm_campaign" => &mut at.campaign_name,
-                "utm_source" => &mut at.campaign_source,
-                "utm_medium" => &mut at.campaign_medium,
-                "utm_term" => &mut at.campaign_term,
-                "utm_content" => &mut at.campaign_content,
-                _ => continue,
-            };
-            if field.is_empty() {
-                *field = value.into_owned();
+        None => {
+            if let Ok(url) = url::Url::parse(&url) {
+                if at.path.is_empty() {
+                    url.path().clone_into(&mut at.path);
+                }
+                if at.host.is_empty() {
+                    url.host_str().unwrap_or_default().clone_into(&mut at.host);
+                }
+                complete_campaign(at, url.query_pairs());
             }
         }
     }
+    at.url = url;
     if !at.path.is_empty() && !at.path.starts_with('/') {
         at.path.insert(0, '/');
     }
 }
 
+/// Host and query of a URL of which one need not be a browser to tell them: a name in small letters behind `https://` or
+/// `http://`, without user, port, and characters that a browser would write in another way.
+fn usual_url(url: &str) -> Option<(&str, &str)> {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"))?;
+    if !rest.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return None;
+    }
+    let (host, rest) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let is_name = host.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.'));
+    let top = host.rsplit('.').next().unwrap_or_default();
+    // What ends in a number is an address.
+    let is_top = top.len() > 1 && top.bytes().all(|byte| byte.is_ascii_lowercase());
+    if !is_name || !is_top || host.contains("xn--") {
+        return None;
+    }
+    let rest = rest.split('#').next().unwrap_or_default();
+    Some((host, rest.split_once('?').map_or("", |(_, query)| query)))
+}
+
+/// Whether a parameter may be one of a campaign. Their names may be written with escapes.
+fn may_name_a_campaign(query: &str) -> bool {
+    query.split('&').any(|pair| {
+        let name = pair.split('=').next().unwrap_or_default();
+        name.starts_with("utm_") || name.contains('%')
+    })
+}
+
+fn complete_campaign<'q>(at: &mut Circumstances, pairs: impl Iterator<Item = (Cow<'q, str>, Cow<'q, str>)>) {
+    for (name, value) in pairs {
+        let field = match name.as_ref() {
+            "utm_campaign" => &mut at.campaign_name,
+            "utm_source" => &mut at.campaign_source,
+            "utm_medium" => &mut at.campaign_medium,
+            "utm_term" => &mut at.campaign_term,
+            "utm_content" => &mut at.campaign_content,
+            _ => continue,
+        };
+        if field.is_empty() {
+            *field = value.into_owned();
+        }
+    }
+}
+
 /// Whether a user agent says it is a program. Such events are flagged, never dropped.
 fn is_bot(user_agent: &str) -> bool {
-    let agent = user_agent.to_ascii_lowercase();
-    ["bot", "crawler", "spider", "headless"].iter().any(|word| agent.contains(word))
+    let agent = user_agent.as_bytes();
+    let begins = |at: usize, word: &str| {
+        agent.get(at..at + word.len()).is_some_and(|part| part.eq_ignore_ascii_case(word.as_bytes()))
+    };
+    agent.iter().enumerate().any(|(at, byte)| match byte | 0x20 {
+        b'b' => begins(at, "bot"),
+        b'c' => begins(at, "crawler"),
+        b's' => begins(at, "spider"),
+        b'h' => begins(at, "headless"),
+        _ => false,
+    })
 }
 
 /// Bytes as lower-case hexadecimal digits.
@@ -390,5 +470,57 @@ mod tests {
         let mut at = Circumstances { path: "pricing".to_owned(), ..Circumstances::default() };
         complete_from_url(&mut at);
         assert_eq!(at.path, "/pricing");
+    }
+
+    #[test]
+    fn a_browser_is_asked_about_urls_that_are_not_usual() {
+        for (url, usual) in [
+            ("https://www.tasuki.example/a?utm_source=x&b=%20c#utm_term=y", true),
+            ("http://a-b.c.example", true),
+            ("https://example.com?x=1", true),
+            ("https://localhost/", true),
+            ("https://EXAMPLE.com/", false),
+            ("https://127.0.0.1/", false),
+            ("https://0x7f.1/", false),
+            ("https://a.b0/", false),
+            ("https://user@example.com/", false),
+            ("https://example.com:8443/", false),
+            ("https://xn--wgv71a119e.example/", false),
+            ("https://example.com/a b", false),
+            ("https://example.com/é", false),
+            ("ftp://example.com/", false),
+            ("https:///x", false),
+        ] {
+            assert_eq!(usual_url(url).is_some(), usual, "{url}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_told_of_a_usual_url_is_what_a_browser_tells(
+            host in "[a-z0-9.-]{1,12}", rest in "([/?#][ -~]{0,30})?", utm in "(utm_source=[!-~]{0,8})?",
+        ) {
+            let url = format!("https://{host}{rest}{utm}");
+            if let Some((host, query)) = usual_url(&url) {
+                let read = url::Url::parse(&url).unwrap();
+                proptest::prop_assert_eq!(read.host_str(), Some(host), "{}", url);
+                let pairs: Vec<_> = url::form_urlencoded::parse(query.as_bytes()).collect();
+                proptest::prop_assert_eq!(read.query_pairs().collect::<Vec<_>>(), pairs, "{}", url);
+            }
+        }
+    }
+
+    #[test]
+    fn programs_are_told_by_their_names() {
+        for (agent, bot) in [
+            ("Mozilla/5.0 (compatible; Googlebot/2.1)", true),
+            ("HeadlessChrome/141", true),
+            ("a SPIDER", true),
+            ("some CrawleR", true),
+            ("bo", false),
+            ("Mozilla/5.0 (X11; Linux x86_64; rv:143.0) Gecko/20100101 Firefox/143.0", false),
+        ] {
+            assert_eq!(is_bot(agent), bot, "{agent}");
+        }
     }
 }

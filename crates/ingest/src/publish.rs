@@ -1,8 +1,10 @@
 //! Writing what became of a request: behavior records and dead letters in one call, durable before the answer.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use prost::Message;
 use sha2::{Digest, Sha256};
 use tasuki_domain::{EventId, Timestamp};
@@ -14,7 +16,7 @@ use tasuki_wire::v1::{DeadLetter, DeadLetterKind, HttpPlace};
 
 use crate::adapter::Outcome;
 use crate::answer::Refusal;
-use crate::metrics::{self, Tally};
+use crate::metrics::{self, Books, Tally};
 use crate::observed::{BadRecord, hex, key_of};
 use crate::privacy::PrivacyPolicy;
 use crate::spool::{Entry, Spool, Unspooled};
@@ -35,7 +37,8 @@ pub(crate) struct Place {
     pub(crate) target: String,
     pub(crate) content_type: String,
     pub(crate) received_at: Timestamp,
-    pub(crate) request_id: [u8; 16],
+    /// The body as sent; empty if it is no longer there.
+    pub(crate) wire: Bytes,
     /// Larger originals are cut.
     pub(crate) max_bytes: usize,
     /// What the visitor asks for, as far as the policy follows it.
@@ -52,10 +55,23 @@ impl Place {
             target: String::new(),
             content_type: String::new(),
             received_at,
-            request_id: [0; 16],
+            wire: Bytes::new(),
             max_bytes: usize::MAX,
             privacy: PrivacyPolicy::Ignore,
         }
+    }
+
+    /// Tells dead letters of one request from those of another. Worked out only where there is one: it would cost as
+    /// much as half of all else that is done with a body.
+    fn request_id(&self) -> Vec<u8> {
+        if self.wire.is_empty() && self.target.is_empty() {
+            return vec![0; 16];
+        }
+        let mut digest = Sha256::new();
+        digest.update(self.received_at.as_millis().to_be_bytes());
+        digest.update(self.target.as_bytes());
+        digest.update(&self.wire);
+        digest.finalize()[..16].to_vec()
     }
 }
 
@@ -70,13 +86,14 @@ impl Batch {
     /// Everything a request became. Exact copies within it (same id, same content) are dropped.
     pub(crate) fn of(outcomes: Vec<Outcome>, place: &Place) -> Self {
         let mut batch = Self::default();
-        let mut seen = HashSet::new();
+        let mut seen = HashSet::with_capacity(outcomes.len());
+        batch.records.reserve_exact(outcomes.len());
         for outcome in outcomes {
             match outcome {
                 Err(bad) => batch.add_bad(&bad, place),
                 Ok(record) => {
-                    let id = record.meta.as_ref().map(|meta| meta.event_id.clone()).unwrap_or_default();
-                    if !seen.insert((id, record.payload_hash.clone())) {
+                    let id = record.meta.as_ref().map(|meta| meta.event_id.as_slice()).unwrap_or_default();
+                    if !seen.insert((sixteen(id), sixteen(&record.payload_hash))) {
                         batch.tally.deduplicated += 1;
                         continue;
                     }
@@ -118,6 +135,11 @@ impl Batch {
     }
 }
 
+/// The first 16 bytes: all there are of ids and hashes.
+fn sixteen(bytes: &[u8]) -> Option<[u8; 16]> {
+    bytes.first_chunk().copied()
+}
+
 /// The dead letter of a bad record. Its id derives from what it is, so that a re-send gives the same letter.
 fn dead_letter(bad: &BadRecord, place: &Place) -> Emitted {
     let digest = hex(&Sha256::digest(&bad.original));
@@ -144,7 +166,7 @@ fn dead_letter(bad: &BadRecord, place: &Place) -> Emitted {
             content_type: place.content_type.clone(),
             pointer: bad.pointer.clone(),
             item: bad.item,
-            request_id: place.request_id.to_vec(),
+            request_id: place.request_id(),
             repairs: bad.repairs.iter().map(|repair| (*repair).to_owned()).collect(),
         })),
     };
@@ -161,8 +183,10 @@ pub(crate) async fn publish(
     batch: Batch,
     place: &Place,
     deadline: Instant,
+    books: &Books,
 ) -> Result<(), Refusal> {
     let Batch { records, mut tally } = batch;
+    let records = Arc::new(records);
     let as_read = tally.clone();
     if let Some(spool) = spool
         && let Some(_turn) = spool.behind().await
@@ -172,7 +196,7 @@ pub(crate) async fn publish(
     let written = tokio::time::timeout_at(deadline.into(), write(publisher, &records, &mut tally, place)).await;
     let refusal = match written {
         Ok(Ok(())) => {
-            tally.book(&place.source, place.protocol);
+            books.book(&tally, &place.source, place.protocol);
             return Ok(());
         }
         Ok(Err(PublishError::Overloaded)) => Refusal::Overloaded,
@@ -221,18 +245,18 @@ async fn keep(
 /// letter; what is written twice by this is dropped downstream.
 pub(crate) async fn write(
     publisher: &dyn Publisher,
-    records: &[Emitted],
+    records: &Arc<Vec<Emitted>>,
     tally: &mut Tally,
     place: &Place,
 ) -> Result<(), PublishError> {
     if records.is_empty() {
         return Ok(());
     }
-    match publisher.publish(records.to_vec()).await {
+    match publisher.publish_kept(Arc::clone(records)).await {
         Err(PublishError::Refused(_)) => {}
         result => return result,
     }
-    for record in records {
+    for record in records.iter() {
         let refused = match publisher.publish(vec![record.clone()]).await {
             Err(PublishError::Refused(error)) => error,
             Ok(()) => continue,

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, HeaderValue, Method};
 use tasuki_domain::Timestamp;
 
 use crate::mapping::Mapping;
@@ -83,7 +83,11 @@ impl<'a> RawRequest<'a> {
 
 /// A header as text; `None` if it is missing, empty or no UTF-8.
 pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let value = headers.get(name)?;
+    text(headers.get(name)?)
+}
+
+/// The value of a header as text; `None` if it is empty or no UTF-8.
+pub(crate) fn text(value: &HeaderValue) -> Option<&str> {
     std::str::from_utf8(value.as_bytes()).ok().map(str::trim).filter(|text| !text.is_empty())
 }
 

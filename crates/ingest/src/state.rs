@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 
 use crate::edge;
 use crate::mapping::Mapping;
+use crate::metrics::Books;
 use crate::policy::Buckets;
 use crate::settings::Limits;
 use crate::source::Sources;
@@ -43,6 +44,7 @@ pub(crate) struct Core {
     /// Turns for working on large bodies.
     pub(crate) heavy: Semaphore,
     pub(crate) buckets: Buckets,
+    pub(crate) books: Books,
 }
 
 /// The routes of ingest: all trackers', `/health/live`, `/health/ready`, `/robots.txt`.
@@ -54,6 +56,7 @@ pub fn router(state: State) -> Router {
         bytes: permits(state.limits.bytes_in_flight),
         heavy: Semaphore::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get)),
         buckets: Buckets::of(&state.sources),
+        books: Books::default(),
         state,
     };
     Router::new()

@@ -1,10 +1,12 @@
 //! The Segment HTTP API, which RudderStack and Jitsu share: single calls and batches of
 //! `identify`, `page`, `screen`, `track`, `group`, `alias`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
+use serde_json::{Value as Tree, json};
+use tasuki_domain::Timestamp;
 use tasuki_wire::v1;
 use tasuki_wire::v1::behavior_record::Event;
 use tasuki_wire::v1::{Circumstances, DeadLetterKind};
@@ -13,7 +15,8 @@ use super::{
     Adapter, Asked, Credentials, Endpoint, Manners, Outcome, Purpose, Refused, SourceBy, Success, TooLarge,
     UnknownSource,
 };
-use crate::json::{self, Object};
+use crate::json;
+use crate::json::document::{Document, Kind, NotJson, Value};
 use crate::mapping::{Called, identified};
 use crate::observed::{BadRecord, Fingerprint, Observed};
 use crate::request::RawRequest;
@@ -67,7 +70,7 @@ impl Adapter for Segment {
     }
 
     /// What `cdn.segment.com` answers, as far as analytics-next needs it to start: without it, it sends nothing.
-    fn settings(&self, asked: &Asked<'_>) -> Value {
+    fn settings(&self, asked: &Asked<'_>) -> Tree {
         let mut segment_io = json!({
             "apiKey": asked.write_key,
             "unbundledIntegrations": [],
@@ -128,27 +131,23 @@ pub(super) fn operation(name: &str) -> Option<&'static str> {
 
 /// The write key in a body: at the top, else in the first event of a batch. Jitsu masks it; a masked one is none.
 pub(super) fn body_key(body: &[u8]) -> Credentials {
-    let text = String::from_utf8_lossy(body);
-    let key_in = |object: &Object<'_>| {
-        object.get("writeKey").and_then(|raw| json::scalar(raw)).filter(|key| !key.contains("***"))
-    };
+    let text = json::text(body);
     let mended;
-    let text = match serde_json::from_str::<Object<'_>>(&text) {
-        Ok(_) => text.as_ref(),
-        Err(_) => match json::mend_body(&text) {
-            Some((better, _)) => {
-                mended = better;
-                mended.as_str()
-            }
-            None => return Credentials::default(),
-        },
+    let document = match Document::read(&text, json::MAX_DEPTH) {
+        Ok(document) => document,
+        Err(NotJson) => {
+            let Some((better, _)) = json::mend_body(&text) else { return Credentials::default() };
+            mended = better;
+            let Ok(document) = Document::read(&mended, json::MAX_DEPTH) else { return Credentials::default() };
+            document
+        }
     };
-    let Ok(object) = serde_json::from_str::<Object<'_>>(text) else { return Credentials::default() };
-    let first = || {
-        let items: Vec<&RawValue> = serde_json::from_str(object.get("batch")?.get()).ok()?;
-        key_in(&serde_json::from_str(items.first()?.get()).ok()?)
+    let key_in = |value: Value<'_, '_>| {
+        value.get("writeKey").and_then(Value::scalar).filter(|key| !key.contains("***")).map(Cow::into_owned)
     };
-    Credentials { write_key: key_in(&object).or_else(first), ..Credentials::default() }
+    let root = document.root();
+    let first = || key_in(root.get("batch")?.elements().next()?);
+    Credentials { write_key: key_in(root).or_else(first), ..Credentials::default() }
 }
 
 /// The events of a request of the Segment family.
@@ -156,28 +155,33 @@ pub(super) fn read(request: &RawRequest<'_>, protocol: &'static str) -> Result<V
     if request.body.iter().all(u8::is_ascii_whitespace) {
         return Err(whole(request, "empty-body", "the body is empty; expected a JSON object".to_owned(), &[]));
     }
-    let decoded = String::from_utf8_lossy(request.body);
+    let decoded = json::text(request.body);
     let text = decoded.trim_start_matches('\u{feff}');
     let mut repairs: Vec<&'static str> = Vec::new();
-    if matches!(decoded, std::borrow::Cow::Owned(_)) {
+    if matches!(decoded, Cow::Owned(_)) {
         repairs.push("utf-8");
     }
     let mended;
-    let body: &RawValue = match serde_json::from_str(text) {
-        Ok(body) => body,
-        Err(error) => {
-            let not_json = |error| format!("the body is no JSON: {error}");
+    let document = match Document::read(text, json::MAX_DEPTH) {
+        Ok(document) => document,
+        Err(NotJson) => {
             let Some((better, made)) = json::mend_body(text) else {
-                return Err(whole(request, "not-json", not_json(error), &repairs));
+                return Err(whole(request, "not-json", why_not_json(text), &repairs));
             };
             repairs.extend(made);
             mended = better;
-            serde_json::from_str(&mended).map_err(|error| whole(request, "not-json", not_json(error), &repairs))?
+            Document::read(&mended, json::MAX_DEPTH)
+                .map_err(|NotJson| whole(request, "not-json", why_not_json(&mended), &repairs))?
         }
     };
-    let envelope = Envelope::of(body, request, protocol, &repairs)?;
+    let mut envelope = Envelope::of(&document, request, protocol, &repairs)?;
+    let context = envelope.context.filter(|_| document.is_unusual()).map(|context| json::mend_item(context.raw()).0);
+    let context = context.as_deref().and_then(|text| Document::read(text, json::MAX_DEPTH).ok());
+    if let Some(context) = &context {
+        envelope.context = Some(context.root());
+    }
     let numbered = envelope.items.iter().enumerate();
-    Ok(numbered.map(|(index, item)| envelope.read_item(item, index)).collect())
+    Ok(numbered.map(|(index, item)| envelope.read_item(*item, index)).collect())
 }
 
 /// A fault of the whole body.
@@ -185,86 +189,118 @@ fn whole(request: &RawRequest<'_>, code: &'static str, message: String, repairs:
     BadRecord::new(DeadLetterKind::Format, code, message).found("", 0, request.body, repairs)
 }
 
+/// Where the body is no JSON, and what was expected there.
+fn why_not_json(text: &str) -> String {
+    match serde_json::from_str::<&RawValue>(text) {
+        Err(error) => format!("the body is no JSON: {error}"),
+        Ok(_) => "the body is longer than is read".to_owned(),
+    }
+}
+
 /// What stands around the events of one request.
 struct Envelope<'a> {
     request: &'a RawRequest<'a>,
     protocol: &'static str,
-    items: Vec<&'a RawValue>,
+    items: Vec<Value<'a, 'a>>,
     in_batch: bool,
-    context: Option<Value>,
-    sent: Option<String>,
+    /// Something may have to be mended.
+    unusual: bool,
+    context: Option<Value<'a, 'a>>,
+    sent: Option<Timestamp>,
     repairs: &'a [&'static str],
 }
 
 impl<'a> Envelope<'a> {
     fn of(
-        body: &'a RawValue,
+        document: &'a Document<'a>,
         request: &'a RawRequest<'a>,
         protocol: &'static str,
         repairs: &'a [&'static str],
     ) -> Result<Self, BadRecord> {
-        let header = request.header("sentat").map(str::to_owned);
-        let alone = |items, in_batch| Self { request, protocol, items, in_batch, context: None, sent: header, repairs };
-        if let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(body.get()) {
-            return Ok(alone(items, true));
+        let (root, unusual) = (document.root(), document.is_unusual());
+        let header = request.header("sentat").and_then(instant);
+        let alone = |items, in_batch| {
+            let (context, sent) = (None, header);
+            Self { request, protocol, items, in_batch, unusual, context, sent, repairs }
+        };
+        if root.kind() == Kind::Array {
+            return Ok(alone(root.elements().collect(), true));
         }
-        let Ok(object) = serde_json::from_str::<Object<'a>>(body.get()) else {
+        if root.kind() != Kind::Object {
             let message = "the body is JSON, but no object".to_owned();
             return Err(whole(request, "not-an-object", message, repairs));
+        }
+        let Some(batch) = root.get("batch").filter(|_| request.operation == "batch") else {
+            return Ok(alone(vec![root], false));
         };
-        let Some(batch) = object.get("batch").filter(|_| request.operation == "batch") else {
-            return Ok(alone(vec![body], false));
-        };
-        let items = serde_json::from_str::<Vec<&RawValue>>(batch.get()).map_err(|_| {
+        if batch.kind() != Kind::Array {
             let mut bad = whole(request, "batch-not-an-array", "\"batch\" is no array".to_owned(), repairs);
             "/batch".clone_into(&mut bad.pointer);
-            bad
-        })?;
-        let context = object.get("context").map(|raw| value_of(raw));
-        let sent = object.get("sentAt").and_then(|raw| json::scalar(raw));
-        Ok(Self { context, sent: sent.or(header_of(request)), ..alone(items, true) })
+            return Err(bad);
+        }
+        let sent = root.get("sentAt").and_then(Value::scalar).map_or(header, |text| instant(&text));
+        Ok(Self { context: root.get("context"), sent, ..alone(batch.elements().collect(), true) })
     }
 
-    fn read_item(&self, raw: &RawValue, index: usize) -> Outcome {
-        let (text, mended) = json::mend_item(raw.get());
-        let mut repairs = self.repairs.to_vec();
-        repairs.extend(mended);
-        let number = u32::try_from(index).unwrap_or(u32::MAX);
-        let pointer = if self.in_batch { format!("/batch/{index}") } else { String::new() };
-        let found = |bad: BadRecord| bad.found(&pointer, number, raw.get().as_bytes(), &repairs);
-        let object: Object<'_> = serde_json::from_str(&text).map_err(|_| {
-            found(BadRecord::new(DeadLetterKind::Format, "not-an-object", "the event is no JSON object"))
-        })?;
-        let item = Item { context: self.context_of(&object), object, request: self.request };
+    fn read_item(&self, item: Value<'_, '_>, index: usize) -> Outcome {
+        let sent = item.raw().len();
+        let (text, mended) =
+            if self.unusual { json::mend_item(item.raw()) } else { (Cow::Borrowed(item.raw()), Vec::new()) };
+        let repairs = || [self.repairs, &mended].concat();
+        let found = |bad: BadRecord| {
+            let number = u32::try_from(index).unwrap_or(u32::MAX);
+            let pointer = if self.in_batch { format!("/batch/{index}") } else { String::new() };
+            bad.found(&pointer, number, item.raw().as_bytes(), &repairs())
+        };
+        let document;
+        let value = match &text {
+            Cow::Borrowed(_) => Some(item),
+            Cow::Owned(text) => {
+                document = Document::read(text, json::MAX_DEPTH);
+                document.as_ref().ok().map(Document::root)
+            }
+        };
+        let Some(value) = value.filter(|value| value.kind() == Kind::Object) else {
+            return Err(found(BadRecord::new(DeadLetterKind::Format, "not-an-object", "the event is no JSON object")));
+        };
+        let members = value.sorted();
+        let own = value_in(&members, "context");
+        let context = Context { own, common: self.context };
+        let item = Item { members, context, request: self.request };
         let mut observed = item.observe().map_err(found)?;
-        observed.times.sent =
-            item.text("sentAt").or_else(|| self.sent.clone()).and_then(|text| Reported::read(Some(&text)).instant());
-        observed.size = raw.get().len();
-        observed.flags.extend(repairs.iter().map(|repair| repaired(repair)));
+        observed.times.sent = item.text("sentAt").map_or(self.sent, |text| instant(&text));
+        observed.size = sent;
+        observed.flags.extend(repairs().iter().map(|repair| repaired(repair)));
         observed.into_record(self.request, self.protocol).map_err(found)
     }
+}
 
-    /// The context of the batch, overlaid with the event's own.
-    fn context_of(&self, item: &Object<'_>) -> Value {
-        let own = item.get("context").map(|raw| value_of(raw));
-        match (self.context.clone(), own) {
-            (Some(Value::Object(mut common)), Some(Value::Object(own))) => {
-                common.extend(own);
-                Value::Object(common)
+fn instant(text: &str) -> Option<Timestamp> {
+    Reported::read(Some(text)).instant()
+}
+
+fn value_in<'d, 't>(members: &[(Cow<'t, str>, Value<'d, 't>)], name: &str) -> Option<Value<'d, 't>> {
+    members.iter().find(|(found, _)| found == name).map(|(_, value)| *value)
+}
+
+/// The context of the batch, overlaid with the event's own.
+#[derive(Clone, Copy)]
+struct Context<'d, 't> {
+    own: Option<Value<'d, 't>>,
+    common: Option<Value<'d, 't>>,
+}
+
+impl<'d, 't> Context<'d, 't> {
+    fn get(self, name: &str) -> Option<Value<'d, 't>> {
+        let is_object = |value: &Value<'_, '_>| value.kind() == Kind::Object;
+        match (self.own, self.common) {
+            (Some(own), Some(common)) if is_object(&own) && is_object(&common) => {
+                own.get(name).or_else(|| common.get(name))
             }
-            (_, Some(own)) => own,
-            (Some(common), None) => common,
-            (None, None) => Value::Null,
+            (Some(only), _) | (None, Some(only)) => only.get(name),
+            (None, None) => None,
         }
     }
-}
-
-fn header_of(request: &RawRequest<'_>) -> Option<String> {
-    request.header("sentat").map(str::to_owned)
-}
-
-fn value_of(raw: &RawValue) -> Value {
-    serde_json::from_str(&json::mend_item(raw.get()).0).unwrap_or(Value::Null)
 }
 
 /// The flag of a repair.
@@ -280,15 +316,24 @@ pub(super) fn repaired(repair: &str) -> &'static str {
 }
 
 /// One event of the Segment family.
-struct Item<'a> {
-    object: Object<'a>,
-    context: Value,
+struct Item<'a, 'd, 't> {
+    /// Sorted by name.
+    members: Vec<(Cow<'t, str>, Value<'d, 't>)>,
+    context: Context<'d, 't>,
     request: &'a RawRequest<'a>,
 }
 
-impl Item<'_> {
-    fn text(&self, name: &str) -> Option<String> {
-        self.object.get(name).and_then(|raw| json::scalar(raw))
+impl<'d, 't> Item<'_, 'd, 't> {
+    fn get(&self, name: &str) -> Option<Value<'d, 't>> {
+        value_in(&self.members, name)
+    }
+
+    fn text(&self, name: &str) -> Option<Cow<'t, str>> {
+        self.get(name).and_then(Value::scalar)
+    }
+
+    fn owned(&self, name: &str) -> Option<String> {
+        self.text(name).map(Cow::into_owned)
     }
 
     fn observe(&self) -> Result<Observed, BadRecord> {
@@ -299,32 +344,43 @@ impl Item<'_> {
                 "/type".clone_into(&mut bad.pointer);
                 bad
             })?,
-            kind => kind.to_owned(),
+            kind => Cow::Borrowed(kind),
         };
-        let properties = self.container("properties");
+        let properties = self.get("properties");
         let traits = self.traits(&kind);
-        let mut observed = self.observe_kind(&kind, &properties, &traits)?;
-        if self.object.get("properties").is_some_and(|raw| !matches!(raw.get().as_bytes()[0], b'{' | b'n')) {
+        let mut observed = self.observe_kind(&kind, properties, &traits)?;
+        if properties.is_some_and(|value| !matches!(value.kind(), Kind::Object | Kind::Null)) {
             observed.flags.push("properties-not-an-object");
         }
-        observed.message_id = self.text("messageId").unwrap_or_default();
+        observed.message_id = self.owned("messageId").unwrap_or_default();
         // Where both are there, `timestamp` is what the caller said and `originalTimestamp` when the SDK was called.
         let happened = self.text("timestamp").or_else(|| self.text("originalTimestamp"));
         observed.times = Times { happened: Reported::read(happened.as_deref()), ..Times::default() };
-        observed.anonymous_id = self.text("anonymousId");
-        observed.user_id = self.text("userId");
-        observed.phone = if kind == "identify" { attribute(&traits, self, "phone") } else { None };
-        observed.email = self.email(&kind, &properties, &traits);
+        observed.anonymous_id = self.owned("anonymousId");
+        observed.user_id = self.owned("userId");
+        if kind == "identify" {
+            observed.phone = first_of(&self.request.mapping.attributes(&traits), "phone");
+        }
+        observed.email = self.email(&kind, properties, &traits);
         if kind == "alias" {
             self.observe_alias(&mut observed);
         }
-        observed.circumstances = self.circumstances(&kind, &properties);
+        observed.circumstances = self.circumstances(&kind, properties);
         observed.fingerprint = self.fingerprint(&kind);
         Ok(observed)
     }
 
-    fn observe_kind(&self, kind: &str, properties: &Value, traits: &Value) -> Result<Observed, BadRecord> {
-        let named = |name: &str| self.text(name).or_else(|| json::at(properties, &[name])).unwrap_or_default();
+    fn observe_kind(
+        &self,
+        kind: &str,
+        properties: Option<Value<'d, 't>>,
+        traits: &[(String, String)],
+    ) -> Result<Observed, BadRecord> {
+        let named = |name: &str| {
+            let property = || properties?.get(name)?.plain_scalar();
+            self.text(name).or_else(property).unwrap_or_default().into_owned()
+        };
+        let mapping = self.request.mapping;
         let mut attributes = BTreeMap::new();
         let event = match kind {
             "page" | "screen" => Event::PageViewed(v1::PageViewed { name: named("name"), category: named("category") }),
@@ -334,14 +390,16 @@ impl Item<'_> {
                     "/event".clone_into(&mut bad.pointer);
                     bad
                 })?;
-                let meaning = self.request.mapping.meaning(Called::Name(&name), &json::flatten(properties));
+                let called = Called::Name(&name);
+                let flat = if mapping.knows_name(&name) { properties.map(json::flat) } else { None };
+                let meaning = mapping.meaning(called, &flat.unwrap_or_default());
                 attributes = meaning.attributes;
                 meaning.event
             }
-            "identify" => identified(self.request.mapping.attributes(&json::flatten(traits))),
+            "identify" => identified(mapping.attributes(traits)),
             "group" => {
-                let mut attributes = self.request.mapping.company_attributes(&json::flatten(traits));
-                attributes.extend(self.text("groupId").map(|id| ("group_id".to_owned(), id)));
+                let mut attributes = mapping.company_attributes(traits);
+                attributes.extend(self.owned("groupId").map(|id| ("group_id".to_owned(), id)));
                 identified(attributes)
             }
             "alias" => identified(Vec::new()),
@@ -356,20 +414,20 @@ impl Item<'_> {
         };
         let mut observed = Observed::new(event);
         observed.attributes = attributes;
-        if let (Some(raw), "page" | "screen" | "track") = (self.object.get("properties"), kind)
-            && properties.as_object().is_some_and(|object| !object.is_empty())
+        if let (Some(properties), "page" | "screen" | "track") = (properties, kind)
+            && properties.members().next().is_some()
         {
-            raw.get().clone_into(&mut observed.properties_json);
+            properties.raw().clone_into(&mut observed.properties_json);
         }
-        if let (Some(raw), "merge") = (self.object.get("mergeProperties"), kind) {
-            observed.properties_json = format!("{{\"mergeProperties\":{}}}", raw.get());
+        if let (Some(value), "merge") = (self.get("mergeProperties"), kind) {
+            observed.properties_json = format!("{{\"mergeProperties\":{}}}", value.raw());
         }
         Ok(observed)
     }
 
     /// An alias says that `previousId` is `userId` too; most often it is the anonymous id.
     fn observe_alias(&self, observed: &mut Observed) {
-        let Some(previous) = self.text("previousId") else { return };
+        let Some(previous) = self.owned("previousId") else { return };
         observed.flags.push("alias");
         observed.properties_json = json!({ "previousId": previous }).to_string();
         if observed.anonymous_id.is_none() && observed.user_id.as_ref() != Some(&previous) {
@@ -377,82 +435,80 @@ impl Item<'_> {
         }
     }
 
-    /// Traits of the person (or of the company, in a group call). `context.traits` are always the person's;
+    /// Traits of the person (or of the company, in a group call), flat. `context.traits` are always the person's;
     /// RudderStack's Python SDK sends an identify's traits only there.
-    fn traits(&self, kind: &str) -> Value {
-        let own = self.container("traits");
-        if kind != "identify" {
-            return own;
-        }
-        match (self.context.get("traits").cloned(), own) {
-            (Some(Value::Object(mut common)), Value::Object(own)) => {
-                common.extend(own);
-                Value::Object(common)
-            }
-            (Some(common @ Value::Object(_)), _) => common,
-            (_, own) => own,
-        }
+    fn traits(&self, kind: &str) -> Vec<(String, String)> {
+        let own = || self.get("traits").map_or(Tree::Null, Value::tree);
+        let traits = match kind {
+            "identify" => match (self.context.get("traits").map(Value::tree), own()) {
+                (Some(Tree::Object(mut common)), Tree::Object(own)) => {
+                    common.extend(own);
+                    Tree::Object(common)
+                }
+                (Some(common @ Tree::Object(_)), _) => common,
+                (_, own) => own,
+            },
+            "group" => own(),
+            _ => return Vec::new(),
+        };
+        json::flatten(&traits)
     }
 
-    fn email(&self, kind: &str, properties: &Value, traits: &Value) -> Option<String> {
+    fn email(&self, kind: &str, properties: Option<Value<'_, '_>>, traits: &[(String, String)]) -> Option<String> {
+        let mapping = self.request.mapping;
         let own = match kind {
-            "identify" => attribute(traits, self, "email"),
+            "identify" => first_of(&mapping.attributes(traits), "email"),
             "group" => None,
-            _ => attribute(properties, self, "email"),
+            _ => properties.and_then(|properties| mapping.attribute(properties, "email")),
         };
-        own.or_else(|| self.context.get("traits").and_then(|traits| attribute(traits, self, "email")))
+        own.or_else(|| mapping.attribute(self.context.get("traits")?, "email"))
     }
 
-    fn container(&self, name: &str) -> Value {
-        self.object.get(name).map_or(Value::Null, |raw| serde_json::from_str(raw.get()).unwrap_or(Value::Null))
-    }
-
-    fn circumstances(&self, kind: &str, properties: &Value) -> Circumstances {
-        let context = |path: &[&str]| json::at(&self.context, path).unwrap_or_default();
+    fn circumstances(&self, kind: &str, properties: Option<Value<'d, 't>>) -> Circumstances {
+        let text = |value: Option<Value<'d, 't>>| value.and_then(Value::plain_scalar).map(Cow::into_owned);
+        let context = |name: &str| text(self.context.get(name)).unwrap_or_default();
+        let (of_page, of_campaign) = (self.context.get("page"), self.context.get("campaign"));
+        let campaign = |name: &str| text(of_campaign.and_then(|campaign| campaign.get(name))).unwrap_or_default();
         // A page call carries the page in its properties; `context.page` may already be the next one.
-        let page = |name: &str| {
-            let own = if kind == "page" { json::at(properties, &[name]) } else { None };
-            own.or_else(|| json::at(&self.context, &["page", name])).unwrap_or_default()
-        };
-        let url = page("url");
+        let viewed = properties.filter(|_| kind == "page");
+        let own = |name: &str| text(viewed.and_then(|viewed| viewed.get(name)));
+        let page = |name: &str| own(name).or_else(|| text(of_page.and_then(|page| page.get(name)))).unwrap_or_default();
         // The path must be of the same page as the URL: only together.
-        let path = if url.is_empty() || json::at(properties, &["url"]).is_none() || kind != "page" {
-            page("path")
-        } else {
-            json::at(properties, &["path"]).unwrap_or_default()
+        let (url, path) = match own("url") {
+            Some(url) => (url, own("path").unwrap_or_default()),
+            None => (page("url"), page("path")),
         };
         Circumstances {
             url,
             path,
-            host: context(&["page", "host"]),
+            host: text(of_page.and_then(|page| page.get("host"))).unwrap_or_default(),
             referrer: page("referrer"),
             title: page("title"),
-            campaign_name: context(&["campaign", "name"]),
-            campaign_source: context(&["campaign", "source"]),
-            campaign_medium: context(&["campaign", "medium"]),
-            campaign_term: context(&["campaign", "term"]),
-            campaign_content: context(&["campaign", "content"]),
-            user_agent: context(&["userAgent"]),
-            locale: context(&["locale"]),
-            time_zone: context(&["timezone"]),
-            ip: context(&["ip"]),
+            campaign_name: campaign("name"),
+            campaign_source: campaign("source"),
+            campaign_medium: campaign("medium"),
+            campaign_term: campaign("term"),
+            campaign_content: campaign("content"),
+            user_agent: context("userAgent"),
+            locale: context("locale"),
+            time_zone: context("timezone"),
+            ip: context("ip"),
         }
     }
 
     fn fingerprint(&self, kind: &str) -> Fingerprint {
         let mut fingerprint = Fingerprint::default();
         fingerprint.add("type", kind);
-        for (name, raw) in &self.object {
-            if name != "type" && !VOLATILE.contains(&name.as_str()) {
-                fingerprint.add(name, raw.get());
+        for (name, value) in &self.members {
+            if name != "type" && !VOLATILE.contains(&name.as_ref()) {
+                fingerprint.add(name, value.raw());
             }
         }
         fingerprint
     }
 }
 
-/// A standard attribute among traits or properties.
-fn attribute(traits: &Value, item: &Item<'_>, name: &str) -> Option<String> {
-    let attributes = item.request.mapping.attributes(&json::flatten(traits));
-    attributes.into_iter().find(|(standard, _)| standard == name).map(|(_, value)| value)
+/// The first attribute of this name.
+fn first_of(attributes: &[(String, String)], name: &str) -> Option<String> {
+    attributes.iter().find(|(standard, _)| standard == name).map(|(_, value)| value.clone())
 }

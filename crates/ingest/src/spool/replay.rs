@@ -121,7 +121,8 @@ async fn send(publisher: &dyn Publisher, entries: &[Entry]) -> Result<(), Publis
     }
     for entry in entries {
         let place = publish::Place::spooled(&entry.source, protocol(entry), entry.received_at());
-        publish::write(publisher, &entry.records().unwrap_or_default(), &mut Tally::default(), &place).await?;
+        let records = Arc::new(entry.records().unwrap_or_default());
+        publish::write(publisher, &records, &mut Tally::default(), &place).await?;
     }
     Ok(())
 }
