@@ -1,5 +1,5 @@
 //! When a transaction is committed: as soon as nothing more is there to be taken, but not too soon after the one before,
-//! and never too late or too big.
+//! and never too late or too big (R6): an open transaction holds up all who read committed, and its overlay is memory.
 
 use std::time::{Duration, Instant};
 

@@ -8,6 +8,10 @@
 //! Everything is done by this thread, also what the group decides; so nothing has to be kept from changing meanwhile.
 //! When a transaction fails, nothing of it is kept: see [`Worker::recover`]. When the consumer itself cannot go on, the
 //! worker begins anew with a new one; what would not help at all ends it.
+//!
+//! To be read in this order: [`Worker::step`] and [`Worker::work`] here; `transaction`, how one begins and is committed;
+//! `failure`, what becomes of one that is not; `adopt`, how partitions are taken up; `contact`, what is done while
+//! brokers are away.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -189,15 +193,7 @@ impl<P: Processor> Worker<'_, P> {
             self.stale = None;
         }
         if let Some(pending) = self.pending.take() {
-            let adopted = self.adopt(group, &pending);
-            if let Err(Trouble::Failed(failed)) = &adopted {
-                self.undo(failed)?;
-            }
-            if let Err(Trouble::Failed(_) | Trouble::Interrupted) = adopted {
-                self.pending = Some(Pending { again: false, ..pending });
-                return Err(Trouble::Interrupted);
-            }
-            return adopted;
+            return self.take_up(group, pending);
         }
         self.fire_overdue(group)?;
         if self.stale.is_some() {

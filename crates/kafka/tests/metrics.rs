@@ -4,11 +4,17 @@
 
 mod common;
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
+use tasuki_kafka::Settings;
 use tasuki_service::telemetry::start_metrics;
-use tasuki_testkit::contract::{Order, STEPS, Tally, TestClock, What};
+use tasuki_stream::{Context, Due, Input, Poison, Processor, Topology};
+use tasuki_testkit::contract::{Count, Order, PARTITIONS, STEPS, Tally, TestClock, What};
 use tasuki_testkit::eventually::within;
+use tasuki_testkit::kafka::KafkaBroker;
+use tasuki_testkit::proxy::kafka::Deed;
+use tasuki_testkit::proxy::{Api, KafkaProxy, Moment};
 
 use common::{Running, publish, records, settings};
 
@@ -25,10 +31,20 @@ fn value(text: &str, name: &str, labels: &[&str]) -> Option<f64> {
     if values.is_empty() { None } else { Some(values.iter().sum()) }
 }
 
+/// The metrics of this process, of which there is one set.
+fn rendered() -> String {
+    static RENDER: OnceLock<Box<dyn Fn() -> String + Send + Sync>> = OnceLock::new();
+    let render = RENDER.get_or_init(|| {
+        let metrics = start_metrics().unwrap();
+        tasuki_kafka::describe_metrics();
+        Box::new(move || metrics.render())
+    });
+    render()
+}
+
 #[test]
 fn a_worker_tells_what_it_does_and_what_it_keeps() {
-    let rendered = start_metrics().unwrap();
-    tasuki_kafka::describe_metrics();
+    rendered();
     let settings = settings("metrics");
     let log = common::open(&settings);
     // Each refused record comes right after one that changed its state: that spoils the transaction both are in.
@@ -42,7 +58,7 @@ fn a_worker_tells_what_it_does_and_what_it_keeps() {
         found => Err(found),
     });
     let expect = |name: &str, labels: &[&str], holds: &dyn Fn(f64) -> bool| {
-        within(PATIENCE, name, || match value(&rendered.render(), name, labels) {
+        within(PATIENCE, name, || match value(&rendered(), name, labels) {
             Some(value) if holds(value) => Ok(()),
             found => Err(format!("{found:?}")),
         });
@@ -77,4 +93,74 @@ fn a_worker_tells_what_it_does_and_what_it_keeps() {
     expect("tasuki_kafka_sessions_total", &worker[..1], &|sessions| sessions >= 3.0);
     assert!(first.stop().is_err());
     second.stop().unwrap();
+}
+
+/// [`Tally`] by a name of its own, for metrics of its own.
+struct Regained;
+
+impl Processor for Regained {
+    type State = Count;
+
+    fn topology(&self) -> Topology {
+        Topology { service: "regained", ..Tally.topology() }
+    }
+
+    fn apply(&self, context: &mut Context<'_, Count>, input: &Input<'_>) -> Result<(), Poison> {
+        Tally.apply(context, input)
+    }
+
+    fn deadline(&self, context: &mut Context<'_, Count>, due: &Due<'_>) {
+        Tally.deadline(context, due);
+    }
+}
+
+#[test]
+fn partitions_that_come_back_unchanged_are_not_restored() {
+    rendered();
+    let proxy = KafkaProxy::start().unwrap();
+    let lines = proxy.server_properties();
+    let broker = KafkaBroker::start_with(&lines.each_ref().map(String::as_str)).unwrap();
+    let settings =
+        Settings { partitions: Some(PARTITIONS.get()), ..Settings::new(broker.bootstrap_servers(), "regained.") };
+    let log = common::open(&settings);
+    let proxied = Settings { bootstrap_servers: proxy.bootstrap_servers(), ..settings.clone() };
+    let add = |numbers: std::ops::RangeInclusive<u64>| {
+        publish(&log, numbers.map(|number| Order::add(number, &format!("key-{}", number % 20))).collect());
+    };
+    let steps = |count: usize| {
+        within(PATIENCE, "all steps", || match records(&settings, STEPS).len() {
+            found if found == count => Ok(()),
+            found => Err(found),
+        });
+    };
+    let running = Running::start(&proxied, Regained, 0, TestClock::default());
+    add(1..=100);
+    steps(100);
+    // The group forgets its member, once, and the member joins again.
+    let mut forgotten = false;
+    proxy.decide(move |call| {
+        if call.api == Api::Heartbeat && !forgotten {
+            forgotten = true;
+            return Deed::Outdate;
+        }
+        if call.api == Api::JoinGroup { Deed::Delay(Moment::Before, Duration::ZERO) } else { Deed::Pass }
+    });
+    within(PATIENCE, "the member to join again", || match proxy.done().last() {
+        Some(done) if done.call.api == Api::JoinGroup => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    add(101..=200);
+    steps(200);
+    let of_service = ["service=\"regained\""];
+    let told = |name: &str| value(&rendered(), name, &of_service).unwrap_or(0.0);
+    let all =
+        ["tasuki_kafka_restored_records_total", "tasuki_kafka_sessions_total", "tasuki_kafka_state_keys"].map(told);
+    assert_eq!(all, [0.0, 1.0, 20.0]);
+    running.stop().unwrap();
+    // Somebody who has not had them reads all of it.
+    let running = Running::start(&settings, Regained, 0, TestClock::default());
+    add(201..=220);
+    steps(220);
+    assert!(told("tasuki_kafka_restored_records_total") >= 20.0);
+    running.stop().unwrap();
 }

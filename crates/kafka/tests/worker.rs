@@ -76,7 +76,9 @@ fn while_orders_come(log: &KafkaLog, work: impl FnOnce()) -> usize {
 
 #[test]
 fn partitions_move_between_workers_and_back_without_loss_or_repetition() {
-    let settings = Settings { session_timeout_ms: 6_000, ..settings("moves") };
+    // Few commits, so that a transaction is under way when the group decides.
+    let (commit_interval_ms, commit_latest_ms) = (500, 1_000);
+    let settings = Settings { session_timeout_ms: 6_000, commit_interval_ms, commit_latest_ms, ..settings("moves") };
     let log = common::open(&settings);
     let first = Running::start(&settings, Tally, 0, TestClock::default());
     let done = || records(&settings, STEPS).len();

@@ -1,4 +1,5 @@
-//! Versions per lead: what has been seen, what is new, what is missing.
+//! Versions per lead: what has been seen, what is new, what is missing. (Rule R7 of the runner on Kafka: transactions can be
+//! torn by what no client does, and this is how it would be noticed.)
 
 use tasuki_domain::Version;
 

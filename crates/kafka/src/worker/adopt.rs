@@ -17,13 +17,25 @@ use crate::restore::{Restoring, restore};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl<P: Processor> Worker<'_, P> {
+    /// Takes partitions up. What keeps it from that leaves them to be taken up, after what is more urgent.
+    pub(super) fn take_up(&mut self, group: &Group, pending: Pending) -> Result<(), Trouble> {
+        match self.adopt(group, &pending) {
+            // Where to begin could not be written.
+            Err(Trouble::Failed(failed)) => self.undo(&failed)?,
+            Err(Trouble::Interrupted) => {}
+            done @ (Ok(()) | Err(Trouble::Anew(_) | Trouble::Fatal(_))) => return done,
+        }
+        self.pending = Some(Pending { again: false, ..pending });
+        Err(Trouble::Interrupted)
+    }
+
     /// Makes these partitions the worker's. The order matters:
     ///
     /// 1. The producer was initialised before, so that no transaction of a predecessor with our name is open.
     /// 2. Committed offsets; the broker does not tell them while a transaction that would change them is open.
     /// 3. Ends of the state topic, then its records up to there.
     /// 4. Only then records of the inputs.
-    pub(super) fn adopt(&mut self, group: &Group, pending: &Pending) -> Result<(), Trouble> {
+    fn adopt(&mut self, group: &Group, pending: &Pending) -> Result<(), Trouble> {
         let partitions = &pending.partitions;
         let begun = Instant::now();
         let mut offsets = self.committed(group, partitions)?;
