@@ -1,6 +1,7 @@
 //! What the end-to-end tests share: a whole Tasuki started as its users start it, and the real trackers.
 
 pub mod cells;
+pub mod commands;
 pub mod faults;
 pub mod topics;
 pub mod trackers;
