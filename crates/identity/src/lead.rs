@@ -10,7 +10,7 @@ use crate::account::FreeMail;
 use crate::bundle::Bundle;
 use crate::history::Order;
 use crate::merges::Command;
-use crate::profile::{Statement, attributes, hear};
+use crate::profile::{Statement, attributes, hear, received_at_ms};
 
 /// The state of a lead.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -62,6 +62,9 @@ struct Attributed {
     /// The bundle that the event itself is in; 0: it is here, or was not kept by the release that attributed it.
     #[prost(uint32, tag = "4")]
     bundle: u32,
+    /// Since it occurred.
+    #[prost(sint64, tag = "5")]
+    received_after_ms: i64,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -188,7 +191,14 @@ impl Lead {
             known_as.clone_into(&mut self.known_as);
         }
         let (holders, bundle) = self.holders(order.1, home);
-        let entry = Attributed { event_id: order.1.to_vec(), occurred_at_ms: order.0, home: home.to_owned(), bundle };
+        let received_at_ms = behavior.meta.as_ref().map_or(order.0, |meta| meta.received_at_ms);
+        let entry = Attributed {
+            event_id: order.1.to_vec(),
+            occurred_at_ms: order.0,
+            home: home.to_owned(),
+            bundle,
+            received_after_ms: received_at_ms.saturating_sub(order.0),
+        };
         let place = self.attributed.partition_point(|it| (it.order(), it.home.as_str()) < (order, home));
         self.attributed.insert(place, entry);
         if holders.none_beside {
@@ -298,6 +308,13 @@ impl Lead {
             let order = (meta.occurred_at_ms, meta.event_id.as_slice());
             self.statements_dropped |= hear(&mut self.statements, order, behavior, settings);
         }
+    }
+
+    /// The receipt of what the profile follows from: the latest among what its attributes are taken from; without any,
+    /// the first of an event that it has. So it follows from the events it has, not from those it had.
+    pub(crate) fn profile_received_at_ms(&self) -> Option<i64> {
+        let received = |entry: &Attributed| entry.occurred_at_ms.saturating_add(entry.received_after_ms);
+        received_at_ms(&self.statements).or_else(|| self.attributed.iter().map(received).min())
     }
 
     /// Who the lead is, from the events it has: nobody when it has none. One without an address of its own takes the

@@ -2,7 +2,7 @@
 //! in two steps: homes give it to a lead, and a lead that is merged gives it on to the lead at the top of its group.
 
 use prost::Message as _;
-use tasuki_domain::{EventId, LeadId, Version};
+use tasuki_domain::{EventId, LeadId, Timestamp, Version};
 use tasuki_stream::{Context, Input, Poison};
 use tasuki_wire::v1::{self, activity_record, identity_link_record, identity_record};
 use tasuki_wire::{Head, Topic};
@@ -248,10 +248,12 @@ impl Identity {
 
     /// Writes who the lead is, if that is another than before.
     fn tell_profile(&self, context: Deciding<'_, '_>, lead_id: LeadId, link: &Head, before: &v1::Profile) {
-        let profile = lead(context, &key_of_lead(lead_id)).profile(&self.free_mail);
+        let lead = lead(context, &key_of_lead(lead_id));
+        let profile = lead.profile(&self.free_mail);
         if profile != *before {
+            let received_at = lead.profile_received_at_ms().map_or(link.received_at, Timestamp::from_millis);
             let changed = v1::ProfileChanged { profile: Some(profile) };
-            write(context, lead_id, link, activity_record::Event::ProfileChanged(changed));
+            write(context, lead_id, &Head { received_at, ..*link }, activity_record::Event::ProfileChanged(changed));
         }
     }
 }

@@ -80,20 +80,21 @@ pub(crate) struct Groups {
     above: BTreeMap<LeadId, Above>,
 }
 
-/// Under whom, and the two leads that the merge named.
+/// Under whom, the two leads that the merge named, and its place among the commands.
 #[derive(Debug)]
 struct Above {
     lead: LeadId,
     named: [LeadId; 2],
+    place: usize,
 }
 
 impl Groups {
     /// What follows from these commands, which stand in their order.
     pub(crate) fn of(commands: &[Command]) -> Self {
         let mut groups = Self::default();
-        for Command { into, from, kind, .. } in commands {
+        for (place, Command { into, from, kind, .. }) in commands.iter().enumerate() {
             match kind {
-                Kind::Merge => groups.merge(*into, *from),
+                Kind::Merge => groups.merge(*into, *from, place),
                 Kind::Split => groups.split(*into, *from),
             }
         }
@@ -113,10 +114,10 @@ impl Groups {
         self.above.keys().copied().filter(|lead| self.top(*lead) == top).collect()
     }
 
-    fn merge(&mut self, into: LeadId, from: LeadId) {
+    fn merge(&mut self, into: LeadId, from: LeadId, place: usize) {
         let top = self.top(from);
         if top != self.top(into) {
-            self.above.insert(top, Above { lead: into, named: [into, from] });
+            self.above.insert(top, Above { lead: into, named: [into, from], place });
         }
     }
 
@@ -125,7 +126,9 @@ impl Groups {
             return;
         }
         let made = |above: &Above| above.named == [into, from] || above.named == [from, into];
-        let merged = self.above.iter().find(|(_, above)| made(above)).map(|(lead, _)| *lead);
+        // The same two may have been named before, for others who are in the group still: the last merge counts.
+        let merges = self.above.iter().filter(|(_, above)| made(above));
+        let merged = merges.max_by_key(|(_, above)| above.place).map(|(lead, _)| *lead);
         let lower = merged.unwrap_or(if self.is_below(into, from) { into } else { from });
         self.above.remove(&lower);
     }
@@ -186,6 +189,8 @@ mod tests {
             // A lead that is merged stands for its group, and comes back with it.
             (&[(Merge, 1, 2), (Merge, 3, 2)], [3, 3, 3, 4]),
             (&[(Merge, 1, 2), (Merge, 3, 2), (Split, 3, 2)], [1, 1, 3, 4]),
+            // Merged twice, in between split from the one it came with.
+            (&[(Merge, 1, 2), (Merge, 3, 2), (Split, 1, 2), (Merge, 3, 2), (Split, 3, 2)], [3, 2, 3, 4]),
             // Split from the top, with those below; from the bottom, alone.
             (&[(Merge, 1, 2), (Merge, 2, 3), (Split, 1, 2)], [1, 2, 2, 4]),
             (&[(Merge, 1, 2), (Merge, 2, 3), (Split, 1, 3)], [1, 1, 3, 4]),

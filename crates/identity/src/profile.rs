@@ -23,6 +23,9 @@ pub(crate) struct Statement {
     pub(crate) occurred_at_ms: i64,
     #[prost(string, tag = "5")]
     source: String,
+    /// Since it occurred.
+    #[prost(sint64, tag = "6")]
+    received_after_ms: i64,
 }
 
 impl Statement {
@@ -34,19 +37,25 @@ impl Statement {
 /// Of each attribute the most recent value; source and time are those of the first event that said so since another
 /// value was said. So saying the same again changes nothing.
 pub(crate) fn attributes(statements: &[Statement]) -> BTreeMap<String, v1::AttributeValue> {
-    let mut attributes = BTreeMap::new();
-    for said in statements.chunk_by(|a, b| a.attribute == b.attribute) {
+    let value = |said: &Statement| v1::AttributeValue {
+        value: said.value.clone(),
+        source: said.source.clone(),
+        occurred_at_ms: said.occurred_at_ms,
+    };
+    shown(statements).map(|said| (said.attribute.clone(), value(said))).collect()
+}
+
+/// The latest receipt of what an attribute is taken from.
+pub(crate) fn received_at_ms(statements: &[Statement]) -> Option<i64> {
+    shown(statements).map(|said| said.occurred_at_ms.saturating_add(said.received_after_ms)).max()
+}
+
+/// Of each attribute the statement it is taken from.
+fn shown(statements: &[Statement]) -> impl Iterator<Item = &Statement> {
+    statements.chunk_by(|a, b| a.attribute == b.attribute).filter_map(|said| {
         let run = said.chunk_by(|a, b| a.value == b.value).next_back();
-        if let Some(first) = run.and_then(<[Statement]>::first) {
-            let value = v1::AttributeValue {
-                value: first.value.clone(),
-                source: first.source.clone(),
-                occurred_at_ms: first.occurred_at_ms,
-            };
-            attributes.insert(first.attribute.clone(), value);
-        }
-    }
-    attributes
+        run.and_then(<[Statement]>::first)
+    })
 }
 
 /// Takes in what an event says: statements stand sorted by attribute, then in the order they were said. Whether some had
@@ -104,6 +113,7 @@ fn said_by(order: Order<'_>, behavior: &v1::BehaviorRecord, bytes_per_value: usi
     if let Some(identifiers) = behavior.identifiers.as_ref().filter(|them| !them.user_id.is_empty()) {
         values.insert(USER_ID, &identifiers.user_id);
     }
+    let received_at_ms = behavior.meta.as_ref().map_or(order.0, |meta| meta.received_at_ms);
     let source = behavior.origin.as_ref().map_or("", |origin| origin.source.as_str());
     values
         .into_iter()
@@ -114,6 +124,7 @@ fn said_by(order: Order<'_>, behavior: &v1::BehaviorRecord, bytes_per_value: usi
             event_id: order.1.to_vec(),
             occurred_at_ms: order.0,
             source: source.to_owned(),
+            received_after_ms: received_at_ms.saturating_sub(order.0),
         })
         .collect()
 }

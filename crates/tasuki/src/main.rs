@@ -4,6 +4,7 @@ mod dead_letters;
 mod describe;
 mod import;
 mod installation;
+mod leads;
 mod listeners;
 mod log;
 mod playbook;
@@ -56,6 +57,8 @@ enum Command {
     Import(Box<import::Options>),
     /// Check a playbook, read it aloud, compare two of them.
     Playbook(Box<playbook::Options>),
+    /// Say that two leads are one person, or two after all.
+    Leads(Box<leads::Options>),
     /// List, show and send again what could not be processed.
     DeadLetters(Box<dead_letters::Options>),
 }
@@ -106,6 +109,7 @@ fn run(cli: Cli, kafka_is_named: bool) -> anyhow::Result<ExitCode> {
         // Its exit code says what became of the rows.
         Command::Import(options) => return Ok(import::run(&options)),
         Command::Playbook(options) => return Ok(ExitCode::from(playbook::run(*options)?)),
+        Command::Leads(options) => leads::run(&options),
         Command::DeadLetters(options) => dead_letters::run(*options, kafka_is_named),
     }?;
     Ok(ExitCode::SUCCESS)

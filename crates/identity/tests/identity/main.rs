@@ -1,6 +1,7 @@
 //! Identity as a whole, on a log in memory.
 #![allow(clippy::unwrap_used, reason = "a test may panic; clippy sees that only inside of test functions")]
 
+mod as_one;
 mod bounds;
 mod merges;
 mod properties;

@@ -205,14 +205,22 @@ mod model {
     struct Person {
         key: &'static str,
         /// Who was merged into this one, with the keys the merge named.
-        within: Vec<([&'static str; 2], Person)>,
+        within: Vec<(Named, Person)>,
     }
+
+    /// Which merge it was, and the keys it named.
+    type Named = (usize, [&'static str; 2]);
 
     impl Person {
         fn keys(&self) -> Vec<&'static str> {
             let mut keys = vec![self.key];
             keys.extend(self.within.iter().flat_map(|(_, person)| person.keys()));
             keys
+        }
+
+        /// Every merge that holds within this one.
+        fn merges(&self) -> Vec<Named> {
+            self.within.iter().flat_map(|(named, person)| [vec![*named], person.merges()].concat()).collect()
         }
 
         fn find(&mut self, key: &str) -> Option<&mut Person> {
@@ -223,7 +231,7 @@ mod model {
         }
 
         /// Takes the first person out for whom this holds, with whoever is within.
-        fn take(&mut self, which: &impl Fn(&[&'static str; 2], &Person) -> bool) -> Option<Person> {
+        fn take(&mut self, which: &impl Fn(&Named, &Person) -> bool) -> Option<Person> {
             if let Some(place) = self.within.iter().position(|(named, person)| which(named, person)) {
                 return Some(self.within.remove(place).1);
             }
@@ -236,19 +244,21 @@ mod model {
         let mut people: Vec<Person> = KEYS.map(|key| Person { key, within: Vec::new() }).into();
         let mut in_order = commands.to_vec();
         in_order.sort_by_key(|command| (command.minute, command.id));
-        for Command { into, from, merge, .. } in in_order {
+        for (place, Command { into, from, merge, .. }) in in_order.into_iter().enumerate() {
             let of = |people: &[Person], key| people.iter().position(|person| person.keys().contains(&key)).unwrap();
             let (upper, other) = (of(&people, into), of(&people, from));
             if merge && upper != other {
                 let other = people.remove(other);
                 let upper = people.iter_mut().find_map(|person| person.find(into)).unwrap();
-                upper.within.push(([into, from], other));
+                upper.within.push(((place, [into, from]), other));
             } else if !merge && upper == other {
                 let person = &mut people[upper];
-                let both = |named: &[&'static str; 2]| named.contains(&into) && named.contains(&from);
+                let both = |named: &&Named| named.1.contains(&into) && named.1.contains(&from);
+                let last = person.merges().iter().filter(both).map(|(place, _)| *place).max();
                 let contains = person.find(from).unwrap().keys().contains(&into);
                 let lower = if contains { into } else { from };
-                let out = person.take(&|named, _| both(named)).or_else(|| person.take(&|_, it| it.key == lower));
+                let out =
+                    person.take(&|named, _| Some(named.0) == last).or_else(|| person.take(&|_, it| it.key == lower));
                 people.extend(out);
             }
         }
