@@ -7,7 +7,7 @@ use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use crate::adapter::{Reply, Success, Unsigned};
+use crate::adapter::{Endpoint, Reply, Success, Unsigned};
 use crate::cors::Foreign;
 
 /// A transparent GIF of one pixel.
@@ -112,6 +112,19 @@ impl Refusal {
         }
         answer
     }
+}
+
+/// The answer to a method that an endpoint does not take; it says which it takes (RFC 9110, 15.5.6).
+pub(crate) fn no_such_method(endpoint: &Endpoint) -> Response {
+    let mut answer = Refusal::NoSuchMethod.answer();
+    let taken = match (endpoint.get, endpoint.post) {
+        (true, true) => "GET, HEAD, POST, OPTIONS",
+        (true, false) => "GET, HEAD, OPTIONS",
+        (false, true) => "POST, OPTIONS",
+        (false, false) => "OPTIONS",
+    };
+    answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static(taken));
+    answer
 }
 
 /// A fault as JSON: `{"code", "message"}`.

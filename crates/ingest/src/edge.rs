@@ -104,7 +104,7 @@ impl Visit {
             _ => false,
         };
         if !taken {
-            return Refusal::NoSuchMethod.answer();
+            return answer::no_such_method(&self.endpoint);
         }
         let protocol = self.adapter.name();
         if ["x-retry-count", "rsa-retry-attempt"].iter().any(|name| self.parts.headers.contains_key(*name)) {
