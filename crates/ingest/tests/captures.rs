@@ -18,14 +18,17 @@ async fn replayed(file: &str, received_at: &str) -> Vec<serde_json::Value> {
 }
 
 macro_rules! captures {
-    ($($name:ident: $file:literal received $at:literal, $records:literal records;)*) => {$(
+    ($($name:ident: $file:literal received $at:literal, $records:literal records;)*) => {
+        const REPLAYED: &[&str] = &[$($file),*];
+        $(
         #[tokio::test]
         async fn $name() {
             let written = replayed($file, $at).await;
             assert_eq!(written.len(), $records);
             insta::assert_json_snapshot!(written);
         }
-    )*};
+        )*
+    };
 }
 
 captures! {
@@ -57,4 +60,29 @@ async fn the_same_events_sent_again_later_have_the_same_ids_and_hashes() {
         let again = ids(replayed(file, "2026-11-22T09:00:00Z").await);
         assert_eq!(first, again, "{file}");
     }
+}
+
+/// What stands in these folders, without the part after the dot.
+fn names_in(folder: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(format!("{}/{folder}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = names.map(|name| name.split('.').next().unwrap().to_owned()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn every_capture_is_replayed() {
+    let mut replayed = REPLAYED.to_vec();
+    replayed.sort_unstable();
+    assert_eq!(names_in("tests/captures"), replayed);
+}
+
+#[test]
+fn every_adapter_and_the_decompressor_are_fuzzed() {
+    let mut targets: Vec<_> = tasuki_ingest::adapter::ADAPTERS.iter().map(|it| it.name().replace('-', "_")).collect();
+    targets.push("body".to_owned());
+    targets.sort();
+    assert_eq!(names_in("../../fuzz/fuzz_targets"), targets);
+    assert_eq!(names_in("../../fuzz/corpus"), targets);
 }

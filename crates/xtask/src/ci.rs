@@ -57,6 +57,8 @@ fn steps() -> Vec<Step> {
         Step::cargo("rustdoc", &["doc", "--locked", "--workspace", "--no-deps"])
             .with("RUSTDOCFLAGS", "--deny warnings"),
         Step::cargo("tests", &["test", "--locked", "--workspace", "--exclude", "tasuki-tests"]),
+        // Some seconds for each adapter of ingest, from the corpus on.
+        Step::program("fuzz", "fuzz/run", &["4"]),
         Step::cargo("release build", &["build", "--locked", "--release", "--package", "tasuki"]),
         // One after another: each starts brokers, databases and browsers of its own.
         Step::cargo("end to end", &["test", "--locked", "--package", "tasuki-tests", "--", "--test-threads=1"]),
