@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
+
+use crate::ports::free_port;
 
 mod cluster;
 
@@ -187,16 +189,9 @@ fn answers(port: u16) -> bool {
     exchange().is_ok_and(|head| head[4..] == [0, 0, 0, 1])
 }
 
-/// A port of loopback that is free together with the next one, which the controller takes.
+/// A port that is free together with the next one, which the controller takes.
 fn free_ports() -> Result<u16> {
-    for _ in 0..100 {
-        let first = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("a free port")?;
-        let port = first.local_addr().context("its number")?.port();
-        if port < u16::MAX && TcpListener::bind((Ipv4Addr::LOCALHOST, port + 1)).is_ok() {
-            return Ok(port);
-        }
-    }
-    bail!("no two neighbouring free ports")
+    free_port(1)
 }
 
 fn repository() -> PathBuf {

@@ -3,6 +3,7 @@
 pub mod contract;
 pub mod eventually;
 pub mod kafka;
+pub mod ports;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod proxy;

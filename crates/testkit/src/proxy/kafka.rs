@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::ports::free_port;
 use deed::{Decider, Next};
 use frame::{Fields, Request, frame};
 use trap::{Decision, Held};
@@ -90,8 +91,7 @@ impl KafkaProxy {
     pub fn start() -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("a port for the proxy")?;
         let port = listener.local_addr().context("its number")?.port();
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("a port for the broker")?;
-        let broker_port = free.local_addr().context("its number")?.port();
+        let broker_port = free_port(0).context("a port for the broker")?;
         let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
         thread::Builder::new()

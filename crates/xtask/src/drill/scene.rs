@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use tasuki_kafka::{KafkaLog, Settings};
+use tasuki_testkit::ports::free_port;
 use tasuki_testkit::postgres::fresh_database;
 use tasuki_testkit::proxy::{PostgresProxy, kafka, postgres};
 use tasuki_wire::PartitionCount;
@@ -278,6 +279,5 @@ impl<'w> Scene<'w> {
 
 /// An address of loopback that is free now, and stays the same after a restart.
 fn free_address() -> Result<String> {
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).context("a free port")?;
-    Ok(listener.local_addr().context("its number")?.to_string())
+    Ok(format!("127.0.0.1:{}", free_port(0)?))
 }

@@ -1,6 +1,5 @@
 //! One run on the embedded log: its database, the process that works on it, the clients.
 
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -12,6 +11,7 @@ use tasuki_embedded::{EmbeddedLog, PrivatePostgres, PrivateSettings};
 use tasuki_service::{Health, SystemClock};
 use tasuki_stream::Emitted;
 use tasuki_stream::log::Publisher;
+use tasuki_testkit::ports::free_port;
 use tasuki_testkit::postgres::{reachable_folder, with_database};
 use tasuki_testkit::proxy::PostgresProxy;
 use tasuki_testkit::proxy::postgres::Fate;
@@ -231,7 +231,7 @@ fn start(world: &World, database_url: &str, folder: &std::path::Path, name: &str
     command
         .args(["up", "--json", "--secret", SECRET, "--database-url", database_url])
         .args(["--console-listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"])
-        .args(["--ingest-listen", &format!("127.0.0.1:{}", free_port()?)])
+        .args(["--ingest-listen", &format!("127.0.0.1:{}", free_port(0)?)])
         .arg("--data-dir")
         .arg(folder.join(name));
     for set_by_somebody in ["DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS", "RUST_LOG", "TASUKI_PLAYBOOK", "TASUKI_REPS"] {
@@ -244,9 +244,4 @@ fn start(world: &World, database_url: &str, folder: &std::path::Path, name: &str
 fn ready(process: &mut Supervised) -> Result<Value> {
     let line = process.line(READY_WITHIN)?;
     serde_json::from_str(&line).with_context(|| format!("not a ready line: {line}"))
-}
-
-fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).context("a free port")?;
-    Ok(listener.local_addr().context("its number")?.port())
 }
