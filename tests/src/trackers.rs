@@ -62,6 +62,15 @@ pub fn is_complete(lead: &Value) -> bool {
         && matches("demo-request") >= 1
 }
 
+/// What people did, by `@segment/analytics-node`: its calls, each with `minutesAgo`.
+///
+/// # Errors
+///
+/// If the package reports an event as lost.
+pub fn people(tasuki: &Tasuki, calls: &Value) -> anyhow::Result<()> {
+    node("people.mjs", &[tasuki.told("ingest"), tasuki.told("write_key"), &calls.to_string()]).map(drop)
+}
+
 /// Page views by `snowplow-tracker`.
 ///
 /// # Errors

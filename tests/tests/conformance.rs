@@ -8,8 +8,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail, ensure};
-use serde_json::json;
+use anyhow::{Context, ensure};
 use tasuki_testkit::kafka::KafkaBroker;
 use tasuki_testkit::postgres::fresh_database;
 use tasuki_testkit::proxy::kafka::{Api, Deed, KafkaProxy, Moment};
@@ -27,9 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(90);
 #[test]
 fn on_the_way_to_ingest() -> anyhow::Result<()> {
     let system = System::embedded()?;
-    let cells = matrix::cells(|scenario| {
-        !matches!(scenario, Scenario::Killed | Scenario::BrokerSlow | Scenario::BrokerDown)
-    });
+    let cells =
+        matrix::cells(|scenario| !matches!(scenario, Scenario::Killed | Scenario::BrokerSlow | Scenario::BrokerDown));
     let mut ended = Vec::new();
     for wave in cells.chunks(WAVE) {
         let mut runs = start_all(wave, &system.target)?;
@@ -148,44 +146,49 @@ fn started(folder: &Path, ingest: SocketAddr, variables: &[(&str, String)]) -> a
     Tasuki::start_command(command)
 }
 
-/// Waits until all that is awaited of these is in `activity`, and ends them.
-fn finish(system: &System, runs: Vec<Run>) -> anyhow::Result<Vec<Ended>> {
-    for run in &runs {
-        run.given_up()?;
-    }
+/// Waits until all that is awaited of these is in `activity`, and ends them. One in trouble does not end the others.
+fn finish(system: &System, mut runs: Vec<Run>) -> anyhow::Result<Vec<Finished>> {
     let awaited: Vec<_> = runs.iter().flat_map(|run| run.cell.awaited()).collect();
-    let mut missing = Vec::new();
-    let all_there = eventually(PATIENCE, || {
-        missing = system.topics.count("activity", &awaited)?.into_iter().filter(|(_, times)| *times == 0).collect();
-        Ok(missing.is_empty().then_some(()))
-    });
-    if let Err(error) = all_there {
-        let said: Vec<_> = runs
-            .iter()
-            .filter(|run| missing.iter().any(|(token, _)| token.contains(&run.cell.name())))
-            .map(|run| format!("{} sent {} POSTs and said {:?}", run.cell.name(), run.proxy.posts(), run.said()))
-            .collect();
-        let missing: Vec<_> = missing.into_iter().map(|(token, _)| token).collect();
-        bail!("{error:#}: not in activity:\n{}\n{}", missing.join("\n"), said.join("\n"));
+    let until = Instant::now() + PATIENCE;
+    let mut missing = awaited.clone();
+    while !missing.is_empty() && Instant::now() < until {
+        let counts = system.topics.count("activity", &awaited);
+        missing = counts?.into_iter().filter(|(_, times)| *times == 0).map(|(token, _)| token).collect();
+        std::thread::sleep(Duration::from_millis(100));
     }
-    runs.into_iter().map(Run::end).collect()
+    let finish = |run: &mut Run| {
+        let given_up = run.given_up();
+        let said = run.said();
+        let outcome = run.end().and_then(|ended| given_up.map(|()| ended));
+        (run.cell, outcome.map_err(|error| format!("{error:#}; it said {said:?}")))
+    };
+    Ok(runs.iter_mut().map(finish).collect())
 }
 
+/// A cell, and how its package ended, or what hindered it.
+type Finished = (Cell, Result<Ended, String>);
+
 /// Compares what is on the log with the matrix, once identity has applied all there is; prints the table.
-fn judge(system: &System, ended: &[Ended]) -> anyhow::Result<()> {
+fn judge(system: &System, finished: &[Finished]) -> anyhow::Result<()> {
     eventually(PATIENCE, || Ok(system.topics.identity_is_through()?.then_some(())))?;
-    let tokens: Vec<_> = ended.iter().flat_map(|it| it.cell.tokens()).collect();
+    let tokens: Vec<_> = finished.iter().flat_map(|(cell, _)| cell.tokens()).collect();
     let (written, attributed) = (system.topics.count("behavior", &tokens)?, system.topics.count("activity", &tokens)?);
     let mut faults = Vec::new();
-    for it in ended {
-        let own = it.cell.tokens();
+    for (cell, outcome) in finished {
+        let own = cell.tokens();
         let sum = |counts: &BTreeMap<String, usize>| own.iter().map(|token| counts[token]).sum::<usize>();
-        println!("{}", row(it, &json!({"behavior": sum(&written), "activity": sum(&attributed)})));
-        if let Some(fault) = fault(it, &own, &attributed) {
-            faults.push(format!("{}: {fault}; gave up: {:?}", it.cell.name(), it.lost));
+        match outcome {
+            Ok(ended) => {
+                println!("{}", row(ended, sum(&written), sum(&attributed)));
+                if let Some(fault) = fault(ended, &own, &attributed) {
+                    let Ended { posts, lost, .. } = ended;
+                    faults.push(format!("{}: {fault}; {posts} POSTs, given up: {lost:?}", cell.name()));
+                }
+            }
+            Err(trouble) => faults.push(format!("{}: {trouble}", cell.name())),
         }
     }
-    ensure!(faults.is_empty(), "{} cells:\n{}", faults.len(), faults.join("\n"));
+    ensure!(faults.is_empty(), "{} of {} cells:\n{}", faults.len(), finished.len(), faults.join("\n"));
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::ops::Range;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -10,64 +11,85 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 use tasuki_testkit::kafka::KafkaBroker;
+use tasuki_testkit::proxy::kafka::{Api, Deed, KafkaProxy, Moment};
 use tasuki_tests::{Tasuki, eventually, up};
 
-/// How many times the process is killed while it is sent to.
+/// How many times the process is killed while it is sent to; `TASUKI_KILLS` says more.
 const KILLS: u32 = 4;
+/// Requests on the way at each kill, and connections they are on.
+const REQUESTS: u32 = 40;
+const CONNECTIONS: u32 = 4;
 
-fn start(folder: &Path, broker: &KafkaBroker) -> anyhow::Result<Tasuki> {
+fn start(folder: &Path, bootstrap_servers: &str) -> anyhow::Result<Tasuki> {
     let mut command: Command = up(folder, &[]);
-    command.env("KAFKA_BOOTSTRAP_SERVERS", broker.bootstrap_servers());
+    command.env("KAFKA_BOOTSTRAP_SERVERS", bootstrap_servers);
     Tasuki::start_command(command)
 }
 
 #[test]
 fn killed_between_the_brokers_answer_and_its_own_it_counts_what_is_sent_again_once() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let broker = KafkaBroker::start()?;
-    let mut sent = 0;
-    let mut landed = 0;
-    for round in 0..KILLS {
-        let mut tasuki = start(folder.path(), &broker)?;
-        let (address, key) = (host(&tasuki)?, tasuki.told("write_key").to_owned());
-        // Written and never read: what the service answers stays in the socket, as if the network had lost it.
-        let mut unheard = TcpStream::connect(&address)?;
-        unheard.set_read_timeout(Some(Duration::from_secs(10)))?;
-        let from = sent;
-        for number in from..from + 40 {
-            unheard.write_all(&request("/v1/page", &key, &page(number)))?;
-            sent += 1;
+    let proxy = KafkaProxy::start()?;
+    let properties = proxy.server_properties();
+    let broker = KafkaBroker::start_with(&properties.each_ref().map(String::as_str))?;
+    let kills = std::env::var("TASUKI_KILLS").ok().map_or(Ok(KILLS), |count| count.parse())?;
+    let (mut sent, mut unheard) = (0, 0..0);
+    for round in 0..kills {
+        let mut tasuki = start(folder.path(), &proxy.bootstrap_servers())?;
+        send_again(&tasuki, unheard)?;
+        // Some answers of the broker pass, in each round another number; the next ones do not reach ingest.
+        let mut pass = round % 8;
+        proxy.decide(move |call| {
+            let own = call.api == Api::Produce && call.client.starts_with("publisher");
+            let held = own && pass == 0;
+            pass -= u32::from(own && pass > 0);
+            if held { Deed::Hold(Moment::After) } else { Deed::Pass }
+        });
+        unheard = sent..sent + REQUESTS;
+        sent += REQUESTS;
+        let mut sockets = Vec::new();
+        for connection in 0..CONNECTIONS {
+            let mut socket = TcpStream::connect(host(&tasuki)?)?;
+            socket.set_read_timeout(Some(Duration::from_secs(10)))?;
+            for number in unheard.clone().filter(|number| number % CONNECTIONS == connection) {
+                socket.write_all(&request("/v1/page", tasuki.told("write_key"), &page(number)))?;
+            }
+            sockets.push(socket);
         }
-        // It is killed while it works on them: some are on the log and answered, some on the log only, some nowhere.
-        let mut first = [0; 12];
-        unheard.read_exact(&mut first)?;
+        eventually(Duration::from_secs(20), || Ok((proxy.waiting() > 0).then_some(())))
+            .context("invalid: the broker has answered nothing that ingest has not heard")?;
         tasuki.signal("KILL")?;
         tasuki.ended()?;
+        proxy.decide(|_| Deed::Pass);
+        proxy.release();
         let mut heard = Vec::new();
-        drop(unheard.read_to_end(&mut heard));
-        let answered = 1 + String::from_utf8_lossy(&heard).matches("HTTP/1.1 200").count();
-        eprintln!("round {round}: {answered} of 40 answered when it was killed");
-        landed += u32::from(answered < 40);
-        let tasuki = start(folder.path(), &broker)?;
-        // A tracker that heard nothing sends all of it again, under the same ids.
-        for number in from..sent {
-            eventually(Duration::from_secs(20), || {
-                Ok((send(&tasuki, "/v1/page", &page(number))? == 200).then_some(()))
-            })?;
+        for mut socket in sockets {
+            drop(socket.read_to_end(&mut heard));
         }
-        tasuki.stop()?;
+        let answered = String::from_utf8_lossy(&heard).matches("HTTP/1.1 200").count();
+        eprintln!("round {round}: {answered} of {REQUESTS} answered when it was killed");
+        ensure!(answered < usize::try_from(REQUESTS)?, "invalid: every request was answered before the kill");
     }
-    ensure!(landed > 0, "invalid: every request was answered before the kill");
-    let tasuki = start(folder.path(), &broker)?;
+    let tasuki = start(folder.path(), &broker.bootstrap_servers())?;
+    send_again(&tasuki, unheard)?;
     exactly_once(&tasuki, sent)?;
     tasuki.stop()
+}
+
+/// As a tracker does that heard nothing, under the same ids.
+fn send_again(tasuki: &Tasuki, numbers: Range<u32>) -> anyhow::Result<()> {
+    for number in numbers {
+        let taken = || Ok((send(tasuki, "/v1/page", &page(number))? == 200).then_some(()));
+        eventually(Duration::from_secs(20), taken)?;
+    }
+    Ok(())
 }
 
 #[test]
 fn what_waits_on_disk_survives_a_kill_and_is_there_once_when_the_broker_is_back() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let mut broker = KafkaBroker::start()?;
-    let mut tasuki = start(folder.path(), &broker)?;
+    let mut tasuki = start(folder.path(), &broker.bootstrap_servers())?;
     ensure!(send(&tasuki, "/api/s/page", &page(0))? == 200);
     broker.stop()?;
     for number in 1..40 {
@@ -88,7 +110,7 @@ fn what_waits_on_disk_survives_a_kill_and_is_there_once_when_the_broker_is_back(
     tasuki.ended()?;
 
     broker.restart()?;
-    let tasuki = start(folder.path(), &broker)?;
+    let tasuki = start(folder.path(), &broker.bootstrap_servers())?;
     eventually(Duration::from_secs(60), || {
         Ok((metric(&tasuki, "tasuki_ingest_replayed_events_total")? == 39).then_some(()))
     })

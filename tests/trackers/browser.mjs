@@ -35,7 +35,7 @@ async function run() {
     if (request.url === "/tracker.js") {
       response.writeHead(200, { "content-type": "text/javascript" }).end(readFileSync(file));
     } else {
-      const script = request.url === "/" && cell.package !== "@jitsu/js" ? '<script src="/tracker.js"></script>' : "";
+      const script = cell.package !== "@jitsu/js" ? '<script src="/tracker.js"></script>' : "";
       response.writeHead(200, { "content-type": "text/html; charset=utf-8" }).end(`<!doctype html><title>Page</title>${script}`);
     }
   });
@@ -46,18 +46,35 @@ async function run() {
   const context = await browser.newContext();
   const page = await context.newPage();
   page.on("pageerror", (error) => say(`lost ${error}`));
-  page.on("requestfailed", (request) => request.url().startsWith(endpoint) && say(`blocked ${request.failure()?.errorText}`));
+  let refused;
+  const blocked = new Promise((done) => (refused = done));
+  page.on("requestfailed", (request) => {
+    if (!request.url().startsWith(endpoint)) return;
+    say(`blocked ${request.failure()?.errorText}`);
+    refused(false);
+  });
   page.on("console", (message) => process.env.CONFORM_VERBOSE && say(`console ${message.text()}`));
   await page.goto(origin + "/");
   say("ready");
   await told.go;
-  await page.evaluate(start, { name: cell.package, scenario, endpoint, key, email });
-  const events = Array.from({ length: count }, (_, number) => ({ path: token(number), ...(scenario === "hostile" ? hostile(number) : {}) }));
+  const begin = () => page.evaluate(start, { name: cell.package, scenario, endpoint, key, email });
+  // Some ask for settings first, and without them do not start.
+  const starting = begin().then(() => true, (error) => (say(`lost ${error}`), false));
+  const started = await (scenario === "no-cors" ? Promise.race([starting, blocked]) : starting);
+  // As source: not every hostile value would survive the way into the page.
+  await page.evaluate(`window.more = ${scenario === "hostile" ? hostile : "() => ({})"}`);
+  const paths = Array.from({ length: count }, (_, number) => token(number));
   // Leaving in the same task as the calls: nothing is on its way before.
-  await page.evaluate(({ events, leave }) => {
-    for (const [number, event] of events.entries()) window.seen(number, event);
+  const sending = ({ paths, leave }) => {
+    for (const [number, path] of paths.entries()) window.seen(number, { path, ...window.more(number) });
     if (leave) location.href = "/elsewhere";
-  }, { events, leave: scenario === "leave" });
+  };
+  if (started) await page.evaluate(sending, { paths, leave: scenario === "leave" });
+  if (scenario === "leave") {
+    // Every page of a site has the tracker.
+    await page.waitForURL("**/elsewhere");
+    await begin();
+  }
   say("sent");
   const again = setInterval(() => scenario === "leave" || page.evaluate(() => window.again?.()).catch(() => {}), 300);
   await told.over;
@@ -102,8 +119,8 @@ async function start({ name, scenario, endpoint, key, email }) {
     async "@jitsu/js"() {
       const { jitsuAnalytics } = await import("/tracker.js");
       const jitsu = jitsuAnalytics({ host: endpoint, writeKey: key + ":x" });
-      await jitsu.identify(email, { email });
-      window.seen = (number, event) => jitsu.track("Seen", event);
+      await jitsu.identify(email, { email }).catch(() => {});
+      window.seen = (number, event) => jitsu.track("Seen", event).catch(() => {});
     },
   };
   await packages[name]();

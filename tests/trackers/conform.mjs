@@ -36,7 +36,7 @@ const packages = {
     const { jitsuAnalytics } = require("@jitsu/js");
     const jitsu = jitsuAnalytics({ host: endpoint, writeKey: key + ":x" });
     return {
-      begin: () => jitsu.identify(email, { email }),
+      begin: () => jitsu.identify(email, { email }).catch((error) => say(`lost ${error}`)),
       send: (number, path, more) =>
         Promise.resolve(jitsu.track("Seen", { path, ...more })).catch((error) => say(`lost ${error}`)),
       end: () => {},

