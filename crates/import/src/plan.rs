@@ -142,7 +142,8 @@ impl Plan {
             return Err(Fault::new(Code::NoPerson, column, "", "says nobody: it needs an e-mail address or a user id"));
         }
         let occurred_at = self.occurred_at(&said)?;
-        let name = said.name.clone().or_else(|| self.name.clone()).unwrap_or_default();
+        let name = said.name.clone().or_else(|| self.name.as_deref().map(|name| one_line(&cell::plain(name))));
+        let name = name.unwrap_or_default();
         if name.is_empty() && self.kind != Kind::Contacts {
             let column = self.columns.iter().find(|column| column.field == Field::EventName);
             return Err(Fault::new(Code::NoName, column, "", "is empty, and --name says nothing either"));

@@ -126,6 +126,8 @@ fn the_same_rows_have_the_same_ids_in_every_character_set_and_order_of_columns()
     assert_eq!(first.len(), 2);
     assert_eq!(ids(&read(Kind::TradeShow, other)), first);
     assert_eq!(ids(&read_with(Kind::TradeShow, &wide, |_| {})), first);
+    let named = read_with(Kind::TradeShow, text.as_bytes(), |plan| plan.name = Some(" Ｅｘｐｏ  2026".to_owned()));
+    assert_eq!(ids(&named), first, "the name of the show in another form");
     let seminar = ids(&read(Kind::Seminar, text));
     assert_eq!(
         (&seminar[0], seminar[1] == first[1]),
