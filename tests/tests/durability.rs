@@ -12,6 +12,7 @@ use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 use tasuki_testkit::kafka::KafkaBroker;
 use tasuki_testkit::proxy::kafka::{Api, Deed, KafkaProxy, Moment};
+use tasuki_tests::topics::Topics;
 use tasuki_tests::{Tasuki, eventually, up};
 
 /// How many times the process is killed while it is sent to; `TASUKI_KILLS` says more.
@@ -72,7 +73,7 @@ fn killed_between_the_brokers_answer_and_its_own_it_counts_what_is_sent_again_on
     }
     let tasuki = start(folder.path(), &broker.bootstrap_servers())?;
     send_again(&tasuki, unheard)?;
-    exactly_once(&tasuki, sent)?;
+    exactly_once(&broker, sent)?;
     tasuki.stop()
 }
 
@@ -116,35 +117,29 @@ fn what_waits_on_disk_survives_a_kill_and_is_there_once_when_the_broker_is_back(
     })
     .context("39 events are replayed")?;
     ensure!(send(&tasuki, "/api/s/page", &page(40))? == 200);
-    exactly_once(&tasuki, 41)?;
+    exactly_once(&broker, 41)?;
     tasuki.stop()
 }
 
-/// The lead shows pages 0 to `count`, each once.
-fn exactly_once(tasuki: &Tasuki, count: u32) -> anyhow::Result<()> {
-    let marker = json!({"type": "page", "messageId": "marker", "anonymousId": "v", "userId": "hanako@acme.example",
-        "properties": {"path": "/marker"}});
-    ensure!(send(tasuki, "/v1/page", &marker)? == 200);
-    let expected: Vec<_> = (0..count).map(|number| format!("/page/{number:04}")).collect();
-    let all = |lead: &Value| paths(lead).len() >= expected.len();
-    let lead =
-        tasuki.lead("hanako@acme.example", |lead| paths(lead).iter().any(|path| path == "/marker") && all(lead))?;
-    let mut shown = paths(&lead);
-    shown.retain(|path| path != "/marker");
-    shown.sort();
-    ensure!(shown == expected, "{} shown, {} expected: {shown:?}", shown.len(), expected.len());
+/// Pages 0 to `count` are in `activity`, each once.
+fn exactly_once(broker: &KafkaBroker, count: u32) -> anyhow::Result<()> {
+    let topics = Topics::Kafka(broker.bootstrap_servers());
+    eventually(Duration::from_secs(60), || Ok(topics.identity_is_through()?.then_some(())))?;
+    let expected: Vec<_> = (0..count).map(path).collect();
+    let wrong = topics.count("activity", &expected)?.into_iter().filter(|(_, times)| *times != 1);
+    let wrong: Vec<_> = wrong.collect();
+    ensure!(wrong.is_empty(), "of {count} pages not once: {wrong:?}");
     Ok(())
 }
 
-fn paths(lead: &Value) -> Vec<String> {
-    let timeline = lead["timeline"].as_array().into_iter().flatten();
-    timeline.filter_map(|entry| entry["path"].as_str().map(str::to_owned)).collect()
+fn path(number: u32) -> String {
+    format!("/conform/page/{number:04}")
 }
 
 fn page(number: u32) -> Value {
     json!({
         "type": "page", "messageId": format!("m-{number}"), "anonymousId": "v", "userId": "hanako@acme.example",
-        "properties": {"path": format!("/page/{number:04}")},
+        "properties": {"path": path(number)},
     })
 }
 

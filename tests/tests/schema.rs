@@ -19,7 +19,7 @@ fn the_api_answers_as_its_document_says_whatever_it_is_sent() -> anyhow::Result<
     schemathesis.args(["--generation-deterministic", "--max-examples", "100", "--no-color"]);
     let output = schemathesis.output()?;
     let said = String::from_utf8_lossy(&output.stdout);
-    println!("{said}");
+    eprintln!("{said}");
     ensure!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
     ensure!(said.contains("Tested: 1"), "invalid: nothing was tested");
     tasuki.stop()

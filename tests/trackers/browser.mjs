@@ -91,7 +91,7 @@ async function start({ name, scenario, endpoint, key, email }) {
       const strategy = batch ? { deliveryStrategy: { strategy: "batching", config: { size: 10, timeout: 500 } } } : {};
       const integrations = { "Segment.io": { apiHost: endpoint.replace("http://", "") + "/v1", protocol: "http", ...strategy } };
       const [analytics] = await window.AnalyticsNext.AnalyticsBrowser.load({ writeKey: key, cdnURL: endpoint }, { integrations });
-      await analytics.identify(email, { email });
+      analytics.identify(email, { email });
       window.seen = (number, event) => (number % 2 === 0 ? analytics.page(event.path, event) : analytics.track("Seen", event));
     },
     async "@rudderstack/analytics-js"() {
@@ -119,7 +119,7 @@ async function start({ name, scenario, endpoint, key, email }) {
     async "@jitsu/js"() {
       const { jitsuAnalytics } = await import("/tracker.js");
       const jitsu = jitsuAnalytics({ host: endpoint, writeKey: key + ":x" });
-      await jitsu.identify(email, { email }).catch(() => {});
+      jitsu.identify(email, { email }).catch(() => {});
       window.seen = (number, event) => jitsu.track("Seen", event).catch(() => {});
     },
   };

@@ -12,8 +12,10 @@ type Row = (&'static str, Home, &'static [(Scenario, Expected)]);
 
 const TOO_LARGE: Expected = FirstLost("5 MB is more than the log takes: kept as a dead letter, the others go on");
 const NEVER_AGAIN: &str = "this client never sends anything again";
+const FEW_TRIES: Expected = AtMostOnce("after three tries, some seconds, this client gives up");
 const NO_ACCESS: Expected = Never("the browser asks first, and without CORS headers sends nothing", 0);
-const NOT_KEPT: Expected = AtMostOnce("this client keeps nothing: what is not on its way when the page is left is lost");
+const NOT_KEPT: Expected =
+    AtMostOnce("this client keeps nothing: what is not on its way when the page is left is lost");
 const NO_SETTINGS: Expected = Never("without settings, for which it needs a key, this client sends nothing", 0);
 const NO_KEY: &str = "401 is final for this client";
 
@@ -48,7 +50,7 @@ const MATRIX: &[Row] = &[
             (AnswerLost, Once),
             (Killed, Once),
             (BrokerSlow, Once),
-            (BrokerDown, Once),
+            (BrokerDown, FEW_TRIES),
             (WrongKey, Never(NO_KEY, 5)),
         ],
     ),
