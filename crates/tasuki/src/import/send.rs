@@ -55,6 +55,8 @@ enum Attempt {
     Done(Value),
     /// It may be taken later, at the earliest after so long.
     Later(String, Option<Duration>),
+    /// Ingest is well; the source has sent as much as it may, and may go on after so long.
+    Slower(Duration),
     Never(String),
 }
 
@@ -187,6 +189,13 @@ impl Post {
             match self.attempt(&body) {
                 Attempt::Done(answer) => return Ok(Answer { refused: refused(&answer, rows) }),
                 Attempt::Never(what) => return Err(what),
+                Attempt::Slower(pause) => {
+                    if self.stopped.load(Ordering::Relaxed) {
+                        return Err("another request has failed".to_owned());
+                    }
+                    failing_since = None;
+                    std::thread::sleep(pause);
+                }
                 Attempt::Later(what, at_the_earliest) => {
                     let since = failing_since.get_or_insert_with(Instant::now);
                     if since.elapsed() > self.patience || self.stopped.load(Ordering::Relaxed) {
@@ -215,7 +224,8 @@ impl Post {
                 Err(error) => Attempt::Later(format!("the answer of ingest cannot be read: {error}"), None),
             },
             401 => Attempt::Never("ingest does not know this write key: give --write-key that of a source".to_owned()),
-            408 | 429 | 500.. => Attempt::Later(format!("ingest answers {status}"), seconds.map(Duration::from_secs)),
+            429 => Attempt::Slower(Duration::from_secs(seconds.unwrap_or(1))),
+            408 | 500.. => Attempt::Later(format!("ingest answers {status}"), seconds.map(Duration::from_secs)),
             _ => {
                 let said = response.body_mut().read_to_string().unwrap_or_default();
                 Attempt::Never(format!("ingest answers {status}: {said}; is this its address?"))
