@@ -19,6 +19,18 @@ const packages = {
       end: () => analytics.closeAndFlush({ timeout: 1000 }),
     };
   },
+  "analytics-node"() {
+    const Analytics = require("analytics-node");
+    const lost = (error) => error && say(`lost ${error.message ?? error}`);
+    const analytics = new Analytics(key, { host: endpoint, flushAt, flushInterval: 200, errorHandler: lost });
+    return {
+      send: (number, path, more) => {
+        if (number % 2 === 0) analytics.page({ userId: email, name: path, properties: { path, ...more } });
+        else analytics.track({ userId: email, event: "Seen", properties: { path, ...more } });
+      },
+      end: () => {},
+    };
+  },
   "@rudderstack/rudder-sdk-node"() {
     const RudderAnalytics = require("@rudderstack/rudder-sdk-node");
     const settings = { dataPlaneUrl: endpoint, flushAt, flushInterval: 200, logLevel: "none", gzip: scenario !== "plain" };

@@ -14,8 +14,12 @@ use crate::cors::Foreign;
 const PIXEL: &[u8] = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\x00\x00\x00!\xf9\x04\x01\x00\x00\x00\x00,\
 \x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;";
 
-/// Seconds after which a client may try again: the log's own retries fit twice into it.
-const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
+/// Seconds after which a client may try again when there is too much to do at the moment.
+const AFTER_OVERLOAD: HeaderValue = HeaderValue::from_static("2");
+
+/// The same when the log is away. Some clients try three times and then give up (RudderStack's for Node): ten seconds each
+/// let them see an outage of half a minute through.
+const AFTER_OUTAGE: HeaderValue = HeaderValue::from_static("10");
 
 /// Why a request is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +106,8 @@ impl Refusal {
     pub(crate) fn answer(self) -> Response {
         let mut answer = fault(self.status(), self.code(), self.message());
         if self.status() == StatusCode::SERVICE_UNAVAILABLE {
-            answer.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+            let after = if self == Self::Overloaded { AFTER_OVERLOAD } else { AFTER_OUTAGE };
+            answer.headers_mut().insert(header::RETRY_AFTER, after);
         }
         if let Self::RateLimited(seconds) = self {
             answer.headers_mut().insert(header::RETRY_AFTER, seconds.into());

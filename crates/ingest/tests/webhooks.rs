@@ -224,7 +224,7 @@ async fn while_the_log_is_away_senders_of_webhooks_come_back() {
     let collector = Collector::new();
     collector.mood(Mood::Unavailable);
     let answer = standard(&collector, "m", r#"{"type":"x","data":{"user_id":1}}"#).await;
-    assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, "2"));
+    assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, "10"));
 }
 
 fn change(property: &str, value: &str) -> Value {

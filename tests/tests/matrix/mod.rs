@@ -12,7 +12,7 @@ type Row = (&'static str, Home, &'static [(Scenario, Expected)]);
 
 const TOO_LARGE: Expected = FirstLost("5 MB is more than the log takes: kept as a dead letter, the others go on");
 const NEVER_AGAIN: &str = "this client never sends anything again";
-const FEW_TRIES: Expected = AtMostOnce("after three tries, some seconds, this client gives up");
+const FEW_TRIES: Expected = AtMostOnce("this client tries three times within some seconds, whatever Retry-After says");
 const NO_ACCESS: Expected = Never("the browser asks first, and without CORS headers sends nothing", 0);
 const NOT_KEPT: Expected =
     AtMostOnce("this client keeps nothing: what is not on its way when the page is left is lost");
@@ -38,6 +38,21 @@ const MATRIX: &[Row] = &[
         ],
     ),
     (
+        "analytics-node",
+        Home::Node,
+        &[
+            (Normal, Once),
+            (Batch, Once),
+            (Hostile, Once),
+            (Refused, Once),
+            (AnswerLost, Once),
+            (Killed, FEW_TRIES),
+            (BrokerSlow, Once),
+            (BrokerDown, FEW_TRIES),
+            (WrongKey, Never(NO_KEY, 5)),
+        ],
+    ),
+    (
         "@rudderstack/rudder-sdk-node",
         Home::Node,
         &[
@@ -50,7 +65,7 @@ const MATRIX: &[Row] = &[
             (AnswerLost, Once),
             (Killed, Once),
             (BrokerSlow, Once),
-            (BrokerDown, FEW_TRIES),
+            (BrokerDown, Once),
             (WrongKey, Never(NO_KEY, 5)),
         ],
     ),
