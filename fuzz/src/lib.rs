@@ -11,7 +11,9 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use prost::Message;
 use tasuki_domain::{EventId, Timestamp};
 use tasuki_ingest::adapter::{ADAPTERS, Adapter, Outcome, Purpose};
-use tasuki_ingest::{IpMode, Limits, Mapping, RawRequest, Sender, Source, Sources, State, Webhook, WriteKeyHash, router};
+use tasuki_ingest::{
+    IpMode, Limits, Mapping, RawRequest, Sender, Source, Sources, State, Webhook, WriteKeyHash, router,
+};
 use tasuki_service::{Clock, Health};
 use tasuki_stream::Emitted;
 use tasuki_stream::log::{BoxFuture, PublishError, Publisher};
