@@ -3,6 +3,7 @@
 //! It asks a running console over HTTP and does not write to the log itself: so it works beside `tasuki up`, and a command
 //! passes the same checks as one given on the API.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -78,17 +79,14 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         Action::Split(two) => ("split", two),
     };
     let answer = ask(verb, two)?;
-    if two.json {
-        println!("{answer}");
-    } else {
-        let id = answer["command_id"].as_str().unwrap_or_default();
-        let (into, from) = (two.into, two.from);
-        match &options.action {
-            Action::Merge(_) => println!("{from} goes into {into} (command {id})"),
-            Action::Split(_) => println!("{from} comes out of {into} (command {id})"),
-        }
-    }
-    Ok(())
+    let id = answer["command_id"].as_str().unwrap_or_default();
+    let (into, from) = (two.into, two.from);
+    let said = match &options.action {
+        _ if two.json => answer.to_string(),
+        Action::Merge(_) => format!("{from} goes into {into} (command {id})"),
+        Action::Split(_) => format!("{from} comes out of {into} (command {id})"),
+    };
+    writeln!(std::io::stdout(), "{said}").context("cannot write the answer")
 }
 
 /// Gives the command to the console: what it answers once the command is on the log.
