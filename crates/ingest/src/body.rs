@@ -3,7 +3,6 @@
 use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Body;
@@ -14,9 +13,9 @@ use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use hyper::body::Body as _;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::answer::Refusal;
+use crate::budget::Reserved;
 use crate::settings::Limits;
 
 /// A body over the cap is read on to this many times the cap, so that its client hears the answer instead of a reset.
@@ -30,30 +29,6 @@ const STEP: usize = 1 << 20;
 
 /// What is decompressed at once.
 const CHUNK: usize = 64 * 1024;
-
-/// Bytes of the common budget that one request holds; given back when dropped.
-#[derive(Debug)]
-pub(crate) struct Reserved {
-    budget: Arc<Semaphore>,
-    held: Option<OwnedSemaphorePermit>,
-}
-
-impl Reserved {
-    pub(crate) fn none(budget: &Arc<Semaphore>) -> Self {
-        Self { budget: Arc::clone(budget), held: None }
-    }
-
-    /// Holds so many bytes more, if the budget has them.
-    pub(crate) fn grow(&mut self, bytes: usize) -> Result<(), Refusal> {
-        let bytes = u32::try_from(bytes).map_err(|_| Refusal::Overloaded)?;
-        let more = Arc::clone(&self.budget).try_acquire_many_owned(bytes).map_err(|_| Refusal::Overloaded)?;
-        match &mut self.held {
-            Some(held) => held.merge(more),
-            None => self.held = Some(more),
-        }
-        Ok(())
-    }
-}
 
 /// What came from the wire.
 #[derive(Debug)]
@@ -131,7 +106,7 @@ pub(crate) fn decode(
     reserved: &mut Reserved,
 ) -> Result<Decoded, Refusal> {
     let encoding = crate::request::header(headers, "content-encoding").unwrap_or_default().to_ascii_lowercase();
-    let mut window = Reserved::none(&reserved.budget);
+    let mut window = reserved.beside();
     let from: Box<dyn Read + '_> = if wire.starts_with(&[0x1f, 0x8b]) {
         Box::new(MultiGzDecoder::new(wire.as_ref()))
     } else if is_zstd(wire) {
@@ -267,6 +242,7 @@ fn append(to: &mut Vec<u8>, bytes: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::budget::Budget;
     use axum::http::HeaderValue;
     use flate2::Compression;
     use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
@@ -275,7 +251,7 @@ mod tests {
     fn decoded(wire: Vec<u8>, encoding: &'static str, cap: usize, budget: usize) -> Result<Decoded, Refusal> {
         let mut headers = HeaderMap::new();
         headers.insert("content-encoding", HeaderValue::from_static(encoding));
-        decode(&wire.into(), &headers, cap, &mut Reserved::none(&Arc::new(Semaphore::new(budget))))
+        decode(&wire.into(), &headers, cap, &mut Reserved::none(&Budget::new(budget)))
     }
 
     fn gzip(plain: &[u8]) -> Vec<u8> {

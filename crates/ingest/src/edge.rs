@@ -20,7 +20,8 @@ use crate::adapter::{
     ADAPTERS, Adapter, Asked, Credentials, Endpoint, Purpose, Refused, SourceBy, TooLarge, UnknownSource,
 };
 use crate::answer::{self, Refusal};
-use crate::body::{self, Arrived, Decoded, Reserved};
+use crate::body::{self, Arrived, Decoded};
+use crate::budget::Reserved;
 use crate::cors::{self, Foreign};
 use crate::json;
 use crate::lasting::Lasting;

@@ -10,6 +10,7 @@
 pub mod adapter;
 mod answer;
 mod body;
+mod budget;
 mod cors;
 mod edge;
 mod json;

@@ -3,7 +3,6 @@
 //! An event that is read this time has the id it would have had the first time, and the instant it was received then;
 //! it is flagged "redriven". So whatever is tried twice counts once.
 
-use std::sync::Arc;
 
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use bytes::Bytes;
@@ -16,7 +15,8 @@ use tasuki_wire::v1::{BehaviorRecord, DeadLetter, HttpPlace, LogPosition};
 use tokio::sync::Semaphore;
 
 use crate::adapter::ADAPTERS;
-use crate::body::{self, Decoded, Reserved};
+use crate::body::{self, Decoded};
+use crate::budget::{Budget, Reserved};
 use crate::mapping::Mapping;
 use crate::observed::key_of;
 use crate::publish::CUT;
@@ -129,7 +129,7 @@ fn from_http(
     if method == Method::POST && original.is_empty() {
         return Err(NotRedriven::Cut);
     }
-    let mut room = Reserved::none(&Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)));
+    let mut room = Reserved::none(&Budget::new(Semaphore::MAX_PERMITS));
     let wire = Bytes::copy_from_slice(original);
     let Ok(Decoded::Plain(plain)) = body::decode(&wire, &headers, limits.decoded_bytes, &mut room) else {
         return Err(NotRedriven::Compressed);

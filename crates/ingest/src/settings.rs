@@ -31,7 +31,7 @@ pub struct IngestArgs {
     /// Requests worked on at once; what comes on top is answered 503 before its body is read
     #[arg(long = "ingest-max-requests", env = "TASUKI_INGEST_MAX_REQUESTS", default_value_t = Limits::DEFAULT.requests)]
     pub max_requests: usize,
-    /// Bytes of bodies held at once; what comes on top is answered 503
+    /// Bytes of bodies held at once; what comes on top is answered 503. Bodies of up to 64 KiB have 2 MiB more
     #[arg(long = "ingest-max-bytes-in-flight", env = "TASUKI_INGEST_MAX_BYTES_IN_FLIGHT", default_value_t = Limits::DEFAULT.bytes_in_flight)]
     pub max_bytes_in_flight: usize,
     /// Connections open at once; what comes on top waits
@@ -88,7 +88,7 @@ pub struct Limits {
     pub events: usize,
     /// Requests at once.
     pub requests: usize,
-    /// Bytes of bodies at once, as sent and decompressed together.
+    /// Bytes of bodies at once, as sent and decompressed together. Those of up to 64 KiB have a reserve on top.
     pub bytes_in_flight: usize,
     /// Connections at once.
     pub connections: usize,

@@ -8,6 +8,7 @@ use tasuki_service::{Clock, Health, admin};
 use tasuki_stream::log::Publisher;
 use tokio::sync::Semaphore;
 
+use crate::budget::Budget;
 use crate::edge;
 use crate::mapping::Mapping;
 use crate::metrics::Books;
@@ -40,7 +41,7 @@ pub struct State {
 pub(crate) struct Core {
     pub(crate) state: State,
     pub(crate) requests: Arc<Semaphore>,
-    pub(crate) bytes: Arc<Semaphore>,
+    pub(crate) bytes: Arc<Budget>,
     /// Turns for working on large bodies.
     pub(crate) heavy: Semaphore,
     pub(crate) buckets: Buckets,
@@ -53,7 +54,7 @@ pub fn router(state: State) -> Router {
     let ready = get(admin::ready).with_state(state.health.clone());
     let core = Core {
         requests: permits(state.limits.requests),
-        bytes: permits(state.limits.bytes_in_flight),
+        bytes: Budget::new(state.limits.bytes_in_flight),
         heavy: Semaphore::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get)),
         buckets: Buckets::of(&state.sources),
         books: Books::default(),
