@@ -134,23 +134,40 @@ impl Cluster {
 
     /// How many records were ever written to a topic, those that are deleted by now included.
     pub(super) fn written(&self, topic: &str) -> anyhow::Result<u64> {
+        let begun = Instant::now();
         let mut sum = 0;
         for partition in 0..i32::from(PARTITIONS) {
-            sum += u64::try_from(self.admin.inner().fetch_watermarks(topic, partition, PATIENCE)?.1)?;
+            let end = loop {
+                match self.admin.inner().fetch_watermarks(topic, partition, PATIENCE) {
+                    Ok((_, end)) => break end,
+                    // A topic that was made just now may have no leader yet.
+                    Err(_) if begun.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(100)),
+                    Err(error) => return Err(error).with_context(|| format!("the end of {topic}/{partition}")),
+                }
+            };
+            sum += u64::try_from(end)?;
         }
         Ok(sum)
     }
 
-    /// Lets the broker delete what is old on a topic, beyond so many bytes in each partition.
-    pub(super) fn keep_at_most(&self, topic: &str, bytes: u32) -> anyhow::Result<()> {
+    /// Has the broker write a topic in files of so many bytes: it deletes whole files only.
+    pub(super) fn in_files_of(&self, topic: &str, bytes: u32) -> anyhow::Result<()> {
         let bytes = bytes.to_string();
-        let limits = AlterConfig::new(ResourceSpecifier::Topic(topic))
-            .set("retention.ms", "-1")
-            .set("retention.bytes", &bytes)
-            .set("segment.bytes", &bytes);
+        let limits =
+            AlterConfig::new(ResourceSpecifier::Topic(topic)).set("retention.ms", "-1").set("segment.bytes", &bytes);
         for altered in self.runtime.block_on(self.admin.alter_configs([&limits], &AdminOptions::new()))? {
             altered.map_err(|(_, code)| anyhow!("the limits of topic {topic} cannot be set: {code}"))?;
         }
+        Ok(())
+    }
+
+    /// Deletes what is written on a topic so far.
+    pub(super) fn sweep(&self, topic: &str) -> anyhow::Result<()> {
+        let mut list = TopicPartitionList::new();
+        for partition in 0..i32::from(PARTITIONS) {
+            list.add_partition_offset(topic, partition, Offset::End)?;
+        }
+        self.runtime.block_on(self.admin.delete_records(&list, &AdminOptions::new()))?;
         Ok(())
     }
 

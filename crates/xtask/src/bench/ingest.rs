@@ -214,7 +214,7 @@ fn must_have_grown(bench: &Bench, before: u64, acknowledged: u64) -> anyhow::Res
     if grown != acknowledged {
         bail!("{acknowledged} events were acknowledged, {TOPIC} has grown by {grown}");
     }
-    Ok(())
+    bench.cluster.sweep(TOPIC)
 }
 
 /// Resident memory at saturation, in MB, second by second; and the most there ever was.
@@ -239,6 +239,9 @@ fn watch(bench: &Bench) -> anyhow::Result<Watched> {
         collector.process.must_run()?;
         trackers.must_run()?;
         resident.push(collector.process.memory()?.resident_mb);
+        if resident.len().is_multiple_of(5) {
+            bench.cluster.sweep(TOPIC)?;
+        }
     }
     let peak = collector.process.memory()?.peak_mb;
     let (acknowledged, _) = trackers.end().with_context(|| collector.process.last_words())?;

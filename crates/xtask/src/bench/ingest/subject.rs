@@ -97,11 +97,11 @@ impl Collector {
     }
 }
 
-/// Makes the topics, and has the broker keep them small: what was written is never read.
+/// Makes the topics, in small files: what was written is never read, and deleted soon.
 pub(super) fn prepare(bench: &Bench) -> anyhow::Result<()> {
-    cluster::needs_space(6.0)?;
+    cluster::needs_space(4.0)?;
     bench.cluster.make_installation(PREFIX)?;
-    bench.cluster.keep_at_most(TOPIC, 64 << 20)
+    bench.cluster.in_files_of(TOPIC, 32 << 20)
 }
 
 /// A program of `tests/peers/ingest`, built beside this one.

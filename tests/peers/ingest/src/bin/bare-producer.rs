@@ -94,7 +94,7 @@ fn main() -> anyhow::Result<()> {
         1 => Request::single(run, number * 7_919),
         together => Request::batch(run, number, together),
     });
-    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut records = runtime.block_on(ingest_peers::records(requests.collect()))?;
     drop(runtime);
     let reports = Arc::new(Reports {
