@@ -16,7 +16,7 @@
 //!
 //! | | rule | where | taken away | test that fails then |
 //! |---|---|---|---|---|
-//! | R1 | after any failure a new producer of the same name; never abort and go on | `worker::failure::undo`, `producer::rebuild` | the replacement | `after_a_transaction_that_was_given_up_the_producer_is_another` |
+//! | R1 | after any failure a new producer of the same name; never abort and go on | `worker::failure::undo`, `producer::rebuild` | the replacement | `after_a_transaction_that_was_given_up_the_producer_is_another`; `a_worker_tells_what_it_does_and_what_it_keeps` |
 //! | R2 | offsets last, with the group's metadata: that is what stops a worker that lost its partitions | `producer::commit` | that call | `a_worker_that_slept_while_another_did_its_work_takes_nothing_for_granted` |
 //! | R3 | a new producer also after a commit that may have been repeated unseen | `producer::commit`; `settings` keeps `retry.backoff.ms` at 100 or more | the time of the end; that of the offsets; the check | `a_late_end_of_a_transaction_does_not_end_the_next_one`; `offsets_that_come_late_do_not_replace_those_of_the_next_transaction`; `a_short_retry_backoff_is_refused` |
 //! | R4 | offsets move with transactions only; the transaction of a revoked partition is over before the group hears of it | `client::consumer`, `worker::follow`, `partitions::offsets_of_transaction` | `enable.auto.commit`; the commit at a revocation | `nothing_moves_offsets_but_transactions`; `partitions_move_between_workers_and_back_without_loss_or_repetition` |
