@@ -3,7 +3,6 @@
 //! An event that is read this time has the id it would have had the first time, and the instant it was received then;
 //! it is flagged "redriven". So whatever is tried twice counts once.
 
-
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use bytes::Bytes;
 use prost::Message;
