@@ -28,9 +28,9 @@ impl Identifier {
     /// The key under which the identifier's state and events are kept: `v:`, `u:` or `e:` and the identifier.
     pub fn key(&self) -> String {
         match self {
-            Self::Anonymous(id) => format!("v:{id}"),
-            Self::User(id) => format!("u:{id}"),
-            Self::Email(address) => format!("e:{}", address.as_str()),
+            Self::Anonymous(id) => ["v:", id].concat(),
+            Self::User(id) => ["u:", id].concat(),
+            Self::Email(address) => ["e:", address.as_str()].concat(),
         }
     }
 

@@ -500,7 +500,12 @@ fn is_plain(name: &str, plainly: &str) -> bool {
 
 /// A name without what makes no difference: case, spaces, punctuation.
 fn plain(name: &str) -> String {
-    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+    if !name.is_ascii() {
+        return name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
+    }
+    let mut plain = String::with_capacity(name.len());
+    plain.extend(name.bytes().filter(u8::is_ascii_alphanumeric).map(|letter| char::from(letter.to_ascii_lowercase())));
+    plain
 }
 
 /// A path or a "vendor/name", its parts made plain. Vendors have dots in them, paths too; both are kept as parts.

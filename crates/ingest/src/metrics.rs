@@ -205,8 +205,11 @@ impl Tally {
 #[derive(Default)]
 pub(crate) struct Books {
     events: RwLock<HashMap<&'static str, HashMap<String, Events>>>,
-    requests: RwLock<HashMap<(&'static str, u16), (Counter, Histogram)>>,
+    requests: RwLock<HashMap<Answered, (Counter, Histogram)>>,
 }
+
+/// Protocol and status of an answer.
+type Answered = (&'static str, u16);
 
 /// Of one source and protocol.
 #[derive(Clone)]

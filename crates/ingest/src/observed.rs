@@ -155,7 +155,8 @@ impl Fingerprint {
             } else if self.waiting.capacity() == 0 {
                 self.waiting.reserve(MANY_PARTS);
             }
-            self.waiting.extend(u64::try_from(text.len()).expect("a length fits in 64 bits").to_be_bytes());
+            let length = u64::try_from(text.len()).expect("a length fits in 64 bits");
+            self.waiting.extend_from_slice(&length.to_be_bytes());
             if text.len() > MANY_PARTS {
                 self.hash.update(&self.waiting);
                 self.waiting.clear();
@@ -320,10 +321,14 @@ pub(crate) fn key_of(identifiers: &Identifiers) -> Option<String> {
 
 /// An identifier if it can be one; else empty, and a flag.
 fn legal(id: Option<String>, flag: &'static str, flags: &mut Vec<&'static str>) -> String {
-    let Some(id) = id.map(|id| id.trim().to_owned()).filter(|id| !id.is_empty()) else { return String::new() };
-    let illegal = id.len() > MAX_ID
-        || id.chars().any(char::is_control)
-        || ILLEGAL_IDS.iter().any(|placeholder| id.eq_ignore_ascii_case(placeholder));
+    let Some(mut id) = id.filter(|id| !id.trim().is_empty()) else { return String::new() };
+    if id.trim().len() < id.len() {
+        id = id.trim().to_owned();
+    }
+    let has_control =
+        if id.is_ascii() { id.bytes().any(|byte| byte.is_ascii_control()) } else { id.chars().any(char::is_control) };
+    let illegal =
+        id.len() > MAX_ID || has_control || ILLEGAL_IDS.iter().any(|placeholder| id.eq_ignore_ascii_case(placeholder));
     if illegal {
         flags.push(flag);
         return String::new();
