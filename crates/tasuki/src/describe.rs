@@ -104,6 +104,7 @@ mod tests {
         let expected = [
             "tasuki_desk_decisions_total",
             "tasuki_handoff_assignments_total",
+            "tasuki_handoff_corrections_total",
             "tasuki_handoff_feedback_total",
             "tasuki_handoff_inputs_total",
             "tasuki_handoff_overdue_total",
@@ -111,6 +112,7 @@ mod tests {
             "tasuki_identity_behavior_events_total",
             "tasuki_identity_claims_total",
             "tasuki_identity_links_refused_total",
+            "tasuki_identity_merges_total",
             "tasuki_qualification_leads_held_back_total",
             "tasuki_qualification_rejections_without_effect_total",
             "tasuki_qualification_repeated_records_total",
