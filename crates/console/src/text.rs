@@ -180,6 +180,7 @@ phrases! {
     points_of(points: &str): format!("{points} points"), format!("{points}点");
     before_decay(points: &str): format!("{points} before decay and caps"), format!("減衰・上限前 {points}点");
     matches(count: i64): if count == 1 { "1 match".to_owned() } else { format!("{count} matches") }, format!("該当{count}件");
+    cap_group(name: &str): format!("cap of the group {name}"), format!("グループ{name}の上限");
     latest_of(shown: usize, all: i64): format!("the latest {shown} of {all}"), format!("全{all}件中、最新{shown}件");
     times_in(zone: &str): format!("Times in {zone}"), format!("時刻表示: {zone}");
     signed_in_as(name: &str): format!("Signed in as {name}"), format!("{name}さん");

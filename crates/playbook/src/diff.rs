@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use crate::kind::RejectReason;
 use crate::lint::MOST_SIGNALS;
-use crate::model::{FitRule, Playbook, Route, Rule};
+use crate::model::{FitRule, Group, Playbook, Route, Rule};
 use crate::words::{Language, consequence_in_words};
 use tasuki_domain::Millipoints;
 
@@ -55,6 +55,7 @@ impl Playbook {
     pub fn differences(&self, later: &Self) -> Vec<Difference> {
         let mut found = Vec::new();
         of_list("engagement rule", &self.rules, &later.rules, &mut found);
+        of_list("group", &self.groups, &later.groups, &mut found);
         of_list("fit rule", &self.fit_rules, &later.fit_rules, &mut found);
         for (part, before, after) in
             [("most engagement", self.engagement_cap, later.engagement_cap), ("most fit", self.fit_cap, later.fit_cap)]
@@ -195,6 +196,22 @@ impl Named for Rule {
             (Some(_) | None, Some(_) | None) => "leads with such signals",
         };
         format!("{whom}, at once, when their scores are computed anew; at most {}", signed(by))
+    }
+}
+
+impl Named for Group {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn sentence(&self) -> String {
+        self.in_words(Language::En)
+    }
+
+    fn concerns(before: Option<&Self>, after: Option<&Self>) -> String {
+        let caps = [before, after].into_iter().flatten().map(|group| group.cap);
+        let least = caps.min().unwrap_or(Millipoints::ZERO);
+        format!("leads that have more than {least} points by its rules, at once, when their scores are computed anew")
     }
 }
 

@@ -1,12 +1,15 @@
 //! The playbook file as it is written, before its parts are checked against each other.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 use toml::Spanned;
 
 use crate::kind::{EventKind, Urgency};
-use crate::value::{Length, Name, Pattern, Phrase, Points};
+use crate::pattern::Pattern;
+use crate::value::{Length, Name, Phrase, Points, Share};
 
 /// The agreement between marketing and sales: what counts, when a lead is handed over, and what happens then.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -19,6 +22,9 @@ pub(crate) struct File {
     pub(crate) version: u32,
     /// How much interest the behaviour shows.
     pub(crate) engagement: EngagementSection,
+    /// Groups of engagement rules with a common cap, by name; at most 15.
+    #[serde(default)]
+    pub(crate) groups: BTreeMap<Name, GroupEntry>,
     /// How well person and company match the ideal customer.
     pub(crate) fit: FitSection,
     /// Where the letters (fit) and digits (engagement) of the grade begin.
@@ -43,7 +49,16 @@ pub(crate) struct EngagementSection {
     pub(crate) rules: Vec<EngagementRule>,
 }
 
-/// Points for something a lead did. Every condition that is given must hold; of the patterns in a list, one must.
+/// Engagement rules that together never give (or take) more than the cap.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct GroupEntry {
+    #[schemars(with = "Points")]
+    pub(crate) cap: Spanned<Points>,
+}
+
+/// Points for something a lead did. Every condition that is given must hold; of the patterns in a list, one must. Of
+/// `half_life`, `linear`, `step` and `window` at most one is given; without any, the points stay.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EngagementRule {
@@ -61,12 +76,47 @@ pub(crate) struct EngagementRule {
     pub(crate) campaign: Option<Vec<Pattern>>,
     /// For each time; may be negative.
     pub(crate) points: Points,
-    /// After this time half of the points are left; without it they stay.
+    /// After this time half of the points are left.
     #[schemars(with = "Option<Length>")]
     pub(crate) half_life: Option<Spanned<Length>>,
+    /// The points get less evenly, and after this time nothing is left; at most 400d.
+    #[schemars(with = "Option<Length>")]
+    pub(crate) linear: Option<Spanned<Length>>,
+    /// What is left of the points after which time, step by step; at most 10 steps.
+    #[schemars(with = "Option<Vec<StepEntry>>", length(min = 1, max = 10))]
+    pub(crate) step: Option<Spanned<Vec<StepEntry>>>,
+    /// All points for this time, and nothing after it; at most 400d.
+    #[schemars(with = "Option<Length>")]
+    pub(crate) window: Option<Spanned<Length>>,
+    /// Of all times in one stretch of time only the latest count.
+    #[schemars(with = "Option<LimitEntry>")]
+    pub(crate) limit: Option<Spanned<LimitEntry>>,
+    /// Which group of `[groups]` it belongs to.
+    #[schemars(with = "Option<Name>")]
+    pub(crate) group: Option<Spanned<Name>>,
     /// All times together never give (or take) more than this.
     #[schemars(with = "Option<Points>")]
     pub(crate) cap: Option<Spanned<Points>>,
+}
+
+/// Of signals older than `after`, `left` percent of the points are left.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StepEntry {
+    /// More than the step before; at most 400d.
+    pub(crate) after: Length,
+    /// Less than the step before.
+    pub(crate) left: Share,
+}
+
+/// So many times count in each stretch of time, counted from 1970-01-01T00:00Z on: `1d` is a day of UTC.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LimitEntry {
+    #[schemars(range(min = 1, max = 500))]
+    pub(crate) times: u32,
+    /// At most 400d.
+    pub(crate) per: Length,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -78,7 +128,7 @@ pub(crate) struct FitSection {
     pub(crate) rules: Vec<FitRuleEntry>,
 }
 
-/// Points while an attribute is as said: `mentions`, `one_of`, or `from` and `to`.
+/// Points while an attribute is as said: `mentions`, `one_of`, `like`, `missing`, or `from` and `to`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FitRuleEntry {
@@ -91,7 +141,11 @@ pub(crate) struct FitRuleEntry {
     pub(crate) mentions: Option<Vec<Phrase>>,
     /// It is one of these; case is ignored.
     pub(crate) one_of: Option<Vec<String>>,
-    /// Its number is at least this.
+    /// The whole of it is as one of these patterns says.
+    pub(crate) like: Option<Vec<Pattern>>,
+    /// The lead has no such attribute; only `true` says something.
+    pub(crate) missing: Option<bool>,
+    /// Its number is at least this; the number is what it begins with ("51-200" is 51, "3万人" is 30000).
     pub(crate) from: Option<u32>,
     /// Its number is at most this.
     pub(crate) to: Option<u32>,

@@ -5,12 +5,15 @@
 //! [`schema`] describes the file for editors.
 
 mod condition;
+mod decay;
 mod diff;
 mod fault;
 mod file;
 mod kind;
 pub mod lint;
 mod model;
+mod number;
+mod pattern;
 mod read;
 pub mod reps;
 mod value;
@@ -19,21 +22,40 @@ mod words;
 use tasuki_domain::Millis;
 
 pub use condition::Condition;
+pub use decay::{Decay, Limit, Step};
 pub use diff::{Change, Difference};
 pub use fault::{Fault, Faults};
 pub use kind::{EventKind, RejectReason, Urgency};
 pub use model::{
-    Consequence, EMAIL_DOMAIN, Exclusion, FactQuery, FitRule, Grade, Grades, Playbook, Route, Rule, SignalFields,
+    Consequence, EMAIL_DOMAIN, Exclusion, FactQuery, FitRule, Grade, Grades, Group, Playbook, Route, Rule, SignalFields,
 };
-pub use value::{Pattern, Phrase};
+pub use pattern::Pattern;
+pub use value::Phrase;
 pub use words::{Language, Section};
 
 /// How long a signal counts at all, whatever its half-life; no window of a route is longer.
 pub const KEPT_FOR: Millis = Millis::from_days(400);
 
+/// Most groups of rules in a playbook.
+pub const MOST_GROUPS: usize = 15;
+
 impl Playbook {
     /// The text of the playbook that is used when no other is given.
     pub const DEFAULT: &'static str = include_str!("default.toml");
+
+    /// Playbooks that are ready for use, by name: that which is used when no other is given, and one for each of three kinds
+    /// of companies.
+    pub const READY_MADE: [(&'static str, &'static str); 4] = [
+        ("built-in", Self::DEFAULT),
+        ("b2b-saas", include_str!("ready/b2b-saas.toml")),
+        ("industrial", include_str!("ready/industrial.toml")),
+        ("insurance", include_str!("ready/insurance.toml")),
+    ];
+
+    /// The text of the ready-made playbook of this name.
+    pub fn ready_made(name: &str) -> Option<&'static str> {
+        Self::READY_MADE.into_iter().find(|(known, _)| *known == name).map(|(_, text)| text)
+    }
 
     /// [`Playbook::DEFAULT`], read. Its name is `built_in` since it is more than an empty value.
     pub fn built_in() -> Self {

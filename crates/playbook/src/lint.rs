@@ -10,10 +10,12 @@ use std::fmt;
 use tasuki_domain::Millipoints;
 
 use self::reach::Reach;
+use crate::decay::Decay;
 use crate::fault::Spot;
 use crate::kind::EventKind;
 use crate::model::{FitRule, FitTest, Playbook, Route, Rule};
-use crate::value::{Length, Pattern};
+use crate::pattern::Pattern;
+use crate::value::Length;
 
 /// Attributes that the trackers' words are translated into; rules on fit may name others as well.
 pub const STANDARD_ATTRIBUTES: [&str; 13] = [
@@ -88,8 +90,10 @@ lints! {
     NeverTaken = "never-taken", Warning;
     /// A rule whose conditions no event and no attribute meets.
     NeverMatches = "never-matches", Warning;
-    /// A rule whose cap is below what it gives once.
+    /// A rule whose cap, or that of its group, is below what it gives once.
     CapBelowPoints = "cap-below-points", Warning;
+    /// A group whose cap its rules never reach, or to which no rule belongs.
+    CapOutOfReach = "cap-out-of-reach", Warning;
     /// A rule without points that no route asks for.
     WithoutEffect = "without-effect", Warning;
     /// Two rules with the same conditions.
@@ -139,6 +143,7 @@ impl Playbook {
             fit_rule(rule, *spot, &mut lints);
         }
         self.lint_same_fit(&mut lints);
+        self.lint_groups(&mut lints);
         let reach = Reach::of(self);
         self.lint_grades(&reach, &mut lints);
         for (index, route) in self.routes.iter().enumerate() {
@@ -163,10 +168,22 @@ impl Playbook {
                 format!("rule \"{name}\" never has its {} points: its cap is {cap}", rule.points),
             );
         }
+        if let Some(group) = rule.group.map(|at| &self.groups[at]).filter(|group| group.cap < points) {
+            let (group, cap) = (&group.name, group.cap);
+            add(
+                Kind::CapBelowPoints,
+                format!(
+                    "rule \"{name}\" never has its {} points: the cap of its group \"{group}\" is {cap}",
+                    rule.points
+                ),
+            );
+        }
         if points == Millipoints::ZERO && !self.facts.iter().any(|fact| fact.rule == index) {
             add(Kind::WithoutEffect, format!("rule \"{name}\" gives no points, and no route asks for it"));
         }
-        if let Some(half_life) = rule.half_life.filter(|half_life| *half_life > crate::KEPT_FOR) {
+        if let Decay::HalfLife(half_life) = rule.decay
+            && half_life > crate::KEPT_FOR
+        {
             let (half_life, kept) = (Length(half_life), Length(crate::KEPT_FOR));
             add(
                 Kind::ForgottenFirst,
@@ -198,6 +215,25 @@ impl Playbook {
                 let problem =
                     format!("rules \"{}\" and \"{}\" look for the same; one is enough", other.name, rule.name);
                 lints.push(lint(self.places.fit_rules[index], Kind::SameConditions, problem));
+            }
+        }
+    }
+
+    fn lint_groups(&self, lints: &mut Vec<Lint>) {
+        for (index, (group, spot)) in self.groups.iter().zip(&self.places.groups).enumerate() {
+            let mut own = self.rules.iter().filter(|rule| rule.group == Some(index)).peekable();
+            let name = &group.name;
+            if own.peek().is_none() {
+                lints.push(lint(*spot, Kind::CapOutOfReach, format!("no rule belongs to group \"{name}\"")));
+                continue;
+            }
+            let most: Millipoints = own.map(reach::most_either_way).sum();
+            if most <= group.cap {
+                let cap = group.cap;
+                let problem = format!(
+                    "the cap of group \"{name}\" changes nothing: it is {cap}, and its rules together never make more than {most}"
+                );
+                lints.push(lint(*spot, Kind::CapOutOfReach, problem));
             }
         }
     }
@@ -285,9 +321,8 @@ fn never_matches(rule: &Rule) -> Option<String> {
     }
     // Whatever stands before a path, host or query, is cut off when the event is taken in.
     let paths = rule.path.as_deref().unwrap_or_default();
-    let is_path = |pattern: &&Pattern| pattern.to_string().starts_with(['/', '*']);
-    match paths.iter().find(|pattern| !is_path(pattern)) {
-        Some(pattern) if !paths.iter().any(|pattern| is_path(&pattern)) => {
+    match paths.iter().find(|pattern| !pattern.may_be_path()) {
+        Some(pattern) if !paths.iter().any(Pattern::may_be_path) => {
             Some(format!("a path begins with \"/\"; found \"{pattern}\""))
         }
         Some(_) | None => None,
@@ -300,7 +335,8 @@ fn fit_rule(rule: &FitRule, spot: Spot, lints: &mut Vec<Lint>) {
         FitTest::Mentions(phrases) if phrases.is_empty() => Some("`mentions` lists nothing".to_owned()),
         FitTest::OneOf(values) if values.is_empty() => Some("`one_of` lists nothing".to_owned()),
         FitTest::Number { from: Some(from), to: Some(to) } if from > to => Some(format!("{from} is above {to}")),
-        FitTest::Mentions(_) | FitTest::OneOf(_) | FitTest::Number { .. } => None,
+        FitTest::Like(patterns) if patterns.is_empty() => Some("`like` lists nothing".to_owned()),
+        FitTest::Mentions(_) | FitTest::OneOf(_) | FitTest::Number { .. } | FitTest::Like(_) | FitTest::Missing => None,
     };
     if let Some(why) = never {
         lints.push(lint(spot, Kind::NeverMatches, format!("rule \"{name}\" matches no lead: {why}")));

@@ -5,9 +5,12 @@ use std::fmt;
 use tasuki_domain::{Millipoints, Millis, PlaybookVersion};
 
 use crate::condition::Condition;
+use crate::decay::{Decay, Limit};
 use crate::fault::Spot;
 use crate::kind::{EventKind, RejectReason, Urgency};
-use crate::value::{Pattern, Phrase};
+use crate::number::leading_number;
+use crate::pattern::Pattern;
+use crate::value::Phrase;
 
 /// The agreement between marketing and sales, ready for use.
 #[derive(Debug)]
@@ -17,6 +20,7 @@ pub struct Playbook {
     pub(crate) rules: Vec<Rule>,
     /// For each code of an event kind, its rules.
     pub(crate) by_kind: Vec<Vec<usize>>,
+    pub(crate) groups: Vec<Group>,
     pub(crate) engagement_cap: Millipoints,
     pub(crate) fit_rules: Vec<FitRule>,
     pub(crate) fit_cap: Millipoints,
@@ -35,6 +39,8 @@ pub struct Playbook {
 pub(crate) struct Places {
     /// As long as `rules`, and in their order.
     pub(crate) rules: Vec<Spot>,
+    /// As long as `groups`.
+    pub(crate) groups: Vec<Spot>,
     /// As long as `fit_rules`.
     pub(crate) fit_rules: Vec<Spot>,
     /// As long as `routes`.
@@ -50,15 +56,29 @@ pub struct Rule {
     pub name: String,
     /// For each time.
     pub points: Millipoints,
-    /// After this time half is left; `None`: the points stay.
-    pub half_life: Option<Millis>,
+    /// What is left of them later.
+    pub decay: Decay,
+    /// How often it counts; `None`: each time.
+    pub limit: Option<Limit>,
     /// Above zero: all times together never give (or, with negative points, take) more.
     pub cap: Option<Millipoints>,
+    /// With which others it has a common cap, as an index into [`Playbook::groups`].
+    pub group: Option<usize>,
+    pub(crate) group_name: Option<String>,
     pub(crate) event: EventKind,
     pub(crate) about: Option<Vec<Pattern>>,
     pub(crate) path: Option<Vec<Pattern>>,
     pub(crate) source: Option<Vec<Pattern>>,
     pub(crate) campaign: Option<Vec<Pattern>>,
+}
+
+/// Engagement rules with a common cap. Either all of them give, or all of them take.
+#[derive(Debug, PartialEq)]
+pub struct Group {
+    /// Rules name it; the ledger says `cap:` and this name.
+    pub name: String,
+    /// Above zero: its rules together never give (or take) more.
+    pub cap: Millipoints,
 }
 
 /// What a rule looks at in a behavior event.
@@ -123,18 +143,26 @@ pub(crate) enum FitTest {
         from: Option<u32>,
         to: Option<u32>,
     },
+    Like(Vec<Pattern>),
+    /// There is none, or it is empty.
+    Missing,
 }
 
 impl FitRule {
-    /// Whether a value of the attribute is as said. A lead without the attribute never matches.
-    pub fn matches(&self, value: &str) -> bool {
+    /// Whether the attribute is as said; `None` if the lead has no such attribute, and an empty one is none. Only a rule
+    /// on what is missing matches then.
+    pub fn matches(&self, value: Option<&str>) -> bool {
+        let value = value.map(str::trim).filter(|value| !value.is_empty());
+        let Some(value) = value else { return self.test == FitTest::Missing };
         match &self.test {
+            FitTest::Missing => false,
+            FitTest::Like(patterns) => patterns.iter().any(|pattern| pattern.matches(value)),
             FitTest::Mentions(phrases) => {
                 let value = value.to_lowercase();
                 phrases.iter().any(|phrase| phrase.is_in(&value))
             }
             FitTest::OneOf(values) => {
-                let value = value.trim().to_lowercase();
+                let value = value.to_lowercase();
                 values.contains(&value)
             }
             FitTest::Number { from, to } => leading_number(value).is_some_and(|number| {
@@ -142,14 +170,6 @@ impl FitRule {
             }),
         }
     }
-}
-
-/// The number a text begins with, as trackers and forms write sizes: `250`, `1,000`, `51-200` (51), `1000+`, `50.5` (50).
-fn leading_number(text: &str) -> Option<u64> {
-    let text = text.trim();
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != ',').unwrap_or(text.len());
-    let digits: String = text[..end].chars().filter(char::is_ascii_digit).collect();
-    digits.parse().ok()
 }
 
 /// Where the letters and digits of the grade begin.
@@ -287,6 +307,11 @@ impl Playbook {
         self.by_kind.get(usize::from(kind.code())).map_or(&[], Vec::as_slice)
     }
 
+    /// The groups of engagement rules, by name.
+    pub fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
     /// Engagement never shows more.
     pub fn engagement_cap(&self) -> Millipoints {
         self.engagement_cap
@@ -338,19 +363,5 @@ impl Playbook {
     pub fn accept_within(&self, route: &str, urgency: Urgency) -> Millis {
         let own = self.routes.iter().find(|known| known.name == route).and_then(|route| route.accept_within);
         own.unwrap_or(self.accept_within[urgency as usize])
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reads_sizes_as_people_write_them() {
-        for (text, number) in
-            [("250", Some(250)), ("1,000", Some(1_000)), (" 51-200", Some(51)), ("1000+", Some(1_000)), ("many", None)]
-        {
-            assert_eq!(leading_number(text), number, "{text}");
-        }
     }
 }

@@ -12,12 +12,12 @@ use toml::de::{DeArray, DeTable, DeValue};
 
 use crate::condition::Compiler;
 use crate::fault::{Faults, Reading};
-use crate::file::{
-    ConsequenceEntry, EngagementRule, EngagementSection, ExclusionEntry, File, FitRuleEntry, GradesSection, RouteEntry,
-};
+use crate::file::{ConsequenceEntry, EngagementRule, ExclusionEntry, File, FitRuleEntry, GradesSection, RouteEntry};
 use crate::kind::EventKind;
 use crate::model::{Consequence, Exclusion, FitRule, FitTest, Grades, Places, Playbook, Route, Rule};
 use crate::value::{Name, Points};
+
+mod behaviour;
 
 impl Playbook {
     /// Reads a playbook file.
@@ -96,11 +96,13 @@ fn compile(reading: &mut Reading<'_>, file: File) -> Option<Playbook> {
     let places = Places {
         rules: spots(&file.engagement.rules.iter().map(|rule| &rule.name).collect::<Vec<_>>(), reading),
         fit_rules: spots(&file.fit.rules.iter().map(|rule| &rule.name).collect::<Vec<_>>(), reading),
+        groups: file.groups.values().map(|group| reading.spot(&group.cap.span())).collect(),
         routes: spots(&file.routes.iter().map(|route| &route.name).collect::<Vec<_>>(), reading),
         fit_grades: reading.spot(&file.grades.fit.span()),
         engagement_grades: reading.spot(&file.grades.engagement.span()),
     };
-    let rules = engagement_rules(reading, file.engagement);
+    let groups = behaviour::groups(reading, file.groups);
+    let rules = behaviour::rules(reading, file.engagement, &groups);
     let fit_rules = fit_rules(reading, file.fit.rules);
     unique(reading, file.routes.iter().map(|route| &route.name));
     unique(reading, file.exclusions.iter().map(|exclusion| &exclusion.name));
@@ -141,6 +143,7 @@ fn compile(reading: &mut Reading<'_>, file: File) -> Option<Playbook> {
         version: PlaybookVersion::new(file.version),
         by_kind: index(&rules),
         rules,
+        groups,
         engagement_cap,
         fit_rules,
         fit_cap,
@@ -197,31 +200,6 @@ fn grades(
     grades
 }
 
-fn engagement_rules(reading: &mut Reading<'_>, section: EngagementSection) -> Vec<Rule> {
-    unique(reading, section.rules.iter().map(|rule| &rule.name));
-    let mut rules = Vec::new();
-    for entry in section.rules {
-        if let Some(cap) = entry.cap.as_ref().filter(|cap| cap.get_ref().0 <= Millipoints::ZERO) {
-            reading.fault(
-                &cap.span(),
-                "the cap of a rule is above 0; with negative points it is the most that is taken away",
-            );
-        }
-        rules.push(Rule {
-            name: entry.name.into_inner().0,
-            points: entry.points.0,
-            half_life: entry.half_life.map(|length| length.into_inner().0),
-            cap: entry.cap.map(|cap| cap.into_inner().0),
-            event: entry.event,
-            about: entry.about,
-            path: entry.path,
-            source: entry.source,
-            campaign: entry.campaign,
-        });
-    }
-    rules
-}
-
 fn fit_rules(reading: &mut Reading<'_>, entries: Vec<FitRuleEntry>) -> Vec<FitRule> {
     unique(reading, entries.iter().map(|rule| &rule.name));
     let mut rules = Vec::new();
@@ -231,7 +209,9 @@ fn fit_rules(reading: &mut Reading<'_>, entries: Vec<FitRuleEntry>) -> Vec<FitRu
         let mentions = entry.mentions.map(FitTest::Mentions);
         let one_of =
             entry.one_of.map(|values| FitTest::OneOf(values.iter().map(|v| v.trim().to_lowercase()).collect()));
-        let mut tests = [mentions, one_of, number].into_iter().flatten();
+        let like = entry.like.map(FitTest::Like);
+        let missing = entry.missing.filter(|missing| *missing).map(|_| FitTest::Missing);
+        let mut tests = [mentions, one_of, like, missing, number].into_iter().flatten();
         match (tests.next(), tests.next()) {
             (Some(test), None) => rules.push(FitRule {
                 name: entry.name.into_inner().0,
@@ -241,7 +221,7 @@ fn fit_rules(reading: &mut Reading<'_>, entries: Vec<FitRuleEntry>) -> Vec<FitRu
             }),
             (Some(_), Some(_)) | (None, _) => reading.fault(
                 &entry.name.span(),
-                "a fit rule has exactly one condition: `mentions`, `one_of`, or `from` and `to`",
+                "a fit rule has exactly one condition: `mentions`, `one_of`, `like`, `missing = true`, or `from` and `to`",
             ),
         }
     }

@@ -4,8 +4,10 @@ use std::fmt::Display;
 
 use tasuki_domain::{Millipoints, Millis};
 
+use crate::decay::{Decay, Limit};
 use crate::kind::{EventKind, RejectReason, Urgency};
-use crate::model::{Consequence, Exclusion, FitRule, FitTest, Playbook, Route, Rule};
+use crate::model::{Consequence, Exclusion, FitRule, FitTest, Group, Playbook, Route, Rule};
+use crate::pattern::Pattern;
 
 /// In which the sentences are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +39,7 @@ impl Playbook {
                 self.rules
                     .iter()
                     .map(|rule| rule.in_words(language))
+                    .chain(self.groups.iter().map(|group| group.in_words(language)))
                     .chain([axis(self.engagement_cap, language)])
                     .collect(),
             ),
@@ -95,11 +98,8 @@ impl Rule {
     pub(crate) fn in_words(&self, language: Language) -> String {
         let (name, conditions) = (&self.name, self.conditions(language));
         let (points, what) = (self.points, event(self.event, language));
-        let fades = match (self.half_life, language) {
-            (Some(half_life), Language::En) => format!(", half of it left after {}", length(half_life, language)),
-            (Some(half_life), Language::Ja) => format!("、{}で半分になる", length(half_life, language)),
-            (None, _) => String::new(),
-        };
+        let fades = fades(&self.decay, language);
+        let counts = self.limit.map(|limit| counts(limit, language)).unwrap_or_default();
         let most = match (self.cap, language) {
             (Some(cap), Language::En) if self.points < Millipoints::ZERO => format!("; at most {cap} are taken in all"),
             (Some(cap), Language::En) => format!("; at most {cap} in all"),
@@ -107,9 +107,16 @@ impl Rule {
             (Some(cap), Language::Ja) => format!("。合計{cap}点まで"),
             (None, _) => String::new(),
         };
+        let with = match (&self.group_name, language) {
+            (Some(group), Language::En) => format!("; in the group {group}"),
+            (Some(group), Language::Ja) => format!("。グループは{group}"),
+            (None, _) => String::new(),
+        };
         match language {
-            Language::En => format!("{name}: {points} {} each time {what}{conditions}{fades}{most}.", unit(points)),
-            Language::Ja => format!("{name}：{what}{conditions}1回につき{points}点{fades}{most}。"),
+            Language::En => {
+                format!("{name}: {points} {} each time {what}{conditions}{fades}{counts}{most}{with}.", unit(points))
+            }
+            Language::Ja => format!("{name}：{what}{conditions}1回につき{points}点{fades}{counts}{most}{with}。"),
         }
     }
 
@@ -123,8 +130,8 @@ impl Rule {
         let said = fields.iter().filter_map(|(en, ja, patterns)| {
             let patterns = patterns.as_deref()?;
             Some(match language {
-                Language::En => format!("{en} {}", listed(patterns, language)),
-                Language::Ja => format!("{ja}が{}", listed(patterns, language)),
+                Language::En => format!("{en} {}", alike(patterns, language)),
+                Language::Ja => format!("{ja}が{}", alike(patterns, language)),
             })
         });
         let said: Vec<String> = said.collect();
@@ -132,6 +139,17 @@ impl Rule {
             (true, _) => String::new(),
             (false, Language::En) => format!(" ({})", said.join(", ")),
             (false, Language::Ja) => format!("（{}）", said.join("、")),
+        }
+    }
+}
+
+impl Group {
+    /// The group as a sentence.
+    pub(crate) fn in_words(&self, language: Language) -> String {
+        let (name, cap) = (&self.name, self.cap);
+        match language {
+            Language::En => format!("All rules in the group {name}: at most {cap} together."),
+            Language::Ja => format!("グループ{name}のルール：合わせて{cap}点まで。"),
         }
     }
 }
@@ -147,6 +165,10 @@ impl FitRule {
             (FitTest::OneOf(values), Language::En) => format!("is {}", listed(values, language)),
             (FitTest::OneOf(values), Language::Ja) => format!("が{}のいずれかである", listed(values, language)),
             (FitTest::Number { from, to }, _) => range(*from, *to, language),
+            (FitTest::Like(patterns), Language::En) => format!("is like {}", alike(patterns, language)),
+            (FitTest::Like(patterns), Language::Ja) => format!("が{}に一致する", alike(patterns, language)),
+            (FitTest::Missing, Language::En) => "is not known".to_owned(),
+            (FitTest::Missing, Language::Ja) => "が不明の".to_owned(),
         };
         match language {
             Language::En => format!("{name}: {points} {} while the {attribute} {said}.", unit(points)),
@@ -171,7 +193,7 @@ impl Route {
 impl Exclusion {
     /// The exclusion as a sentence.
     pub(crate) fn in_words(&self, language: Language) -> String {
-        let (name, domains) = (&self.name, listed(&self.email_domains, language));
+        let (name, domains) = (&self.name, alike(&self.email_domains, language));
         match language {
             Language::En => format!("{name}: whoever has an e-mail address at {domains}."),
             Language::Ja => format!("{name}：メールアドレスが {domains} の人。"),
@@ -223,12 +245,69 @@ fn range(from: Option<u32>, to: Option<u32>, language: Language) -> String {
     }
 }
 
+/// How points fade, behind the points.
+fn fades(decay: &Decay, language: Language) -> String {
+    let long = |time| length(time, language);
+    match (decay, language) {
+        (Decay::Stays, _) => String::new(),
+        (Decay::HalfLife(time), Language::En) => format!(", half of it left after {}", long(*time)),
+        (Decay::HalfLife(time), Language::Ja) => format!("、{}で半分になる", long(*time)),
+        (Decay::Linear(time), Language::En) => format!(", less day by day and nothing after {}", long(*time)),
+        (Decay::Linear(time), Language::Ja) => format!("、少しずつ減り{}でなくなる", long(*time)),
+        (Decay::Window(time), Language::En) => format!(", for {}", long(*time)),
+        (Decay::Window(time), Language::Ja) => format!("、{}間だけ有効", long(*time)),
+        (Decay::Steps(steps), Language::En) => {
+            let said = steps.iter().map(|step| match step.left {
+                0 => format!("nothing after {}", long(step.after)),
+                left => format!("{left} % after {}", long(step.after)),
+            });
+            format!(", of which are left {}", listed_with(&said.collect::<Vec<_>>(), "and", language))
+        }
+        (Decay::Steps(steps), Language::Ja) => {
+            let said = steps.iter().map(|step| match step.left {
+                0 => format!("{}後に0", long(step.after)),
+                left => format!("{}後に{left}%", long(step.after)),
+            });
+            format!("、{}になる", said.collect::<Vec<_>>().join("、"))
+        }
+    }
+}
+
+/// How often a rule counts.
+fn counts(Limit { times, per }: Limit, language: Language) -> String {
+    let within = match (per.get() / 60_000, language) {
+        (1_440, Language::En) => "a day".to_owned(),
+        (60, Language::En) => "an hour".to_owned(),
+        (_, Language::En) => format!("in {}", length(per, language)),
+        (_, Language::Ja) => length(per, language),
+    };
+    match (times, language) {
+        (1, Language::En) => format!("; counted once {within}"),
+        (times, Language::En) => format!("; counted at most {times} times {within}"),
+        (times, Language::Ja) => format!("。{within}に{times}回まで数える"),
+    }
+}
+
+/// Patterns, any of which may be as the text is.
+fn alike(patterns: &[Pattern], language: Language) -> String {
+    let one = |pattern: &Pattern| match (pattern.expression(), language) {
+        (None, _) => pattern.to_string(),
+        (Some(text), Language::En) => format!("the expression {text}"),
+        (Some(text), Language::Ja) => format!("正規表現「{text}」"),
+    };
+    listed(&patterns.iter().map(one).collect::<Vec<_>>(), language)
+}
+
 fn listed(items: &[impl Display], language: Language) -> String {
+    listed_with(items, "or", language)
+}
+
+fn listed_with(items: &[impl Display], joined_by: &str, language: Language) -> String {
     let items: Vec<String> = items.iter().map(ToString::to_string).collect();
     match (items.split_last(), language) {
         (None, _) => language.pick("nothing", "なし").to_owned(),
         (Some((last, [])), _) => last.clone(),
-        (Some((last, before)), Language::En) => format!("{} or {last}", before.join(", ")),
+        (Some((last, before)), Language::En) => format!("{} {joined_by} {last}", before.join(", ")),
         (Some(_), Language::Ja) => items.join("・"),
     }
 }

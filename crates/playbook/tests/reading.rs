@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use tasuki_domain::{Millipoints, Millis};
-use tasuki_playbook::{Consequence, EventKind, Playbook, RejectReason, SignalFields, Urgency};
+use tasuki_playbook::{Consequence, Decay, EventKind, Playbook, RejectReason, SignalFields, Urgency};
 
 const SMALL: &str = r#"
 name = "small"
@@ -94,7 +94,7 @@ fn the_default_playbook_reads_and_knows_the_words_of_a_marketer() {
 fn a_small_playbook_reads() {
     let playbook = Playbook::parse(SMALL).unwrap();
     let [demo, visit] = playbook.rules() else { panic!("two rules") };
-    assert_eq!((demo.half_life, visit.half_life), (Some(Millis::from_days(30)), None));
+    assert_eq!((&demo.decay, &visit.decay), (&Decay::HalfLife(Millis::from_days(30)), &Decay::Stays));
     assert_eq!((visit.points, visit.cap), (Millipoints::new(500), Some(points(10))));
     let facts: Vec<_> = playbook.facts().iter().map(|fact| (fact.name.as_str(), fact.rule, fact.window)).collect();
     assert_eq!(facts, [("signals.within(\"demo-request\",\"30d\")", 0, Millis::from_days(30))]);

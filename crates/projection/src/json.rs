@@ -53,7 +53,7 @@ fn contribution(contribution: &v1::Contribution, evidence: &Evidence<'_>) -> Val
             })
         })
         .collect();
-    json!({
+    let mut row = json!({
         "axis": match contribution.axis() {
             v1::Axis::Unspecified => "",
             v1::Axis::Fit => "fit",
@@ -64,7 +64,14 @@ fn contribution(contribution: &v1::Contribution, evidence: &Evidence<'_>) -> Val
         "raw_mp": contribution.raw_mp,
         "matches": contribution.matches,
         "evidence": evidence,
-    })
+    });
+    // Mostly zero, and left out then.
+    for (name, by) in [("limit_mp", contribution.limit_mp), ("cap_mp", contribution.cap_mp)] {
+        if by != 0 {
+            row[name] = json!(by);
+        }
+    }
+    row
 }
 
 /// The whole score, as a decision saw it.

@@ -4,6 +4,7 @@
 //! fit: 500 signals of 1,000 points need 61 bits. A rule's amount is rounded to millipoints once, after its cap.
 
 use tasuki_domain::{Millipoints, Millis};
+use tasuki_playbook::Decay;
 
 /// Millipoints times 2^32.
 pub(crate) type Fine = i64;
@@ -12,13 +13,39 @@ pub(crate) const FINE_BITS: u32 = 32;
 /// A millipoint in [`Fine`].
 pub(crate) const ONE: f64 = 4_294_967_296.0;
 
-/// What is left of these points at this age.
+/// What is left of these points at this age. It never gets more with age.
 #[inline]
-pub(crate) fn decayed(points: Millipoints, half_life: Option<Millis>, age: Millis) -> Fine {
-    match half_life {
-        Some(half_life) if age.get() > 0 => from_f64(millis_f64(points.get()) * ONE * remaining(half_life, age)),
-        Some(_) | None => points.get().saturating_mul(1 << FINE_BITS),
+pub(crate) fn decayed(points: Millipoints, decay: &Decay, age: Millis) -> Fine {
+    let all = points.get().saturating_mul(1 << FINE_BITS);
+    if age.get() <= 0 {
+        return all;
     }
+    match decay {
+        Decay::HalfLife(half_life) => from_f64(millis_f64(points.get()) * ONE * remaining(*half_life, age)),
+        Decay::Stays => all,
+        Decay::Linear(over) => linear(points, *over, age),
+        Decay::Steps(steps) => {
+            let taken = steps.iter().rev().find(|step| age > step.after);
+            taken.map_or(all, |step| all.saturating_mul(i64::from(step.left)) / 100)
+        }
+        Decay::Window(window) if age > *window => 0,
+        Decay::Window(_) => all,
+    }
+}
+
+/// Exactly the part of the time that is left, of which what lies behind the 32 digits is cut off. The time is at most that
+/// for which signals are kept, which has fewer than 36 digits, and points have at most 20: nothing here has more than 56.
+fn linear(points: Millipoints, over: Millis, age: Millis) -> Fine {
+    let left = (over.get() - age.get()).max(0);
+    let all = points.get().abs().saturating_mul(left);
+    let (mut fine, mut rest) = (all / over.get(), all % over.get());
+    // Half of the digits at a time, so that nothing overflows.
+    for _ in 0..2 {
+        rest <<= FINE_BITS / 2;
+        fine = (fine << (FINE_BITS / 2)) | (rest / over.get());
+        rest %= over.get();
+    }
+    if points.get() < 0 { -fine } else { fine }
 }
 
 /// The part that is left at this age, which is not below zero: a half after one half-life.
@@ -123,17 +150,42 @@ pub(crate) fn millis_f64(number: i64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use tasuki_playbook::Step;
+
     use super::*;
 
     #[test]
     fn half_is_left_after_a_half_life() {
-        let (points, half_life) = (Millipoints::from_points(30), Some(Millis::from_days(30)));
+        let (points, half_life) = (Millipoints::from_points(30), Decay::HalfLife(Millis::from_days(30)));
         for (age, left) in [(Millis::new(-5), 30_000), (Millis::from_days(30), 15_000), (Millis::from_days(60), 7_500)]
         {
-            assert_eq!(rounded(decayed(points, half_life, age)), Millipoints::new(left));
+            assert_eq!(rounded(decayed(points, &half_life, age)), Millipoints::new(left));
         }
-        assert_eq!(rounded(decayed(-points, half_life, Millis::from_days(15))), Millipoints::new(-21_213));
-        assert_eq!(decayed(points, None, Millis::from_days(399)), 30_000 << 32);
+        assert_eq!(rounded(decayed(-points, &half_life, Millis::from_days(15))), Millipoints::new(-21_213));
+        assert_eq!(decayed(points, &Decay::Stays, Millis::from_days(399)), 30_000 << 32);
+    }
+
+    #[test]
+    fn nothing_is_left_behind_the_end_and_all_ends_are_exact() {
+        let (points, days) = (Millipoints::from_points(30), |number| Millis::from_days(number));
+        let left = |decay: &Decay, age: Millis| {
+            assert_eq!(decayed(points, decay, age), -decayed(-points, decay, age));
+            rounded(decayed(points, decay, age)).get()
+        };
+        let linear = Decay::Linear(days(60));
+        let ages = [days(-1), days(0), days(20), days(59), days(60), days(61)];
+        assert_eq!(ages.map(|age| left(&linear, age)), [30_000, 30_000, 20_000, 500, 0, 0]);
+        let exact = (30_000_i128 << 32) * i128::from(days(60).get() - 12_345_678) / i128::from(days(60).get());
+        assert_eq!(i128::from(decayed(points, &linear, Millis::new(12_345_678))), exact);
+        let most = decayed(Millipoints::from_points(1_000), &Decay::Linear(days(400)), Millis::new(1));
+        assert_eq!(i128::from(most), (1_000_000_i128 << 32) * (34_560_000_000 - 1) / 34_560_000_000);
+        let behind = |number| Millis::new(days(number).get() + 1);
+        let window = Decay::Window(days(7));
+        assert_eq!([days(-1), days(7), behind(7)].map(|age| left(&window, age)), [30_000, 30_000, 0]);
+        let steps = [(30, 50), (90, 10)].map(|(after, left)| Step { after: days(after), left });
+        let steps = Decay::Steps(steps.to_vec());
+        let ages = [days(30), behind(30), days(90), behind(90), days(400)];
+        assert_eq!(ages.map(|age| left(&steps, age)), [30_000, 15_000, 15_000, 3_000, 3_000]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The engagement of a lead as a function of time: which signals count under which rule, and what they are worth when.
 
 use tasuki_domain::{Millipoints, Millis, Timestamp};
-use tasuki_playbook::{FactQuery, KEPT_FOR, Playbook, Rule};
+use tasuki_playbook::{Decay, FactQuery, Group, KEPT_FOR, MOST_GROUPS, Playbook, Rule};
 
 use crate::decay::{Fine, capped, decayed, rounded};
 use crate::matching::Matching;
@@ -39,8 +39,31 @@ pub(crate) struct Tally {
     pub(crate) constant: Fine,
     /// What the others are worth, before the cap.
     pub(crate) fading: Fine,
+    /// How many those are.
+    pub(crate) active: u32,
+    /// How many the frequency limit passes over: they are worth nothing.
+    limited: u32,
+    counted: Counted,
     oldest: Timestamp,
     newest: Timestamp,
+}
+
+/// How often a rule has counted in the stretch of time that was looked at last; signals come newest first.
+#[derive(Clone, Copy, Debug)]
+struct Counted {
+    stretch: i64,
+    times: u32,
+}
+
+/// What the signals of a rule that are kept at an instant are worth then, before the cap.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sum {
+    rule: u32,
+    /// See [`Tally`].
+    pub(crate) constant: Fine,
+    pub(crate) fading: Fine,
+    pub(crate) active: u32,
+    counted: Counted,
 }
 
 /// A signal under a rule.
@@ -76,6 +99,9 @@ impl Tally {
         evidence: 0,
         constant: 0,
         fading: 0,
+        active: 0,
+        limited: 0,
+        counted: Counted::NONE,
         oldest: Timestamp::from_millis(0),
         newest: Timestamp::from_millis(0),
     };
@@ -88,9 +114,19 @@ impl Matched<'_> {
         rounded(capped(constant + fading, self.rule.cap))
     }
 
-    /// What they would be worth without decay and cap.
+    /// What they would be worth without limit, decay and cap.
     pub(crate) fn raw(&self) -> Millipoints {
         Millipoints::new(self.rule.points.get().saturating_mul(i64::from(self.tally.matches)))
+    }
+
+    /// What the frequency limit does to that.
+    pub(crate) fn by_limit(&self) -> Millipoints {
+        Millipoints::new(self.rule.points.get().saturating_mul(-i64::from(self.tally.limited)))
+    }
+
+    /// What the cap of the rule does to what is left after decay.
+    pub(crate) fn by_cap(&self) -> Millipoints {
+        self.points() - rounded(self.tally.constant + self.tally.fading)
     }
 }
 
@@ -123,47 +159,102 @@ impl<'a> Engagement<'a> {
 
     /// For each rule that matches something, in that order, what its signals are worth at an instant not before that
     /// of the score: those that do not fade then, and those that do.
-    pub(crate) fn sums_at(&self, instant: Timestamp) -> Vec<(&Rule, Fine, Fine)> {
+    pub(crate) fn sums_at(&self, instant: Timestamp) -> Vec<Sum> {
+        let none = Sum { rule: 0, constant: 0, fading: 0, active: 0, counted: Counted::NONE };
         let rules = self.playbook.rules();
-        let mut sums = vec![(0, 0); rules.len()];
+        let mut sums = vec![none; rules.len()];
         for signal in self.signals.list.iter().rev().take_while(|signal| is_kept(signal.occurred_at, instant)) {
             for &at in self.rules_of(signal) {
                 let (rule, sum) = (&rules[index(at)], &mut sums[index(at)]);
-                let fades = fades(rule, signal.occurred_at, instant);
-                *(if fades { &mut sum.1 } else { &mut sum.0 }) += worth(rule, signal.occurred_at, instant);
+                if sum.counted.counts(rule, signal.occurred_at) {
+                    let worth = worth(rule, signal.occurred_at, instant);
+                    if fades(rule, signal.occurred_at, instant) {
+                        (sum.fading, sum.active) = (sum.fading + worth, sum.active + 1);
+                    } else {
+                        sum.constant += worth;
+                    }
+                }
             }
         }
-        let matched = self.tallies.iter().map(|tally| index(tally.rule));
-        matched.map(|at| (&rules[at], sums[at].0, sums[at].1)).collect()
+        self.tallies.iter().map(|tally| Sum { rule: tally.rule, ..sums[index(tally.rule)] }).collect()
     }
 
-    /// The sum of all rules at an instant, not before that of the score; the bounds of the axis are not applied.
-    pub(crate) fn raw_at(&self, instant: Timestamp) -> Millipoints {
-        let sums = self.sums_at(instant);
-        sums.into_iter().map(|(rule, constant, fading)| rounded(capped(constant + fading, rule.cap))).sum()
+    /// What the rules that give are worth together at an instant, not before that of the score, and what those that take
+    /// take; the bounds of the axis are not applied. Neither ever gets more while nothing new comes: which signals count
+    /// under a limit does not depend on the instant, since the latest do, and those are forgotten last.
+    pub(crate) fn both_at(&self, instant: Timestamp) -> (Millipoints, Millipoints) {
+        let rules = self.playbook.rules();
+        let (mut gives, mut takes) = (Total::default(), Total::default());
+        for sum in self.sums_at(instant) {
+            let rule = &rules[index(sum.rule)];
+            let points = rounded(capped(sum.constant + sum.fading, rule.cap));
+            if rule.points < Millipoints::ZERO { takes.add(rule, -points) } else { gives.add(rule, points) }
+        }
+        (gives.capped(self.playbook.groups()), takes.capped(self.playbook.groups()))
     }
 
-    /// The same of the rules that take nothing away.
-    pub(crate) fn gives_at(&self, instant: Timestamp) -> Millipoints {
-        let sums = self.sums_at(instant).into_iter().filter(|(rule, ..)| rule.points >= Millipoints::ZERO);
-        sums.map(|(rule, constant, fading)| rounded(capped(constant + fading, rule.cap))).sum()
+    /// What the cap of each group does to the sum of its rules; none if the playbook has no groups.
+    pub(crate) fn by_groups(&self) -> Vec<(&'a Group, Millipoints)> {
+        let groups = self.playbook.groups();
+        if groups.is_empty() {
+            return Vec::new();
+        }
+        let mut total = Total::default();
+        self.matched().for_each(|matched| total.add(matched.rule, matched.points()));
+        let by_cap = |(group, sum): (&'a Group, Millipoints)| (group, sum.clamp(-group.cap, group.cap) - sum);
+        groups.iter().zip(total.groups).map(by_cap).filter(|(_, amount)| *amount != Millipoints::ZERO).collect()
     }
 
-    /// The first instant after `start`, which is not before that of the score, at which a signal begins to decay or
-    /// stops to count.
+    /// The first instant after `start`, which is not before that of the score, at which something begins to fade, or loses
+    /// points at once.
     pub(crate) fn end_of_stretch(&self, start: Timestamp) -> Option<Timestamp> {
-        let far = Millis::new(KEPT_FOR.get() + 1);
-        let first_goes = self.tallies.iter().map(|tally| tally.oldest + far).min()?;
-        if first_goes > start && self.tallies.iter().all(|tally| tally.newest <= start) {
+        let first_goes = self.tallies.iter().map(|tally| tally.oldest + FORGOTTEN).min()?;
+        let rules = self.playbook.rules();
+        let steady = |tally: &Tally| {
+            tally.newest <= start && matches!(rules[index(tally.rule)].decay, Decay::Stays | Decay::HalfLife(_))
+        };
+        if first_goes > start && self.tallies.iter().all(steady) {
             return Some(first_goes);
         }
-        let counted = self
-            .signals
-            .list
-            .iter()
-            .filter(|signal| is_kept(signal.occurred_at, self.as_of) && !self.rules_of(signal).is_empty());
-        let changes = counted.flat_map(|signal| [signal.occurred_at, signal.occurred_at + far]);
-        changes.filter(|&at| at > start).min()
+        let mut end: Option<Timestamp> = None;
+        self.each_turn(|turn| {
+            if turn > start && end.is_none_or(|end| turn < end) {
+                end = Some(turn);
+            }
+        });
+        end
+    }
+
+    /// All such instants, ascending.
+    pub(crate) fn turns_after(&self, start: Timestamp) -> Vec<Timestamp> {
+        let mut turns = Vec::with_capacity(self.signals.len());
+        self.each_turn(|turn| {
+            if turn > start {
+                turns.push(turn);
+            }
+        });
+        turns.sort_unstable();
+        turns.dedup();
+        turns
+    }
+
+    /// Calls `take` with each instant at which something begins to fade, or loses points at once.
+    fn each_turn(&self, mut take: impl FnMut(Timestamp)) {
+        let rules = self.playbook.rules();
+        let mut counted = vec![Counted::NONE; rules.len()];
+        for signal in self.signals.list.iter().rev().take_while(|signal| is_kept(signal.occurred_at, self.as_of)) {
+            let mut counts = false;
+            for &at in self.rules_of(signal) {
+                let rule = &rules[index(at)];
+                if counted[index(at)].counts(rule, signal.occurred_at) {
+                    turns(&rule.decay, signal.occurred_at, &mut take);
+                    counts = true;
+                }
+            }
+            if counts {
+                take(signal.occurred_at + FORGOTTEN);
+            }
+        }
     }
 
     /// The answers to what the playbook's routes ask for, in the order of [`Playbook::facts`].
@@ -216,7 +307,8 @@ fn tally(
         let mut is_named = false;
         for &at in matching.rules_of(signal.shape) {
             let (rule, tally) = (&rules[index(at)], &mut tallies[index(at)]);
-            let worth = worth(rule, signal.occurred_at, as_of);
+            let counts = tally.counted.counts(rule, signal.occurred_at);
+            let worth = if counts { worth(rule, signal.occurred_at, as_of) } else { 0 };
             if tally.matches == 0 {
                 (tally.rule, tally.newest, tally.evidence) = (at, signal.occurred_at, number(evidence.len()));
                 evidence.resize(evidence.len() + room, Piece::default());
@@ -228,7 +320,13 @@ fn tally(
             }
             tally.matches += 1;
             tally.oldest = signal.occurred_at;
-            *(if fades(rule, signal.occurred_at, as_of) { &mut tally.fading } else { &mut tally.constant }) += worth;
+            if !counts {
+                tally.limited += 1;
+            } else if fades(rule, signal.occurred_at, as_of) {
+                (tally.fading, tally.active) = (tally.fading + worth, tally.active + 1);
+            } else {
+                tally.constant += worth;
+            }
         }
         if is_named {
             named.push(number(place));
@@ -246,12 +344,68 @@ impl Within {
     }
 }
 
-/// What one signal is worth under a rule at an instant at which it is kept, before the cap.
-fn worth(rule: &Rule, occurred_at: Timestamp, instant: Timestamp) -> Fine {
-    decayed(rule.points, rule.half_life, age(occurred_at, instant))
+impl Counted {
+    const NONE: Self = Self { stretch: 0, times: 0 };
+
+    /// Whether the rule counts a signal that occurred then; they are asked about newest first.
+    #[inline]
+    fn counts(&mut self, rule: &Rule, occurred_at: Timestamp) -> bool {
+        let Some(limit) = rule.limit else { return true };
+        let stretch = occurred_at.as_millis().div_euclid(limit.per.get());
+        if self.times == 0 || self.stretch != stretch {
+            *self = Self { stretch, times: 0 };
+        }
+        self.times += 1;
+        self.times <= limit.times
+    }
 }
 
-/// Whether it loses worth from this instant on. What lies ahead is worth its full points until it happens.
+/// Points by group, and those of rules without one.
+#[derive(Debug, Default)]
+struct Total {
+    groups: [Millipoints; MOST_GROUPS],
+    others: Millipoints,
+}
+
+impl Total {
+    fn add(&mut self, rule: &Rule, points: Millipoints) {
+        *rule.group.map_or(&mut self.others, |at| &mut self.groups[at]) += points;
+    }
+
+    /// All together, each group up to its cap; nothing here is below zero.
+    fn capped(&self, groups: &[Group]) -> Millipoints {
+        self.others + groups.iter().zip(self.groups).map(|(group, sum)| sum.min(group.cap)).sum::<Millipoints>()
+    }
+}
+
+/// How long after it happened a signal is forgotten.
+const FORGOTTEN: Millis = Millis::new(KEPT_FOR.get() + 1);
+
+/// What one signal that counts is worth under a rule at an instant at which it is kept, before the cap.
+fn worth(rule: &Rule, occurred_at: Timestamp, instant: Timestamp) -> Fine {
+    decayed(rule.points, &rule.decay, age(occurred_at, instant))
+}
+
+/// Whether it loses worth with every instant from this one on. What lies ahead is worth its full points until it happens.
 fn fades(rule: &Rule, occurred_at: Timestamp, instant: Timestamp) -> bool {
-    rule.half_life.is_some() && occurred_at <= instant
+    match rule.decay {
+        Decay::HalfLife(_) => occurred_at <= instant,
+        Decay::Linear(over) => occurred_at <= instant && instant.since(occurred_at) < over,
+        Decay::Stays | Decay::Steps(_) | Decay::Window(_) => false,
+    }
+}
+
+/// Calls `take` with the instants at which a signal begins to fade or ceases to, or loses points at once.
+fn turns(decay: &Decay, occurred_at: Timestamp, mut take: impl FnMut(Timestamp)) {
+    let a_moment = Millis::new(1);
+    match decay {
+        Decay::Stays => {}
+        Decay::HalfLife(_) => take(occurred_at),
+        Decay::Linear(over) => {
+            take(occurred_at);
+            take(occurred_at + *over);
+        }
+        Decay::Steps(steps) => steps.iter().for_each(|step| take(occurred_at + step.after + a_moment)),
+        Decay::Window(window) => take(occurred_at + *window + a_moment),
+    }
 }

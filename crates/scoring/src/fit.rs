@@ -36,7 +36,7 @@ fn matches(rule: &FitRule, profile: &v1::Profile) -> bool {
     } else {
         profile.attributes.get(&rule.attribute).map(|attribute| attribute.value.as_str())
     };
-    value.is_some_and(|value| rule.matches(value))
+    rule.matches(value)
 }
 
 /// Tells playbooks apart whose fit rules differ in anything: what was found by other rules is found anew. Never 0.

@@ -24,6 +24,6 @@ mod signals;
 mod state;
 
 pub use processor::Scoring;
-pub use score::{CAP, MOST_EVIDENCE, Score, score};
+pub use score::{CAP, GROUP_CAP, MOST_EVIDENCE, Score, score};
 pub use signals::{MOST_SIGNALS, NewSignal, Signals};
 pub use state::ScoringState;

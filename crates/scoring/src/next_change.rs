@@ -1,7 +1,8 @@
 //! When will time alone change something?
 //!
-//! Between two instants at which a signal starts to decay or stops to count, what the rules that give are worth only
-//! falls, and so does what the others take. While one of the two is thought to stand still, it is easily found how long
+//! What the rules that give are worth only falls, and so does what the others take. So a stretch of time is passed over
+//! at once if what is given at its end is enough for what is taken at its beginning, and the other way round. What is left
+//! is looked at between two instants at which a signal begins to fade or loses points at once. While one of the two is thought to stand still, it is easily found how long
 //! the other may go on without crossing a boundary; until then, the real score does not cross it either, and from there
 //! one looks again. Where rounding begins to matter, instants are found to the millisecond, with the score itself.
 
@@ -17,6 +18,8 @@ use crate::falling::{Falling, Term};
 const MOST_STEPS: usize = 2_000;
 /// What it costs to begin another stretch, in steps.
 const STEPS_PER_STRETCH: usize = 30;
+/// What it costs to compute the score at one more instant, in steps.
+const STEPS_PER_LOOK: usize = 5;
 /// What it costs to find an instant to the millisecond, in steps.
 const STEPS_PER_INSTANT: usize = 10;
 const LOOK_AGAIN: Millis = Millis::from_hours(1);
@@ -80,14 +83,10 @@ impl Crossing<'_, '_> {
         let low = here.checked_sub(1).map(|reached| boundaries[reached]);
         let bounds = Bounds { low, high: boundaries.get(here).copied() };
         let (mut steps, mut start) = (0, self.as_of);
-        while let Some(end) = self.engagement.end_of_stretch(start) {
-            steps += STEPS_PER_STRETCH;
-            // Up to the last millisecond before the end, and then the end itself, where the terms change.
-            let last = self.before.map_or(end - MILLISECOND, |before| before.min(end - MILLISECOND));
-            let (terms, giving) = terms(self.engagement, start);
-            let (gives, takes) = terms.split_at(giving);
-            let stretch = Stretch { start, gives: Falling::new(start, gives), takes: Falling::new(start, takes) };
-            match self.within(&stretch, last, bounds, &mut steps) {
+        let mut end = self.engagement.end_of_stretch(start)?;
+        let mut turns: Option<Vec<Timestamp>> = None;
+        loop {
+            match self.between(start, end, bounds, &mut steps) {
                 Found::At(instant) => return Some(instant),
                 Found::OutOfSteps(from) => return Some(from.max(self.as_of + LOOK_AGAIN)),
                 Found::Nothing => {}
@@ -95,12 +94,47 @@ impl Crossing<'_, '_> {
             if self.before.is_some_and(|before| end >= before) {
                 return None;
             }
-            if self.side(self.engagement.raw_at(end)) != here {
+            let (gives, takes) = self.engagement.both_at(end);
+            if self.side(gives - takes) != here {
                 return Some(end);
             }
-            start = end;
+            // Mostly something is found before the first turn, and they need not be put in order.
+            let turns = turns.get_or_insert_with(|| self.engagement.turns_after(end));
+            let left = &turns[turns.partition_point(|&turn| turn <= end)..];
+            (start, end) = self.leap(end, left, bounds, &mut steps)?;
         }
-        None
+    }
+
+    /// Goes on from an instant as far as the score stays within its bounds whatever it does in between; gives the stretch
+    /// that comes then, if there is one.
+    fn leap(
+        &self,
+        from: Timestamp,
+        turns: &[Timestamp],
+        bounds: Bounds,
+        steps: &mut usize,
+    ) -> Option<(Timestamp, Timestamp)> {
+        let (given, taken) = self.engagement.both_at(from);
+        let passed = turns.partition_point(|&turn| {
+            *steps += STEPS_PER_LOOK;
+            let (gives, takes) = self.engagement.both_at(turn);
+            bounds.low.is_none_or(|low| gives - taken >= low) && bounds.high.is_none_or(|high| given - takes < high)
+        });
+        let start = passed.checked_sub(1).map_or(from, |last| turns[last]);
+        let end = *turns.get(passed)?;
+        self.before.is_none_or(|before| start < before).then_some((start, end))
+    }
+
+    /// The first instant between two turns at which the score crosses one of the bounds.
+    fn between(&self, start: Timestamp, end: Timestamp, bounds: Bounds, steps: &mut usize) -> Found {
+        *steps += STEPS_PER_STRETCH;
+        // Up to the last millisecond before the end; at the end itself the terms change.
+        let last = self.before.map_or(end - MILLISECOND, |before| before.min(end - MILLISECOND));
+        let (terms, giving) = terms(self.engagement, start);
+        let (gives, takes) = terms.split_at(giving);
+        let groups = self.engagement.playbook.groups();
+        let (gives, takes) = (Falling::new(start, gives, groups), Falling::new(start, takes, groups));
+        self.within(&Stretch { start, gives, takes }, last, bounds, steps)
     }
 
     /// How many boundaries are reached. They lie above zero and not above the cap of the axis, whose bounds therefore
@@ -144,12 +178,12 @@ impl Crossing<'_, '_> {
 
     fn gives(&self, stretch: &Stretch<'_>, instant: Timestamp) -> Millipoints {
         let worth = stretch.gives.at(instant);
-        if worth.sure { worth.points } else { self.engagement.gives_at(instant) }
+        if worth.sure { worth.points } else { self.engagement.both_at(instant).0 }
     }
 
     fn takes(&self, stretch: &Stretch<'_>, instant: Timestamp) -> Millipoints {
         let worth = stretch.takes.at(instant);
-        if worth.sure { worth.points } else { self.engagement.gives_at(instant) - self.engagement.raw_at(instant) }
+        if worth.sure { worth.points } else { self.engagement.both_at(instant).1 }
     }
 }
 
@@ -161,9 +195,11 @@ fn terms(engagement: &Engagement<'_>, start: Timestamp) -> (Vec<Term>, usize) {
     for takes in [false, true] {
         for (place, matched) in engagement.matched().enumerate() {
             if (matched.rule.points < Millipoints::ZERO) == takes {
-                let now = (matched.tally.constant, matched.tally.fading);
-                let (constant, fading) = later.as_ref().map_or(now, |sums| (sums[place].1, sums[place].2));
-                terms.push(Term::of(&matched, constant, fading));
+                let tally = matched.tally;
+                let now = (tally.constant, tally.fading, tally.active);
+                let then = later.as_ref().map(|sums| (sums[place].constant, sums[place].fading, sums[place].active));
+                let (constant, fading, active) = then.unwrap_or(now);
+                terms.push(Term::of(&matched, constant, fading, active));
             }
         }
         if !takes {

@@ -9,7 +9,7 @@ use crate::engagement::{Engagement, Matched};
 use crate::fit::Fit;
 use crate::message::{Message, zigzag};
 use crate::profile::CompactProfile;
-use crate::score::{Amount, Assessed, CAP, in_words};
+use crate::score::{Amount, Assessed, CAP, GROUP_CAP, in_words};
 use crate::signals::{Signal, Signals, index, number};
 
 /// What is the same in every record by one playbook, as bytes.
@@ -113,6 +113,13 @@ fn write_contributions(message: &mut Message, scored: &Scored<'_>) {
         let write = |contribution: &mut Message| write_behaviour(contribution, &rule);
         if rule.evidence.len() > 16 { message.long_message(6, write) } else { message.message(6, write) }
     }
+    for (group, points) in &scored.assessed.by_groups {
+        message.message(6, |contribution| {
+            contribution.uint(1, axis(v1::Axis::Engagement));
+            contribution.texts(2, &[GROUP_CAP, &group.name]);
+            contribution.sint(3, points.get());
+        });
+    }
     write_bounds(message, v1::Axis::Engagement, scored.assessed.engagement);
     for contribution in scored.fit.of_rules(&scored.wording.fit_rules) {
         message.fields(contribution.as_bytes());
@@ -128,6 +135,8 @@ fn write_behaviour(contribution: &mut Message, matched: &Matched<'_>) {
     contribution.uint(5, matched.tally.matches);
     contribution.packed(7, matched.evidence.iter().map(|piece| u64::from(piece.named)), 1);
     contribution.packed(8, matched.evidence.iter().map(|piece| zigzag(piece.points.get())), 3);
+    contribution.sint(9, matched.by_limit().get());
+    contribution.sint(10, matched.by_cap().get());
 }
 
 fn write_evidence(evidence: &mut Message, matched: &Engagement<'_>) {

@@ -1,7 +1,7 @@
 //! The score of a lead: a pure function of its signals, its profile, the playbook and an instant.
 
 use tasuki_domain::{Millipoints, Timestamp};
-use tasuki_playbook::{EventKind, Grade, Playbook, SignalFields};
+use tasuki_playbook::{EventKind, Grade, Group, Playbook, SignalFields};
 use tasuki_wire::evidence::{Named, columns};
 use tasuki_wire::v1;
 
@@ -16,6 +16,9 @@ pub const MOST_EVIDENCE: usize = 20;
 
 /// Name of the contribution that stands for what the bounds of an axis take away (or, below zero, give back).
 pub const CAP: &str = "cap";
+
+/// With the name of a group behind it, that of the contribution that stands for what the cap of the group takes away.
+pub const GROUP_CAP: &str = "cap:";
 
 /// The score of a lead as of an instant. Per axis, the points of the contributions add up to what is shown, exactly.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,13 +44,21 @@ pub struct Score {
 /// Scores a lead.
 ///
 /// The order of operations: signals by (occurred_at, event id), those older than 400 days left out → rules that match →
-/// decay to `as_of` (what happens later than `as_of` has age 0) → sum and cap of each rule, rounded to millipoints here
-/// and only here → bounds of the axis. A grade follows from both axes.
+/// frequency limit of each rule (in each stretch of time the latest count) → decay to `as_of` (what happens later than
+/// `as_of` has age 0) → sum and cap of each rule, rounded to millipoints here and only here → caps of the groups → bounds of
+/// the axis. A grade follows from both axes.
 pub fn score(signals: &Signals, profile: &v1::Profile, playbook: &Playbook, as_of: Timestamp) -> Score {
     let fit = Fit::of(profile, playbook);
     let matching = Matching::of(signals, playbook);
     let assessed = Assessed::of(signals, &matching, &fit, playbook, as_of);
     let mut contributions: Vec<_> = assessed.matched.matched().map(|rule| behaviour(&rule)).collect();
+    let groups = assessed.by_groups.iter();
+    contributions.extend(groups.map(|(group, points)| v1::Contribution {
+        axis: v1::Axis::Engagement.into(),
+        rule: [GROUP_CAP, &group.name].concat(),
+        points_mp: points.get(),
+        ..v1::Contribution::default()
+    }));
     contributions.extend(cap(v1::Axis::Engagement, assessed.engagement));
     contributions.extend(fit.rules(playbook).map(|rule| v1::Contribution {
         axis: v1::Axis::Fit.into(),
@@ -74,6 +85,8 @@ pub fn score(signals: &Signals, profile: &v1::Profile, playbook: &Playbook, as_o
 #[derive(Debug)]
 pub(crate) struct Assessed<'a> {
     pub(crate) matched: Engagement<'a>,
+    /// What the caps of groups change.
+    pub(crate) by_groups: Vec<(&'a Group, Millipoints)>,
     pub(crate) engagement: Amount,
     pub(crate) fit: Amount,
     pub(crate) grade: Grade,
@@ -97,11 +110,13 @@ impl<'a> Assessed<'a> {
         as_of: Timestamp,
     ) -> Self {
         let matched = Engagement::of(signals, matching, playbook, as_of);
-        let engagement = Amount::of(matched.matched().map(|rule| rule.points()), playbook.engagement_cap());
+        let by_groups = matched.by_groups();
+        let points = matched.matched().map(|rule| rule.points()).chain(by_groups.iter().map(|(_, points)| *points));
+        let engagement = Amount::of(points, playbook.engagement_cap());
         let fit = Amount::of(fit.rules(playbook).map(|rule| rule.points), playbook.fit_cap());
         let grade = playbook.grades().grade(engagement.shown, fit.shown);
         let (facts, next_change_at) = (matched.facts(), next_change(&matched, engagement.shown));
-        Self { matched, engagement, fit, grade, facts, next_change_at }
+        Self { matched, by_groups, engagement, fit, grade, facts, next_change_at }
     }
 }
 
@@ -122,6 +137,8 @@ fn behaviour(matched: &Matched<'_>) -> v1::Contribution {
         matches: matched.tally.matches,
         evidence: matched.evidence.iter().map(|piece| piece.named).collect(),
         evidence_mp: matched.evidence.iter().map(|piece| piece.points.get()).collect(),
+        limit_mp: matched.by_limit().get(),
+        cap_mp: matched.by_cap().get(),
     }
 }
 

@@ -1,12 +1,15 @@
 //! Scenarios as files that a marketer can read: what a lead did, and what it was worth then.
 //!
-//! Lines that begin with `=>` or `  ` say what came out; the others are what happened:
+//! Lines that begin with `=>` or `  ` say what came out. A scenario begins with its playbook: `playbook <name>` for one that
+//! is ready-made, or lines that begin with `| ` for one with just these rules; without either it is the built-in one. The
+//! others are what happened:
 //!
 //! - `<instant> <event> [about] [path=...] [campaign=...] [received=<instant>]`: a behavior event, numbered from 1;
 //! - `<instant> profile email=... title="..." ...`: who the lead is from then on;
 //! - `<instant> retract <number>`: that event was not this lead's;
 //! - `<instant> again <number>`: that event comes once more;
-//! - `until <instant>`: time passes.
+//! - `until <instant>`: time passes, and what it changes is told;
+//! - `look <instant>`: the score as of that instant, by all that is known until here.
 //!
 //! With `TASUKI_WRITE_SCENARIOS=1` the files are written anew; read the difference before you commit it.
 
@@ -18,9 +21,10 @@ use std::fmt::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use common::{Did, OneLead, assert_ledger, profile};
+use common::{Did, OneLead, assert_ledger, profile, signals_of};
 use tasuki_domain::{Millipoints, Timestamp};
 use tasuki_playbook::Playbook;
+use tasuki_scoring::score;
 use tasuki_wire::evidence::Evidence;
 use tasuki_wire::v1;
 use tasuki_wire::v1::activity_record::Event as Activity;
@@ -31,38 +35,115 @@ fn every_scenario_comes_out_as_written() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
-    assert!(files.len() >= 6, "the scenarios are there: {files:?}");
+    assert!(files.len() >= 17, "the scenarios are there: {files:?}");
     for file in files {
         let written = std::fs::read_to_string(&file).unwrap();
         let played = play(&written);
         if std::env::var_os("TASUKI_WRITE_SCENARIOS").is_some() {
             std::fs::write(&file, &played).unwrap();
+            continue;
         }
         assert!(written == played, "{} comes out differently:\n{played}", file.display());
     }
 }
 
+/// What a playbook has beside its rules.
+const REST: &str = r#"
+name = "scenario"
+version = 1
+[grades]
+fit = { A = 70, B = 45, C = 20 }
+engagement = { 1 = 70, 2 = 40, 3 = 15 }
+[[routes]]
+name = "score"
+when = "engagement >= 60 && fit >= 40"
+urgency = "normal"
+pool = "inside-sales"
+[accept_within]
+urgent = "4h"
+high = "8h"
+normal = "24h"
+[after_rejection]
+timing = "disqualify"
+no-budget = "disqualify"
+no-authority = "disqualify"
+no-need = "disqualify"
+unreachable = "disqualify"
+bad-data = "disqualify"
+duplicate = "disqualify"
+competitor = "disqualify"
+not-a-fit = "disqualify"
+[engagement]
+cap = 100
+[fit]
+cap = 100
+"#;
+
+/// The playbook that a scenario begins with.
+fn playbook_of(text: &str) -> Playbook {
+    let named = text.lines().find_map(|line| line.strip_prefix("playbook "));
+    if let Some(name) = named {
+        return Playbook::parse(Playbook::ready_made(name).expect("a ready-made playbook")).unwrap();
+    }
+    let rules: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("| ")).collect();
+    if rules.is_empty() {
+        return Playbook::built_in();
+    }
+    let rules = rules.join("\n");
+    let none = |axis: &str| if rules.contains(&format!("[[{axis}.rules]]")) { "" } else { "rules = []" };
+    let rest = REST.replace("[fit]", &format!("{}\n[fit]", none("engagement")));
+    let text = format!("{rest}{}\n{rules}\n", none("fit"));
+    Playbook::parse(&text).unwrap_or_else(|faults| panic!("{faults} in {text}"))
+}
+
 fn play(text: &str) -> String {
-    let playbook = Arc::new(Playbook::built_in());
+    let playbook = Arc::new(playbook_of(text));
     let mut lead = OneLead::new(&playbook, 0);
-    let (mut done, mut told, mut out) = (Vec::new(), 0, String::new());
+    let (mut done, mut gone) = (Vec::<Did>::new(), Vec::new());
+    let (mut told, mut out) = (0, String::new());
     for line in text.lines().filter(|line| !line.starts_with("=>") && !line.starts_with("  ")) {
         writeln!(out, "{line}").unwrap();
-        if line.is_empty() || line.starts_with('#') {
+        if line.is_empty() || ["#", "| ", "playbook "].iter().any(|start| line.starts_with(start)) {
             continue;
         }
-        step(&mut lead, &mut done, line);
+        if let Some(instant) = line.strip_prefix("look ") {
+            let theirs = (1..).zip(&done).filter(|(number, _)| !gone.contains(number)).map(|(_, did)| did.clone());
+            tell(&mut out, "look", &look(&lead, &theirs.collect::<Vec<_>>(), &playbook, instant.parse().unwrap()));
+            continue;
+        }
+        step(&mut lead, &mut done, &mut gone, line);
         let scores = lead.scores();
         for (head, scored) in &scores[told..] {
             assert_ledger(scored);
-            tell(&mut out, head.version.get(), scored);
+            tell(&mut out, &format!("{}.", head.version.get()), scored);
         }
         told = scores.len();
     }
     out
 }
 
-fn step(lead: &mut OneLead, done: &mut Vec<Did>, line: &str) {
+/// The score as of an instant, by all that the lead did and is.
+fn look(lead: &OneLead, done: &[Did], playbook: &Playbook, as_of: Timestamp) -> v1::LeadScored {
+    let profile = lead.scores().pop().and_then(|(_, scored)| scored.profile);
+    let score = score(&signals_of(done), &profile.clone().unwrap_or_default(), playbook, as_of);
+    let facts = playbook.facts().iter().zip(&score.facts);
+    let scored = v1::LeadScored {
+        as_of_ms: as_of.as_millis(),
+        engagement_mp: score.engagement.get(),
+        fit_mp: score.fit.get(),
+        grade: score.grade.to_string(),
+        contributions: score.contributions,
+        facts: facts.map(|(fact, &value)| v1::Fact { name: fact.name.clone(), value }).collect(),
+        next_change_at_ms: score.next_change_at.map_or(0, Timestamp::as_millis),
+        signals: u32::try_from(done.len()).unwrap(),
+        evidence: Some(score.evidence),
+        ..v1::LeadScored::default()
+    };
+    assert_ledger(&scored);
+    scored
+}
+
+fn step(lead: &mut OneLead, done: &mut Vec<Did>, gone: &mut Vec<usize>, line: &str) {
     let words = words(line);
     let instant = |text: &str| text.parse::<Timestamp>().unwrap_or_else(|error| panic!("{line}: {error}")).as_millis();
     let [first, what, rest @ ..] = words.as_slice() else { panic!("{line}: an instant and what happened") };
@@ -81,7 +162,11 @@ fn step(lead: &mut OneLead, done: &mut Vec<Did>, line: &str) {
             let profile = Some(profile(&named("email").unwrap_or_default(), &known));
             lead.activity(Activity::ProfileChanged(v1::ProfileChanged { profile }), at);
         }
-        "retract" => lead.activity(done[rest[0].parse::<usize>().unwrap() - 1].retracted(), at),
+        "retract" => {
+            let which = rest[0].parse::<usize>().unwrap();
+            lead.activity(done[which - 1].retracted(), at);
+            gone.push(which);
+        }
         "again" => lead.activity(done[rest[0].parse::<usize>().unwrap() - 1].attributed(), at),
         kind => {
             let about = rest.first().filter(|word| !word.contains('=')).cloned().unwrap_or_default();
@@ -107,6 +192,10 @@ fn event(kind: &str, about: String) -> Behavior {
         "EmailClicked" => Behavior::EmailClicked(v1::EmailClicked { email_name: about, ..Default::default() }),
         "ContentDownloaded" => Behavior::ContentDownloaded(v1::ContentDownloaded { content: about }),
         "EventAttended" => Behavior::EventAttended(v1::EventAttended { event_name: about, ..Default::default() }),
+        "AssessmentCompleted" => {
+            Behavior::AssessmentCompleted(v1::AssessmentCompleted { assessment: about, ..Default::default() })
+        }
+        "ReferralReceived" => Behavior::ReferralReceived(v1::ReferralReceived { referred_by: about }),
         "InquiryReceived" => Behavior::InquiryReceived(v1::InquiryReceived { channel: about, ..Default::default() }),
         "CustomBehavior" => Behavior::CustomBehavior(v1::CustomBehavior { name: about }),
         _ => panic!("scenarios know no {kind}"),
@@ -126,13 +215,16 @@ fn words(line: &str) -> Vec<String> {
     words
 }
 
-fn tell(out: &mut String, version: u64, scored: &v1::LeadScored) {
+fn tell(out: &mut String, which: &str, scored: &v1::LeadScored) {
     let points = |thousandths| Millipoints::new(thousandths);
     let instant = |millis| Timestamp::from_millis(millis);
     writeln!(
         out,
-        "=> {version}. {} as of {}: engagement {}, fit {}, grade {}, {} signals",
-        scored.because().as_str_name().trim_start_matches("SCORED_BECAUSE_").to_lowercase(),
+        "=> {which}{} as of {}: engagement {}, fit {}, grade {}, {} signals",
+        match scored.because() {
+            v1::ScoredBecause::Unspecified => String::new(),
+            because => because.as_str_name().replace("SCORED_BECAUSE_", " ").to_lowercase(),
+        },
         instant(scored.as_of_ms),
         points(scored.engagement_mp),
         points(scored.fit_mp),
@@ -147,7 +239,12 @@ fn tell(out: &mut String, version: u64, scored: &v1::LeadScored) {
             let (count, raw) = (contribution.matches, points(contribution.raw_mp));
             format!(", of {raw} by {count}, the latest {} on {}", newest.what, instant(newest.occurred_at_ms))
         });
-        let of = newest.unwrap_or_default();
+        let mut of = newest.unwrap_or_default();
+        for (what, by) in [("limit", contribution.limit_mp), ("cap", contribution.cap_mp)] {
+            if by != 0 {
+                write!(of, ", by its {what} {}", points(by)).unwrap();
+            }
+        }
         writeln!(out, "  {axis} {} {}{of}", contribution.rule, points(contribution.points_mp)).unwrap();
     }
     for fact in scored.facts.iter().filter(|fact| fact.value != 0) {

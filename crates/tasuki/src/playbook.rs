@@ -61,7 +61,7 @@ enum Action {
     ///
     /// Ends with 0 if nothing differs, and with 1 if something does.
     Diff {
-        /// The earlier one; "built-in" for that of this program.
+        /// The earlier one; or built-in, b2b-saas, industrial, insurance.
         #[arg(value_name = "EARLIER")]
         earlier: PathBuf,
         /// The later one; "built-in" likewise.
@@ -263,9 +263,12 @@ fn difference_in_words(difference: &Difference) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// The text of a file, or of the built-in playbook.
+/// The text of a file, or of a ready-made playbook.
 fn text(path: Option<&Path>) -> anyhow::Result<String> {
     let Some(path) = path else { return Ok(Playbook::DEFAULT.to_owned()) };
+    if let Some(text) = path.to_str().and_then(Playbook::ready_made) {
+        return Ok(text.to_owned());
+    }
     let bytes = std::fs::read(path).map_err(|error| {
         Failure::new(Exit::NoInput, format!("cannot read {}: {error}", path.display()), "give the path of a playbook")
     })?;

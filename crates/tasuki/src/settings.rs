@@ -110,10 +110,13 @@ pub(crate) fn address(option: &str, text: &str) -> Result<SocketAddr, Failure> {
     })
 }
 
-/// The playbook of this file, or the built-in one.
+/// The playbook of this file or of this name, or the built-in one.
 pub(crate) fn playbook(path: Option<&Path>) -> Result<Playbook, Failure> {
     let Some(path) = path else { return Ok(Playbook::built_in()) };
-    let text = read("--playbook", path)?;
+    let text = match path.to_str().and_then(Playbook::ready_made) {
+        Some(text) => text.to_owned(),
+        None => read("--playbook", path)?,
+    };
     Playbook::parse(&text).map_err(|faults| {
         Failure::new(Exit::Config, format!("{}: {faults}", path.display()), "correct the file at the places named")
     })

@@ -101,6 +101,8 @@ fn contribution(contribution: &ContributionRow) -> Value {
         "points_mp": contribution.points().get(),
         "raw": points(contribution.raw()),
         "raw_mp": contribution.raw().get(),
+        "limit_mp": contribution.by_limit().get(),
+        "cap_mp": contribution.by_cap().get(),
         "matches": contribution.matches,
         "evidence": evidence,
     })

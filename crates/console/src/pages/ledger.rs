@@ -75,7 +75,11 @@ fn axis(axis: AxisOf, name: &str, total: Millipoints, all: &[ContributionRow], v
 
 fn rule(row: &ContributionRow, visit: &Visit) -> Markup {
     let text = visit.language;
-    let name = if row.rule == "cap" { text.cap_rule() } else { row.rule.as_str() };
+    let name = match row.rule.strip_prefix("cap:") {
+        Some(group) => text.cap_group(group),
+        None if row.rule == "cap" => text.cap_rule().to_owned(),
+        None => row.rule.clone(),
+    };
     html! {
         @if row.evidence.is_empty() {
             span.rule { (name) }

@@ -71,6 +71,10 @@ pub(crate) struct ContributionRow {
     pub(crate) rule: String,
     points_mp: i64,
     raw_mp: i64,
+    #[serde(default)]
+    limit_mp: i64,
+    #[serde(default)]
+    cap_mp: i64,
     pub(crate) matches: i64,
     pub(crate) evidence: Vec<EvidenceRow>,
 }
@@ -81,9 +85,19 @@ impl ContributionRow {
         Millipoints::new(self.points_mp)
     }
 
-    /// Before decay and caps.
+    /// Before limit, decay and caps.
     pub(crate) const fn raw(&self) -> Millipoints {
         Millipoints::new(self.raw_mp)
+    }
+
+    /// What the frequency limit of the rule changes in that.
+    pub(crate) const fn by_limit(&self) -> Millipoints {
+        Millipoints::new(self.limit_mp)
+    }
+
+    /// What the cap of the rule changes in what is left after decay.
+    pub(crate) const fn by_cap(&self) -> Millipoints {
+        Millipoints::new(self.cap_mp)
     }
 }
 

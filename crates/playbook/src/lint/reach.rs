@@ -21,12 +21,17 @@ pub(super) struct Reach {
 
 impl Reach {
     pub(super) fn of(playbook: &Playbook) -> Self {
-        let of_rule = |rule: &crate::Rule| {
-            let many = Millipoints::new(rule.points.get().max(0).saturating_mul(MOST_SIGNALS));
-            rule.cap.map_or(many, |cap| cap.min(many))
+        let gives = |rule: &crate::Rule| {
+            if rule.points < Millipoints::ZERO { Millipoints::ZERO } else { most_either_way(rule) }
         };
-        let matching = playbook.rules.iter().filter(|rule| never_matches(rule).is_none());
-        let engagement: Millipoints = matching.map(of_rule).sum();
+        // Those without a group stand behind the groups.
+        let mut sums = vec![Millipoints::ZERO; playbook.groups.len() + 1];
+        for rule in playbook.rules.iter().filter(|rule| never_matches(rule).is_none()) {
+            sums[rule.group.unwrap_or(playbook.groups.len())] += gives(rule);
+        }
+        let caps = playbook.groups.iter().map(|group| group.cap);
+        sums.iter_mut().zip(caps).for_each(|(sum, cap)| *sum = cap.min(*sum));
+        let engagement: Millipoints = sums.into_iter().sum();
         Self { engagement: engagement.min(playbook.engagement_cap), fit: fit(playbook).min(playbook.fit_cap) }
     }
 }
@@ -42,21 +47,42 @@ fn fit(playbook: &Playbook) -> Millipoints {
 fn of_attribute(playbook: &Playbook, attribute: &str) -> Millipoints {
     let rules: Vec<&FitRule> = playbook.fit_rules.iter().filter(|rule| rule.attribute == attribute).collect();
     let mut values = Vec::new();
+    let mut any_text = false;
     for rule in &rules {
         match &rule.test {
-            // A text may mention anything together.
-            FitTest::Mentions(_) => {
-                let can_match =
-                    |rule: &&&FitRule| !matches!(&rule.test, FitTest::Mentions(phrases) if phrases.is_empty());
-                let positive = rules.iter().filter(can_match).map(|rule| rule.points.max(Millipoints::ZERO));
-                return positive.sum();
-            }
+            // A text may mention, and be like, anything together.
+            FitTest::Mentions(_) | FitTest::Like(_) => any_text = true,
             FitTest::OneOf(listed) => values.extend(listed.iter().cloned()),
             FitTest::Number { from, to } => values.extend([from, to].into_iter().flatten().map(u32::to_string)),
+            FitTest::Missing => {}
         }
     }
-    let of_value = |value: &String| rules.iter().filter(|rule| rule.matches(value)).map(|rule| rule.points).sum();
-    values.iter().map(of_value).max().unwrap_or(Millipoints::ZERO).max(Millipoints::ZERO)
+    let of_value = |value: Option<&str>| -> Millipoints {
+        rules.iter().filter(|rule| rule.matches(value)).map(|rule| rule.points).sum()
+    };
+    let with_value = if any_text {
+        let positive =
+            rules.iter().filter(|rule| can_match_some_text(rule)).map(|rule| rule.points.max(Millipoints::ZERO));
+        positive.sum()
+    } else {
+        values.iter().map(|value| of_value(Some(value))).max().unwrap_or(Millipoints::ZERO)
+    };
+    with_value.max(of_value(None)).max(Millipoints::ZERO)
+}
+
+fn can_match_some_text(rule: &FitRule) -> bool {
+    match &rule.test {
+        FitTest::Mentions(phrases) => !phrases.is_empty(),
+        FitTest::Like(patterns) => !patterns.is_empty(),
+        FitTest::OneOf(_) | FitTest::Number { .. } => true,
+        FitTest::Missing => false,
+    }
+}
+
+/// The most that a rule gives or takes.
+pub(super) fn most_either_way(rule: &crate::Rule) -> Millipoints {
+    let many = Millipoints::new(rule.points.get().abs().saturating_mul(MOST_SIGNALS));
+    rule.cap.map_or(many, |cap| cap.min(many))
 }
 
 pub(super) enum Opens {

@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 pub(crate) mod obvious;
+pub(crate) mod random;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -133,6 +134,11 @@ pub(crate) fn assert_ledger(scored: &v1::LeadScored) {
         let own = scored.contributions.iter().filter(|contribution| contribution.axis() == axis);
         assert_eq!(own.map(|contribution| contribution.points_mp).sum::<i64>(), shown, "{axis:?} of {scored:#?}");
         assert!((0..=100_000).contains(&shown));
+    }
+    for v1::Contribution { rule, points_mp, raw_mp, limit_mp, cap_mp, .. } in &scored.contributions {
+        let (counted, decayed) = (raw_mp + limit_mp, points_mp - cap_mp);
+        let is_less = |part: i64, whole: i64| part.signum() * whole.signum() >= 0 && part.abs() <= whole.abs();
+        assert!(is_less(counted, *raw_mp) && (*raw_mp == 0 || is_less(decayed, counted)), "{rule} of {scored:#?}");
     }
 }
 
