@@ -215,16 +215,21 @@ fn words(line: &str) -> Vec<String> {
     words
 }
 
+/// Empty for a score that no event is about.
+fn because(because: v1::ScoredBecause) -> String {
+    if because == v1::ScoredBecause::Unspecified {
+        return String::new();
+    }
+    because.as_str_name().replace("SCORED_BECAUSE_", " ").to_lowercase()
+}
+
 fn tell(out: &mut String, which: &str, scored: &v1::LeadScored) {
     let points = |thousandths| Millipoints::new(thousandths);
     let instant = |millis| Timestamp::from_millis(millis);
     writeln!(
         out,
         "=> {which}{} as of {}: engagement {}, fit {}, grade {}, {} signals",
-        match scored.because() {
-            v1::ScoredBecause::Unspecified => String::new(),
-            because => because.as_str_name().replace("SCORED_BECAUSE_", " ").to_lowercase(),
-        },
+        because(scored.because()),
         instant(scored.as_of_ms),
         points(scored.engagement_mp),
         points(scored.fit_mp),

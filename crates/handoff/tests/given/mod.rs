@@ -102,6 +102,7 @@ pub(crate) fn seen() -> v1::LeadScored {
         matches: u32::try_from(evidence.len()).unwrap(),
         evidence_mp: vec![1; evidence.len()],
         evidence,
+        ..v1::Contribution::default()
     };
     let attribute = |value: &str| v1::AttributeValue { value: value.into(), ..Default::default() };
     v1::LeadScored {

@@ -172,6 +172,7 @@ pub(super) fn score(engagement_mp: i64, fit_mp: i64) -> v1::LeadScored {
             matches: 1,
             evidence: vec![0],
             evidence_mp: vec![engagement_mp],
+            ..Default::default()
         }],
         evidence: Some(columns(0, [seen])),
         facts: vec![v1::Fact { name: "signals.within(\"demo-request\",\"30d\")".into(), value: 1 }],

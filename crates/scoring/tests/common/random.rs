@@ -29,11 +29,14 @@ fn age() -> impl Strategy<Value = i64> {
     ]
 }
 
+/// The event and its path, its age, how late it comes, its campaign.
+type Drawn = ((Behavior, String), i64, i64, &'static str);
+
 pub(crate) fn history(most: usize) -> impl Strategy<Value = Vec<Did>> {
     let campaign = proptest::sample::select(vec!["", "", "spring", "autumn 2026"]);
     let did = (event(), age(), 0..3 * DAY, campaign);
     proptest::collection::vec(did, 0..most).prop_map(|all| {
-        let number = |(id, ((event, path), age, delay, campaign)): (usize, ((Behavior, String), i64, i64, &str))| Did {
+        let number = |(id, ((event, path), age, delay, campaign)): (usize, Drawn)| Did {
             // Not in the order of time.
             id: (id as u128 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835),
             occurred_at: NOW - age,
