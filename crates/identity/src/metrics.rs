@@ -11,6 +11,9 @@ tasuki_stream::counters! {
     /// Merges and splits of leads, by reason: merged (a lead went into another), changed (a lead has more or fewer
     /// others in it, or is on its own again), repeated, refused (somebody should see it).
     MERGES = "merges";
+    /// How often what is said about a person was read from the events again, since a value was taken back or came late,
+    /// by reason: heard-anew, forgotten (some events are not remembered any more: if they said other values, those are lost).
+    VALUES = "values";
 }
 
 /// A thing worth counting.
@@ -48,6 +51,11 @@ pub enum Metric {
     CommandRepeated,
     /// `merges{reason="refused"}`: a command without effect: `LeadCommandRefused`.
     CommandRefused,
+    /// `values{reason="heard-anew"}`: a value was taken back or came late, and the events were read again.
+    HeardAnew,
+    /// `values{reason="forgotten"}`: the same, of a lead with events that are not remembered any more. Values that only
+    /// those said, and that had to be dropped, are lost.
+    ValuesForgotten,
 }
 
 impl Metric {
@@ -69,6 +77,8 @@ impl Metric {
             Self::MergesChanged => (MERGES, "changed"),
             Self::CommandRepeated => (MERGES, "repeated"),
             Self::CommandRefused => (MERGES, "refused"),
+            Self::HeardAnew => (VALUES, "heard-anew"),
+            Self::ValuesForgotten => (VALUES, "forgotten"),
         }
     }
 }

@@ -8,7 +8,7 @@ use tasuki_stream::{Context, Due, Input, Poison, Processor, Topology};
 use tasuki_wire::v1::{self, identity_link_record};
 use tasuki_wire::{Head, Topic};
 
-use crate::account::FreeMail;
+use crate::account::Accounts;
 use crate::bundle::{Bundle, key_of_bundle};
 use crate::effect::{Effects, Message, Times};
 use crate::history::{KeptEvent, Payload};
@@ -25,13 +25,17 @@ const SERVICE: &str = "identity";
 pub struct Identity {
     secret: DeploymentSecret,
     pub(crate) settings: IdentitySettings,
-    pub(crate) free_mail: FreeMail,
+    pub(crate) accounts: Accounts,
+    /// Tells the rules by which profiles are made from others.
+    pub(crate) rules: u32,
 }
 
 impl Identity {
     /// The service of one deployment. Another secret gives other lead ids.
     pub fn new(secret: DeploymentSecret, settings: IdentitySettings) -> Self {
-        Self { secret, settings, free_mail: FreeMail::built_in() }
+        let accounts = Accounts::built_in();
+        let rules = settings.profile_rules.fingerprint() ^ accounts.fingerprint;
+        Self { secret, settings, accounts, rules }
     }
 
     fn behavior(&self, context: &mut Context<'_, IdentityState>, input: &Input<'_>) -> Result<(), Poison> {

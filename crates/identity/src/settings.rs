@@ -1,6 +1,7 @@
 //! Bounds of what identity remembers and how long it waits.
 
 use tasuki_domain::Millis;
+use tasuki_playbook::profile_rules::ProfileRules;
 
 /// Bounds of what identity remembers and how long it waits. Results do not depend on the order of arrival as long as no
 /// bound is reached.
@@ -33,8 +34,11 @@ pub struct IdentitySettings {
     pub merges_per_group: usize,
     /// Attributes of a profile; the first by name stay, and `user_id` in any case. Default 100.
     pub attributes_per_lead: usize,
-    /// Values remembered for each attribute, so that a retraction brings the one before back. Default 8.
+    /// Values remembered for each attribute, at least 2: those that its rule needs to tell which one counts, and some
+    /// more, so that most retractions need not read the events again. Default 8.
     pub values_per_attribute: usize,
+    /// Which value counts when several events say different ones. Default: the most recent.
+    pub profile_rules: ProfileRules,
     /// Bytes of the value of an attribute; a longer one is cut off. Default 1,000.
     pub bytes_per_value: usize,
 }
@@ -53,6 +57,7 @@ impl Default for IdentitySettings {
             merges_per_group: 256,
             attributes_per_lead: 100,
             values_per_attribute: 8,
+            profile_rules: ProfileRules::default(),
             bytes_per_value: 1_000,
         }
     }

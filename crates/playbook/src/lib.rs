@@ -14,6 +14,7 @@ pub mod lint;
 mod model;
 mod number;
 mod pattern;
+pub mod profile_rules;
 mod read;
 pub mod reps;
 mod value;

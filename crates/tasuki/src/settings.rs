@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use tasuki_playbook::Playbook;
+use tasuki_playbook::profile_rules::ProfileRules;
 use tasuki_playbook::reps::Reps;
 use tasuki_service::{Exit, Failure};
 
@@ -30,6 +31,9 @@ pub(crate) struct Common {
     /// Pools and reps that leads are handed to; a built-in example if not given.
     #[arg(long, env = "TASUKI_REPS", value_name = "FILE")]
     pub(crate) reps: Option<PathBuf>,
+    /// Which value of an attribute counts when several events say different ones; without it, the most recent.
+    #[arg(long, env = "TASUKI_PROFILE_RULES", value_name = "FILE")]
+    pub(crate) profile_rules: Option<PathBuf>,
     /// Where metrics and health are served: /metrics, /health/live, /health/ready.
     #[arg(long, env = "TASUKI_METRICS_LISTEN", default_value = "127.0.0.1:8472", value_name = "ADDRESS")]
     pub(crate) metrics_listen: String,
@@ -127,6 +131,15 @@ pub(crate) fn reps(path: Option<&Path>) -> Result<Reps, Failure> {
     let Some(path) = path else { return Ok(Reps::example()) };
     let text = read("--reps", path)?;
     Reps::parse(&text).map_err(|faults| {
+        Failure::new(Exit::Config, format!("{}: {faults}", path.display()), "correct the file at the places named")
+    })
+}
+
+/// The rules of this file, or that the most recent value of an attribute counts.
+pub(crate) fn profile_rules(path: Option<&Path>) -> Result<ProfileRules, Failure> {
+    let Some(path) = path else { return Ok(ProfileRules::default()) };
+    let text = read("--profile-rules", path)?;
+    ProfileRules::parse(&text).map_err(|faults| {
         Failure::new(Exit::Config, format!("{}: {faults}", path.display()), "correct the file at the places named")
     })
 }

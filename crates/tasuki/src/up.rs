@@ -13,6 +13,7 @@ use tasuki_console::{ApiToken, ConsoleSettings};
 use tasuki_embedded::{PrivatePostgres, PrivateSettings};
 use tasuki_ingest::{IngestArgs, Mapping, Source, Sources, WriteKeyHash};
 use tasuki_playbook::Playbook;
+use tasuki_playbook::profile_rules::ProfileRules;
 use tasuki_playbook::reps::Reps;
 use tasuki_service::{Clock, Exit, Failure, Health, Shutdown, SystemClock, admin, telemetry};
 
@@ -81,6 +82,7 @@ struct Checked {
     token_text: String,
     playbook: Playbook,
     reps: Reps,
+    profile_rules: ProfileRules,
     mapping: Mapping,
     sources: Option<Sources>,
 }
@@ -104,6 +106,7 @@ fn check(options: &Options, on_kafka: bool) -> Result<Checked, Faults> {
     let metrics_listen = faults.check(settings::address("--metrics-listen", &common.metrics_listen));
     let playbook = faults.check(settings::playbook(common.playbook.as_deref()));
     let reps = faults.check(settings::reps(common.reps.as_deref()));
+    let profile_rules = faults.check(settings::profile_rules(common.profile_rules.as_deref()));
     let mapping = faults.check(one.ingest.mapping());
     let sources = faults.check(one.ingest.sources());
     if on_kafka {
@@ -133,6 +136,7 @@ fn check(options: &Options, on_kafka: bool) -> Result<Checked, Faults> {
             token_text,
             playbook: playbook?,
             reps: reps?,
+            profile_rules: profile_rules?,
             mapping: mapping?,
             sources: sources?,
         })
@@ -199,6 +203,7 @@ async fn serve(options: &Options, checked: Checked, on_kafka: bool) -> anyhow::R
             tables,
             playbook: Arc::new(checked.playbook),
             reps: checked.reps,
+            profile_rules: checked.profile_rules,
             lead_secret: checked.secret.for_leads(),
             secret_fingerprint: checked.secret.fingerprint(),
             token: checked.token,

@@ -17,6 +17,7 @@ mod process;
 mod report;
 mod subject;
 mod throughput;
+mod visitors;
 mod whole;
 
 use std::path::PathBuf;
@@ -74,7 +75,7 @@ struct Benchmark {
     what: &'static str,
 }
 
-const BENCHMARKS: [Benchmark; 13] = [
+const BENCHMARKS: [Benchmark; 14] = [
     Benchmark { name: "scoring-vs-copy", minutes: 9.0, what: "scoring against the same runner without the scoring" },
     Benchmark {
         name: "scoring-vs-streams-best",
@@ -104,7 +105,11 @@ const BENCHMARKS: [Benchmark; 13] = [
     Benchmark { name: "pipeline-capacity", minutes: 2.5, what: "events/s through the whole pipeline, on both logs" },
     Benchmark { name: "latency-embedded", minutes: 0.5, what: "one event at a time on the embedded log" },
     Benchmark { name: "latency-kafka", minutes: 1.0, what: "one event at a time on Kafka" },
+    Benchmark { name: IDENTITY_MEMORY, minutes: 1.5, what: "memory of 1 M unknown visitors with 3 parked events" },
 ];
+
+/// Needs no broker and none of our programs.
+const IDENTITY_MEMORY: &str = "identity-memory";
 
 /// What benchmarks of the processors share.
 struct Bench {
@@ -204,6 +209,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         list(options);
         return Ok(());
     }
+    if options.names.iter().all(|name| is_meant(IDENTITY_MEMORY, name)) && !options.names.is_empty() {
+        let mut book = Book { options, figures: Vec::new() };
+        book.run(&[IDENTITY_MEMORY], |done| visitors::measure(options.scale, done));
+        return book.end();
+    }
     if cfg!(debug_assertions) {
         return in_release();
     }
@@ -298,6 +308,16 @@ impl Book<'_> {
         }
         eprintln!("--- {}: {:.1} min", names.join(", "), started.elapsed().as_secs_f64() / 60.0);
     }
+
+    /// Prints the table, and says whether all was measured.
+    fn end(&self) -> anyhow::Result<()> {
+        println!("{}", report::table(&self.figures));
+        let failed = self.figures.iter().filter(|figure| !figure.is_whole()).count();
+        if failed > 0 {
+            bail!("{failed} figures could not be measured as they should; see above");
+        }
+        Ok(())
+    }
 }
 
 fn measure(options: &Options) -> anyhow::Result<()> {
@@ -361,14 +381,12 @@ fn measure(options: &Options) -> anyhow::Result<()> {
     if wanted("latency-kafka") {
         book.run(&["latency-kafka"], |done| latency::measure(&bench, Log::Kafka, done));
     }
-    println!("{}", report::table(&book.figures));
+    if wanted(IDENTITY_MEMORY) {
+        book.run(&[IDENTITY_MEMORY], |done| visitors::measure(options.scale, done));
+    }
     let minutes = Duration::as_secs_f64(&begun.elapsed()) / 60.0;
     eprintln!("--- all: {minutes:.1} min");
-    let failed = book.figures.iter().filter(|figure| !figure.is_whole()).count();
-    if failed > 0 {
-        bail!("{failed} figures could not be measured as they should; see above");
-    }
-    Ok(())
+    book.end()
 }
 
 impl Bench {

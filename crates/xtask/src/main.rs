@@ -6,6 +6,7 @@ mod audit;
 mod bench;
 mod ci;
 mod drill;
+mod lists;
 mod run;
 
 use std::process::ExitCode;
@@ -31,6 +32,8 @@ enum Chore {
     /// Breaks the running pipeline on purpose and looks whether anything was lost or done twice. Ends with 0 when all
     /// runs passed, 1 when something was wrong, 2 when a fault did not land in the middle of work.
     Drill(drill::Options),
+    /// Takes over the newest list of free-mail domains (by npm) into crates/identity/data.
+    Lists,
 }
 
 fn main() -> ExitCode {
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
         Chore::Ci(options) => ci::run(&options),
         Chore::Audit => audit::run(),
         Chore::Bench(options) => bench::run(&options),
+        Chore::Lists => lists::refresh(),
         Chore::Drill(options) => return ended(drill::run(&options)),
     };
     ended(outcome.map(|()| ExitCode::SUCCESS))

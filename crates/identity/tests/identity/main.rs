@@ -4,7 +4,9 @@
 mod as_one;
 mod bounds;
 mod merges;
+mod model;
 mod properties;
 mod scenarios;
 mod size;
 mod support;
+mod survivors;

@@ -268,7 +268,7 @@ mod model {
     /// What two outcomes of events alone come to when those are one whose keys are.
     pub(super) fn outcome(all: &[Behavior], commands: &[Command]) -> Outcome {
         let tops = tops(commands);
-        let owners = crate::properties::model::owners(all);
+        let owners = crate::model::owners(all);
         let mut merged: BTreeMap<String, Vec<(String, &Behavior)>> = BTreeMap::new();
         for (event, owner) in &owners {
             let top = tops.get(owner.as_str()).map_or(owner.clone(), |top| (*top).to_owned());
@@ -278,7 +278,7 @@ mod model {
         for (_, owner) in &owners {
             // Who is merged has a page of its own still, without events.
             let own: Vec<&Behavior> = owners.iter().filter(|(_, it)| it == owner).map(|(it, _)| *it).collect();
-            let profile = crate::properties::model::profile(owner, own);
+            let profile = crate::model::profile(owner, own);
             outcome.entry(lead(owner)).or_insert_with(|| (BTreeSet::new(), profile));
         }
         for (top, events) in merged {
@@ -292,7 +292,7 @@ mod model {
             };
             addresses.remove(email.as_str());
             let key = if email.is_empty() { "u:".to_owned() } else { format!("e:{email}") };
-            let mut profile = crate::properties::model::profile(&key, events.iter().map(|(_, event)| *event).collect());
+            let mut profile = crate::model::profile(&key, events.iter().map(|(_, event)| *event).collect());
             profile.others = addresses.into_iter().map(str::to_owned).collect();
             outcome.insert(lead(&top), (events.iter().map(|(_, event)| event.id).collect(), profile));
         }

@@ -1,5 +1,7 @@
 //! Behavior to start from, and what became of it, in few words.
 
+#![allow(dead_code, reason = "each test target uses a part of it")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use prost::Message;
@@ -34,6 +36,8 @@ pub(crate) struct Behavior {
     pub(crate) visitor: &'static str,
     pub(crate) user: &'static str,
     pub(crate) email: &'static str,
+    /// Who reported it; empty: "website".
+    pub(crate) source: &'static str,
     pub(crate) says: Vec<(&'static str, &'static str)>,
 }
 
@@ -55,6 +59,11 @@ impl Behavior {
 
     pub(crate) fn email(mut self, address: &'static str) -> Self {
         self.email = address;
+        self
+    }
+
+    pub(crate) fn source(mut self, source: &'static str) -> Self {
+        self.source = source;
         self
     }
 
@@ -86,7 +95,10 @@ impl Behavior {
                 received_at_ms: minute(self.minute).as_millis() + 30_000,
                 ..v1::Meta::default()
             }),
-            origin: Some(v1::Origin { source: "website".to_owned(), ..v1::Origin::default() }),
+            origin: Some(v1::Origin {
+                source: if self.source.is_empty() { "website" } else { self.source }.to_owned(),
+                ..v1::Origin::default()
+            }),
             identifiers: Some(v1::Identifiers {
                 anonymous_id: self.visitor.to_owned(),
                 user_id: self.user.to_owned(),
@@ -226,37 +238,54 @@ impl World {
     }
 
     pub(crate) fn trails(&self) -> BTreeMap<LeadId, Vec<Seen>> {
-        let mut trails: BTreeMap<LeadId, Vec<Seen>> = BTreeMap::new();
-        let mut ids = BTreeSet::new();
-        for record in self.pipeline.messages::<v1::ActivityRecord>(Topic::Activity) {
-            let (head, lead) = Head::read_with_lead(record.meta.as_ref()).unwrap();
-            let trail = trails.entry(lead).or_default();
-            assert_eq!(head.version.get(), trail.len() as u64 + 1, "versions of {lead} have no gap");
-            assert!(ids.insert(head.event_id), "event ids are unique");
-            trail.push(seen(&head, record.event.unwrap()));
-        }
-        trails
+        trails(self.pipeline.messages::<v1::ActivityRecord>(Topic::Activity))
     }
 
     /// What each lead has in the end: its events and its profile. Leads that have nothing are left out.
-    pub(crate) fn outcome(&self) -> BTreeMap<LeadId, (BTreeSet<u8>, Profile)> {
-        let mut outcome: BTreeMap<LeadId, (BTreeSet<u8>, Profile)> = BTreeMap::new();
-        for (lead, trail) in self.trails() {
-            let (events, profile) = outcome.entry(lead).or_default();
-            for seen in trail {
-                match seen {
-                    Seen::Attributed { id, .. } => assert!(events.insert(id), "event {id} is attributed once"),
-                    Seen::Retracted(id) => assert!(events.remove(&id), "event {id} was attributed"),
-                    Seen::Profile(now) => {
-                        assert_ne!(*profile, now, "a profile is told when it changed");
-                        *profile = now;
-                    }
-                }
+    pub(crate) fn outcome(&self) -> Outcome {
+        outcome(self.trails())
+    }
+}
+
+/// What each lead has in the end.
+pub(crate) type Outcome = BTreeMap<LeadId, (BTreeSet<u8>, Profile)>;
+
+/// What stands on `activity` for each lead, having checked that versions are 1, 2, 3 ...
+pub(crate) fn trails(records: Vec<v1::ActivityRecord>) -> BTreeMap<LeadId, Vec<Seen>> {
+    let mut trails: BTreeMap<LeadId, Vec<Seen>> = BTreeMap::new();
+    let mut ids = BTreeSet::new();
+    let mut profiles: BTreeMap<LeadId, v1::Profile> = BTreeMap::new();
+    for record in records {
+        let (head, lead) = Head::read_with_lead(record.meta.as_ref()).unwrap();
+        let trail = trails.entry(lead).or_default();
+        assert_eq!(head.version.get(), trail.len() as u64 + 1, "versions of {lead} have no gap");
+        assert!(ids.insert(head.event_id), "event ids are unique");
+        let event = record.event.unwrap();
+        if let activity_record::Event::ProfileChanged(changed) = &event {
+            let (profile, now) = (profiles.entry(lead).or_default(), changed.profile.clone().unwrap());
+            assert_ne!(*profile, now, "a profile is told when it changed");
+            *profile = now;
+        }
+        trail.push(seen(&head, event));
+    }
+    trails
+}
+
+/// What follows from the trails. Leads that have nothing are left out.
+pub(crate) fn outcome(trails: BTreeMap<LeadId, Vec<Seen>>) -> Outcome {
+    let mut outcome = Outcome::new();
+    for (lead, trail) in trails {
+        let (events, profile) = outcome.entry(lead).or_default();
+        for seen in trail {
+            match seen {
+                Seen::Attributed { id, .. } => assert!(events.insert(id), "event {id} is attributed once"),
+                Seen::Retracted(id) => assert!(events.remove(&id), "event {id} was attributed"),
+                Seen::Profile(now) => *profile = now,
             }
         }
-        outcome.retain(|_, (events, profile)| !events.is_empty() || *profile != Profile::default());
-        outcome
     }
+    outcome.retain(|_, (events, profile)| !events.is_empty() || *profile != Profile::default());
+    outcome
 }
 
 fn seen(head: &Head, event: activity_record::Event) -> Seen {
