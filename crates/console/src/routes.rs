@@ -89,6 +89,7 @@ pub fn router(state: ConsoleState) -> Router {
         // API.
         .route("/api/v1/leads", get(api::leads::list))
         .route("/api/v1/leads/{id}", get(api::leads::one))
+        .route("/api/v1/leads/{id}/duplicates", get(api::duplicates::of_lead))
         .route("/api/v1/leads/{id}/merge", post(api::merges::merge))
         .route("/api/v1/leads/{id}/split", post(api::merges::split))
         .route("/api/v1/handoffs", get(api::handoffs::list))

@@ -131,6 +131,11 @@ texts! {
         "このリードは統合済みです。同一人物の別のリードに行動が集約されています。";
     to_that_lead: "To that lead", "統合先を見る";
     has_merged: "Has what leads did that are merged into this one:", "統合されたリード:";
+    duplicates: "Possible duplicates", "重複の候補";
+    duplicates_hint: "Nothing is merged unless somebody says so.", "自動で統合されることはありません。";
+    if_same_person: "If it is the same person", "同一人物の場合";
+    merge_command: "Merge the two with this command; everything then counts for this lead. A split takes it back.",
+        "次のコマンドで統合すると、両方の行動がこのリードに集約されます。分割すると元に戻ります。";
     as_visitor: "while anonymous", "匿名時の行動";
     progress: "How far the lead has come", "現在の段階";
 
@@ -308,6 +313,21 @@ impl Language {
         }
     }
 
+    /// Why two leads may be one person; other reasons are shown as they are.
+    pub(crate) fn duplicate_reason(self, kind: &str) -> &str {
+        let (en, ja) = match kind {
+            "email" => ("Same mailbox", "同じメールボックス"),
+            "phone" => ("Same phone number", "同じ電話番号"),
+            "name" => ("Same name and company", "氏名と会社が同じ"),
+            "reading" => ("Name sounds the same, same company", "氏名の読みと会社が同じ"),
+            other => return other,
+        };
+        match self {
+            Self::En => en,
+            Self::Ja => ja,
+        }
+    }
+
     /// The name of a standard attribute; other names are shown as they are.
     pub(crate) fn attribute_name(self, name: &str) -> &str {
         let (en, ja) = match name {
@@ -325,6 +345,12 @@ impl Language {
             "region" => ("Region", "地域"),
             "website" => ("Website", "ウェブサイト"),
             "user_id" => ("User id", "ユーザーID"),
+            "group_id" => ("Group", "グループID"),
+            "crm_account_id" => ("Account in the CRM", "CRMの取引先ID"),
+            "role_address" => ("Shared mailbox", "共用アドレス"),
+            "name_kana" => ("Reading of the name", "氏名カナ"),
+            "last_name_kana" => ("Reading of the last name", "姓カナ"),
+            "first_name_kana" => ("Reading of the first name", "名カナ"),
             other => return other,
         };
         match self {

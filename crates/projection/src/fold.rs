@@ -8,9 +8,10 @@ use tasuki_domain::{Cycle, EventId, LeadId, Version};
 use tasuki_stream::{Admission, admit};
 use tasuki_wire::v1::{self, handoff_record, identity_record, qualification_record};
 
+use crate::duplicates;
 use crate::json;
 use crate::record::{Attributed, Content, Entry, Source};
-use crate::rows::{Decision, Handoff, LeadCurrent, Ledger, Profile, Timeline};
+use crate::rows::{Decision, DuplicateKey, Handoff, LeadCurrent, Ledger, Profile, Timeline};
 use crate::table::At;
 use crate::text::{clean, count, indexed, version};
 
@@ -36,6 +37,8 @@ pub(crate) struct Changes {
     /// Leads whose activities cannot be counted on: something was retracted, or attributed a second time.
     pub(crate) recount: BTreeSet<Uuid>,
     pub(crate) profiles: Vec<Profile>,
+    /// Of the leads whose profile changed, all there are from now on.
+    pub(crate) duplicate_keys: Vec<DuplicateKey>,
     pub(crate) ledgers: Vec<Ledger>,
     pub(crate) decisions: BTreeMap<Uuid, Decision>,
     pub(crate) handoffs: Vec<Handoff>,
@@ -172,6 +175,8 @@ impl Fold {
         self.changes.profiles = (self.profiles.iter())
             .map(|(lead_id, profile)| Profile { lead_id: *lead_id, profile: Json(json::profile(profile)) })
             .collect();
+        self.changes.duplicate_keys =
+            self.profiles.iter().flat_map(|(lead_id, profile)| duplicates::keys(*lead_id, profile)).collect();
         self.changes.ledgers = self.scores.iter().map(|(lead_id, scored)| ledger_row(*lead_id, scored)).collect();
         let changed = self.changed;
         let leads = self.leads.into_iter().filter(|(id, _)| changed.contains(id)).collect();

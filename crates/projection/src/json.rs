@@ -17,7 +17,8 @@ pub(crate) fn profile(profile: &v1::Profile) -> Value {
             let value = json!({
                 "value": clean(&attribute.value),
                 "source": clean(&attribute.source),
-                "occurred_at": instant(attribute.occurred_at_ms),
+                // What follows from the address was said by nobody at no time.
+                "occurred_at": optional_instant(attribute.occurred_at_ms),
             });
             (clean(name), value)
         })

@@ -4,7 +4,9 @@
 //! batch in memory and writes it in one transaction with the watermark of what has been read. It is the only writer of
 //! the tables, which `migrations/` explains; nothing reads them back into the pipeline.
 
+mod backfill;
 mod dump;
+mod duplicates;
 mod fold;
 mod json;
 mod lead;

@@ -63,6 +63,15 @@ row! {
 }
 
 row! {
+    /// By what a lead may be the same person as others that have the same key.
+    DuplicateKey in "lead_duplicate_keys" {
+        lead_id: Uuid as "uuid",
+        kind: String as "text",
+        key: String as "text",
+    }
+}
+
+row! {
     /// The part of `lead_profile` that follows from `scores`.
     Ledger in "lead_profile" {
         lead_id: Uuid as "uuid",

@@ -7,10 +7,13 @@ use std::time::Duration;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, SqlSafeStr};
 
+use crate::backfill;
+
 /// Every migration: number, name, statements. Added to, never edited.
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str); 3] = [
     (1, "tables", include_str!("../migrations/0001_tables.sql")),
     (2, "merges", include_str!("../migrations/0002_merges.sql")),
+    (3, "duplicates", include_str!("../migrations/0003_duplicates.sql")),
 ];
 
 /// A connection that does not come about in this time counts as failed.
@@ -76,6 +79,7 @@ impl Schema {
         }
         let migrated = migrator().run_direct(None, &mut connection, false).await;
         migrated.map_err(|source| PrepareError::Migration { schema: self.clone(), source })?;
+        backfill::duplicate_keys(&mut connection).await.map_err(failed)?;
         connection.close().await.map_err(failed)
     }
 

@@ -16,7 +16,7 @@ use tasuki_wire::{Partition, PartitionCount};
 use crate::fold::{Changes, Fold};
 use crate::metrics;
 use crate::record::{Batch, Source};
-use crate::rows::{Decision, Handoff, LeadCurrent, Ledger, Letter, Profile, Timeline};
+use crate::rows::{Decision, DuplicateKey, Handoff, LeadCurrent, Ledger, Letter, Profile, Timeline};
 use crate::schema::Schema;
 use crate::table::{At, Row};
 
@@ -54,6 +54,7 @@ struct Statements {
     load_handoffs: Arc<str>,
     leads: Arc<str>,
     profiles: Arc<str>,
+    duplicate_keys: Arc<str>,
     ledgers: Arc<str>,
     timeline: Arc<str>,
     timeline_again: Arc<str>,
@@ -80,6 +81,7 @@ impl Statements {
             load_handoffs: format!("select {} from handoffs where lead_id = any($1)", Handoff::names()).into(),
             leads: format!("{leads} where {newer}").into(),
             profiles: upsert(Profile::insert(), "lead_id", Profile::overwrite(&["lead_id"])).into(),
+            duplicate_keys: once(DuplicateKey::insert()),
             ledgers: upsert(Ledger::insert(), "lead_id", Ledger::overwrite(&["lead_id"])).into(),
             timeline: once(Timeline::insert()),
             timeline_again: format!("{timeline} where t.version < excluded.version").into(),
@@ -313,6 +315,8 @@ async fn write_rows(
     if usize::try_from(written).ok() != Some(expected) {
         return Err(WriteError::Superseded);
     }
+    forget_duplicate_keys(transaction, &changes.profiles, &changes.duplicate_keys).await?;
+    write(transaction, &statements.duplicate_keys, changes.duplicate_keys).await?;
     write(transaction, &statements.profiles, changes.profiles).await?;
     write(transaction, &statements.ledgers, changes.ledgers).await?;
     write(transaction, &statements.handoffs, changes.handoffs).await?;
@@ -331,6 +335,30 @@ async fn write<R: Row>(transaction: &mut PgTransaction<'_>, sql: &Arc<str>, rows
     let written = query.execute(&mut **transaction).await?.rows_affected();
     metrics::rows(R::TABLE, written);
     Ok(written)
+}
+
+/// Takes away what these leads had in common with others before their profiles changed.
+async fn forget_duplicate_keys(
+    transaction: &mut PgTransaction<'_>,
+    profiles: &[Profile],
+    keys: &[DuplicateKey],
+) -> Result<(), WriteError> {
+    if profiles.is_empty() {
+        return Ok(());
+    }
+    let leads: Vec<_> = profiles.iter().map(|profile| profile.lead_id).collect();
+    sqlx::query(
+        "delete from lead_duplicate_keys t where t.lead_id = any($1) and not exists \
+         (select from unnest($2::uuid[], $3::text[], $4::text[]) as k (lead_id, kind, key) \
+         where (k.lead_id, k.kind, k.key) = (t.lead_id, t.kind, t.key))",
+    )
+    .bind(leads)
+    .bind(keys.iter().map(|key| key.lead_id).collect::<Vec<_>>())
+    .bind(keys.iter().map(|key| key.kind.as_str()).collect::<Vec<_>>())
+    .bind(keys.iter().map(|key| key.key.as_str()).collect::<Vec<_>>())
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
 }
 
 async fn retract(

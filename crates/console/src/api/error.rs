@@ -39,7 +39,8 @@ impl ApiError {
             StatusCode::NOT_FOUND,
             "no-such-address",
             format!(
-                "nothing answers {method} {path}; there are GET /api/v1/leads, /api/v1/leads/{{id}}, /api/v1/handoffs, \
+                "nothing answers {method} {path}; there are GET /api/v1/leads, /api/v1/leads/{{id}}, \
+                 /api/v1/leads/{{id}}/duplicates, /api/v1/handoffs, \
                  /api/v1/handoffs/{{id}}, /api/v1/dead-letters and POST /api/v1/handoffs/{{id}}/accept and /reject, \
                  /api/v1/leads/{{id}}/merge and /split"
             ),

@@ -44,7 +44,7 @@ pub(crate) async fn one(State(console): State<Shared>, Path(id): Path<String>) -
     Ok(Json(answer))
 }
 
-fn lead(lead: &LeadRow) -> Value {
+pub(super) fn lead(lead: &LeadRow) -> Value {
     json!({
         "id": lead.id.to_string(),
         "active": lead.active,

@@ -2,6 +2,7 @@
 //! `..._mp`; instants are RFC 3339 in UTC; what is not known is `null`.
 
 pub(crate) mod dead_letters;
+pub(crate) mod duplicates;
 pub(crate) mod handoffs;
 pub(crate) mod leads;
 pub(crate) mod merges;

@@ -9,6 +9,7 @@ pub(crate) mod leads;
 pub(crate) mod sign_in;
 pub(crate) mod verdict;
 
+mod duplicates;
 mod frame;
 mod ledger;
 mod parts;

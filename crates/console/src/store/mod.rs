@@ -1,11 +1,13 @@
 //! What the console reads: the tables that the projection writes, and nothing else. The console never writes them.
 
 mod dead_letters;
+mod duplicates;
 mod handoffs;
 mod lead;
 mod leads;
 
 pub(crate) use dead_letters::{DeadLetterRow, dead_letters};
+pub(crate) use duplicates::{DuplicateRow, duplicates};
 pub(crate) use handoffs::{HandoffRow, HandoffState, StateFilter, handoff, handoffs};
 pub(crate) use lead::{AxisOf, ContributionRow, DecisionRow, EvidenceRow, LeadDetail, TimelineRow, is_known, lead};
 pub(crate) use leads::{Cursor, LeadFilter, LeadRow, Owner, leads};

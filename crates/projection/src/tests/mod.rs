@@ -1,5 +1,6 @@
 //! Tests on a real Postgres, with a log in memory.
 
+mod duplicates;
 mod faults;
 mod log;
 mod order;
