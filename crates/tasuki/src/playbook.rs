@@ -27,7 +27,7 @@ enum Action {
     ///
     /// Ends with 0 if nothing is, or notes only; with 1 if there are warnings; with 65 if it cannot be used.
     Check {
-        /// The playbook; the built-in one if not given.
+        /// The playbook: a file, or built-in, b2b-saas, industrial, insurance; built-in if not given.
         #[arg(env = "TASUKI_PLAYBOOK", value_name = "FILE")]
         playbook: Option<PathBuf>,
         /// Pools and reps, to see whether somebody is in each pool that a route hands to.
@@ -44,7 +44,7 @@ enum Action {
     Schema,
     /// Print a playbook as sentences, to be read aloud.
     Show {
-        /// The playbook; the built-in one if not given.
+        /// The playbook: a file, or built-in, b2b-saas, industrial, insurance; built-in if not given.
         #[arg(env = "TASUKI_PLAYBOOK", value_name = "FILE")]
         playbook: Option<PathBuf>,
         /// In which language.
@@ -61,10 +61,10 @@ enum Action {
     ///
     /// Ends with 0 if nothing differs, and with 1 if something does.
     Diff {
-        /// The earlier one; or built-in, b2b-saas, industrial, insurance.
+        /// The earlier one: a file, or built-in, b2b-saas, industrial, insurance.
         #[arg(value_name = "EARLIER")]
         earlier: PathBuf,
-        /// The later one; "built-in" likewise.
+        /// The later one, likewise.
         #[arg(value_name = "LATER")]
         later: PathBuf,
         /// One JSON object, instead of text.

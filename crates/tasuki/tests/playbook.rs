@@ -120,3 +120,25 @@ fn the_schema_is_json_and_the_sentences_are_in_the_language_asked_for() {
         assert_eq!(shown["sections"][4]["heading"], heading);
     }
 }
+
+#[test]
+fn ready_made_playbooks_are_known_by_their_names() {
+    for name in ["built-in", "b2b-saas", "industrial", "insurance"] {
+        let checked = tasuki(&["check", name, "--quiet", "--json"]);
+        let report = json_of(&checked);
+        assert_eq!(
+            (checked.status.code(), &report["verdict"], &report["lints"]),
+            (Some(0), &json!("good"), &json!([])),
+            "{name}"
+        );
+    }
+    let aloud = String::from_utf8(tasuki(&["show", "insurance", "--language", "ja"]).stdout).unwrap();
+    assert!(
+        aloud.contains("seminar：セミナー・展示会への参加1回につき25点、30日後に50%、90日後に0になる。合計50点まで。"),
+        "{aloud}"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mine.toml");
+    std::fs::write(&file, tasuki(&["show", "industrial", "--file"]).stdout).unwrap();
+    assert_eq!(tasuki(&["diff", "industrial", as_text(&file)]).status.code(), Some(0));
+}

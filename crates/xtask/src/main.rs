@@ -1,4 +1,4 @@
-//! What developers and CI run: `cargo xtask ci`, `cargo xtask audit`, `cargo xtask bench`.
+//! What developers and CI run: `cargo xtask ci`, `audit`, `bench`, `drill`, `soak`.
 
 #![allow(clippy::print_stdout, reason = "what a developer asked for goes to standard output")]
 
@@ -8,6 +8,7 @@ mod ci;
 mod drill;
 mod lists;
 mod run;
+mod soak;
 
 use std::process::ExitCode;
 
@@ -34,6 +35,8 @@ enum Chore {
     Drill(drill::Options),
     /// Takes over the newest list of free-mail domains (by npm) into crates/identity/data.
     Lists,
+    /// Tries the properties of scoring and identity on far more random playbooks and histories than CI does.
+    Soak(soak::Options),
 }
 
 fn main() -> ExitCode {
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Chore::Audit => audit::run(),
         Chore::Bench(options) => bench::run(&options),
         Chore::Lists => lists::refresh(),
+        Chore::Soak(options) => soak::run(&options),
         Chore::Drill(options) => return ended(drill::run(&options)),
     };
     ended(outcome.map(|()| ExitCode::SUCCESS))
