@@ -20,12 +20,14 @@ fn who_did_what_is_right_for_real_people_on_kafka() -> anyhow::Result<()> {
 
 fn all_of_them(log: Log) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let tasuki = Tasuki::start(log, folder.path(), &[])?;
+    let tasuki = Tasuki::start(log, folder.path(), &["--block", "user:terminal"])?;
     shared_ipad(&tasuki)?;
     newsletter_on_the_phone_then_form_on_the_laptop(&tasuki)?;
     trade_show_card_then_web_visit(&tasuki)?;
     typo_corrected(&tasuki)?;
     two_addresses_of_one_person(&tasuki)?;
+    nobody_of_that_id(&tasuki)?;
+    no_consent_to_be_contacted(&tasuki)?;
     tasuki.stop()
 }
 
@@ -169,6 +171,63 @@ fn two_addresses_of_one_person(tasuki: &Tasuki) -> anyhow::Result<()> {
     assert_eq!((&home_again["profile"], &work_again["profile"]), (&home["profile"], &work["profile"]));
     assert_eq!(work_again["contributions"], work["contributions"]);
     Ok(())
+}
+
+/// Two people whose program sends the same user id for everybody: they stay two, and each lead says why.
+fn nobody_of_that_id(tasuki: &Tasuki) -> anyhow::Result<()> {
+    let identify = |visitor: &str, user: &str, address: &str| {
+        json!(["identify", {
+            "anonymousId": visitor, "userId": user, "traits": { "email": address }, "minutesAgo": 20,
+        }])
+    };
+    people(
+        tasuki,
+        &json!([
+            identify("till-1", "terminal", "gen@nobody.example"),
+            identify("till-2", "terminal", "hana@nobody.example"),
+            identify("till-3", "undefined", "ichi@nobody.example"),
+        ]),
+    )?;
+    let told = |lead: &Value| decision(lead, "IdentifierRefused").is_some();
+    for (address, because, value) in [
+        ("gen@nobody.example", "blocked", "terminal"),
+        ("hana@nobody.example", "blocked", "terminal"),
+        ("ichi@nobody.example", "placeholder", ""),
+    ] {
+        let lead = tasuki.lead(address, told)?;
+        let refused = decision(&lead, "IdentifierRefused").unwrap_or_default();
+        assert_eq!((&refused["because"], &refused["value"]), (&json!(because), &json!(value)), "{lead:#}");
+        assert_eq!(story(&lead), ["LeadIdentified"]);
+    }
+    Ok(())
+}
+
+/// Asks for a demo without allowing to be called: held back, and handed over as soon as that is allowed.
+fn no_consent_to_be_contacted(tasuki: &Tasuki) -> anyhow::Result<()> {
+    let consent = |granted: &str, minutes_ago| {
+        let properties = json!({ "purpose": "contact", "granted": granted, "basis": "banner" });
+        track("phone-2", "Consent Changed", properties, minutes_ago)
+    };
+    people(
+        tasuki,
+        &json!([
+            identify("phone-2", json!({ "email": "jun@consent.example" }), 50),
+            consent("false", 40),
+            track("phone-2", "Form Submitted", json!({ "form": "demo-request" }), 30),
+        ]),
+    )?;
+    let lead = tasuki.lead("jun@consent.example", |lead| decision(lead, "LeadHeldBack").is_some())?;
+    assert_eq!(decision(&lead, "LeadHeldBack").unwrap_or_default()["reason"], "no consent: contact", "{lead:#}");
+    assert_eq!(lead["handoffs"], json!([]), "{lead:#}");
+    people(tasuki, &json!([consent("true", 20)]))?;
+    tasuki.lead("jun@consent.example", |lead| !lead["owner"].is_null())?;
+    Ok(())
+}
+
+/// The detail of the latest decision of this kind.
+fn decision(lead: &Value, kind: &str) -> Option<Value> {
+    let decisions = lead["decisions"].as_array()?;
+    Some(decisions.iter().find(|it| it["kind"] == kind)?["detail"].clone())
 }
 
 fn id(lead: &Value) -> String {

@@ -136,6 +136,7 @@ texts! {
     if_same_person: "If it is the same person", "同一人物の場合";
     merge_command: "Merge the two with this command; everything then counts for this lead. A split takes it back.",
         "次のコマンドで統合すると、両方の行動がこのリードに集約されます。分割すると元に戻ります。";
+    unscored: "not scored: no consent", "同意なし・スコア対象外";
     as_visitor: "while anonymous", "匿名時の行動";
     progress: "How far the lead has come", "現在の段階";
 
@@ -304,6 +305,10 @@ impl Language {
             "SalesRejected" => ("Rejected by sales", "営業が差し戻し"),
             "MergesChanged" => ("Merges changed", "統合を変更"),
             "LeadCommandRefused" => ("Merge without effect", "無効な統合"),
+            "IdentifierRefused" => ("Identifier not believed", "識別子を採用せず"),
+            "ConsentsChanged" => ("Consent", "同意の状態"),
+            "BehaviorWithheld" => ("Kept out: no consent to tracking", "同意なしのため記録せず"),
+            "LeadHeldBack" => ("Held back", "引き渡しを保留"),
             "FeedbackRefused" => ("Verdict without effect", "無効な判断"),
             other => return other,
         };
@@ -320,6 +325,76 @@ impl Language {
             "phone" => ("Same phone number", "同じ電話番号"),
             "name" => ("Same name and company", "氏名と会社が同じ"),
             "reading" => ("Name sounds the same, same company", "氏名の読みと会社が同じ"),
+            other => return other,
+        };
+        match self {
+            Self::En => en,
+            Self::Ja => ja,
+        }
+    }
+
+    /// That a person does not allow something; other purposes are shown as they are.
+    pub(crate) fn no_consent(self, purpose: &str) -> &str {
+        let (en, ja) = match purpose {
+            "contact" => {
+                ("No consent to be contacted: not handed to sales.", "連絡の同意がありません。営業には引き渡しません。")
+            }
+            "scoring" => (
+                "No consent to be scored: what the lead does gives no points.",
+                "スコアリングの同意がありません。行動は加点されません。",
+            ),
+            "tracking" => (
+                "No consent to be tracked: what is observed is kept out.",
+                "行動記録の同意がありません。閲覧などは記録しません。",
+            ),
+            other => return other,
+        };
+        match self {
+            Self::En => en,
+            Self::Ja => ja,
+        }
+    }
+
+    /// What was said about consent, in words.
+    pub(crate) fn consent(self, purpose: &str, granted: bool) -> String {
+        let (en, ja) = match purpose {
+            "contact" => ("contact", "連絡"),
+            "scoring" => ("scoring", "スコアリング"),
+            "tracking" => ("tracking", "行動記録"),
+            other => (other, other),
+        };
+        match (self, granted) {
+            (Self::En, true) => format!("{en}: allowed"),
+            (Self::En, false) => format!("{en}: not allowed"),
+            (Self::Ja, true) => format!("{ja}: 同意あり"),
+            (Self::Ja, false) => format!("{ja}: 同意なし"),
+        }
+    }
+
+    /// Why an identifier is not believed, in words; other names are shown as they are.
+    pub(crate) fn refused_because(self, name: &str) -> &str {
+        let (en, ja) = match name {
+            "placeholder" => ("stands for nobody", "実在の人を表さない値"),
+            "invalid" => ("not an e-mail address", "メールアドレスとして不正"),
+            "role-address" => ("read by several people", "共用メールアドレス"),
+            "blocked" => ("blocked by the settings", "設定により除外"),
+            "identifiers-per-lead" => ("the lead has too many identifiers", "リードの識別子が上限に到達"),
+            "visitors-per-user" => ("the user id has too many devices", "ユーザーIDの端末数が上限に到達"),
+            "people-per-visitor" => ("too many people used the device", "端末の利用者数が上限に到達"),
+            other => return other,
+        };
+        match self {
+            Self::En => en,
+            Self::Ja => ja,
+        }
+    }
+
+    /// The name of a kind of identifier; other names are shown as they are.
+    pub(crate) fn identifier(self, kind: &str) -> &str {
+        let (en, ja) = match kind {
+            "visitor" => ("Visitor id", "訪問者ID"),
+            "user" => ("User id", "ユーザーID"),
+            "email" => ("E-mail", "メール"),
             other => return other,
         };
         match self {

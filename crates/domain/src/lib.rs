@@ -6,6 +6,7 @@
 mod email;
 mod id;
 mod identifier;
+mod placeholder;
 mod points;
 mod stage;
 mod time;
@@ -13,6 +14,7 @@ mod time;
 pub use email::{EmailAddress, InvalidEmail};
 pub use id::{AccountId, CommandId, Cycle, EventId, HandoffId, InvalidId, LeadId, PlaybookVersion, Version};
 pub use identifier::{DeploymentSecret, Identifier, InvalidIdentifier, SecretTooShort};
+pub use placeholder::is_placeholder_id;
 pub use points::Millipoints;
 pub use stage::{Stage, UnknownStage};
 pub use time::{InvalidTimestamp, Millis, Timestamp};

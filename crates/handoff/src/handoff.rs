@@ -89,7 +89,12 @@ impl Handoff {
                 }
                 Some((qualified.cycle, qualified.pool.clone()))
             }
-            Some(Qualification::Recycled(_) | Qualification::Disqualified(_) | Qualification::StageChanged(_)) => None,
+            Some(
+                Qualification::Recycled(_)
+                | Qualification::Disqualified(_)
+                | Qualification::StageChanged(_)
+                | Qualification::HeldBack(_),
+            ) => None,
             None => return Err(Poison::new("unknown-event", "found no event that this release knows")),
         };
 
@@ -208,7 +213,11 @@ fn identity(context: &mut Context<'_, HandoffState>, input: &Input<'_>) -> Resul
                 work.count(metrics::CORRECTED);
             }
         }
-        Identity::MergesChanged(_) | Identity::CommandRefused(_) => {}
+        Identity::MergesChanged(_)
+        | Identity::CommandRefused(_)
+        | Identity::IdentifierRefused(_)
+        | Identity::ConsentsChanged(_)
+        | Identity::BehaviorWithheld(_) => {}
     }
     work.end();
     Ok(())

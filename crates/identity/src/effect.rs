@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tasuki_wire::v1::RefusedBecause;
+
 use crate::history::{Id, Payload};
 use crate::metrics::Metric;
 
@@ -21,6 +23,8 @@ pub(crate) enum Message {
     Resolved { anonymous_id: String, user_id: String, email: String, revision: u64 },
     /// To the lead known by this key of an identifier: the event is yours.
     Claimed { known_as: Arc<str>, behavior_id: Id, payload: Payload },
+    /// To the lead known by this key of an identifier: the home that says so, or what it names, is refused.
+    Refused { known_as: Arc<str>, because: RefusedBecause, behavior_id: Vec<u8> },
     /// To the lead known by this key of an identifier: the event is not yours.
     Released { known_as: Arc<str>, behavior_id: Id },
 }

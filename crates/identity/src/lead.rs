@@ -1,13 +1,20 @@
 //! A lead: which events are attributed to it, and what they say about the person.
 
+mod allowed;
+mod kept;
+mod limits;
+
 use std::collections::BTreeMap;
 
 use tasuki_domain::{AccountId, EmailAddress, Identifier, LeadId};
 use tasuki_wire::v1;
 
+pub(crate) use self::allowed::Told;
+use self::allowed::Withheld;
 use crate::IdentitySettings;
 use crate::account::Accounts;
 use crate::bundle::Bundle;
+use crate::consent::Consents;
 use crate::history::Order;
 use crate::merges::Command;
 use crate::profile::{Statement, attributes, hear, is_late, received_at_ms};
@@ -51,6 +58,18 @@ pub(crate) struct Lead {
     /// Of the rules by which its profile was told last.
     #[prost(fixed32, tag = "20")]
     told_by: u32,
+    /// Refusals that were told, as [`crate::guard::told_as`] has them.
+    #[prost(string, repeated, tag = "33")]
+    refusals: Vec<String>,
+    /// What was said about consent.
+    #[prost(message, optional, tag = "30")]
+    consents: Option<Consents>,
+    /// The events that are withheld for want of consent, by id.
+    #[prost(message, repeated, tag = "31")]
+    withheld: Vec<Withheld>,
+    /// Events that were told to be withheld.
+    #[prost(uint32, tag = "32")]
+    withheld_told: u32,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -87,6 +106,8 @@ pub(crate) enum Claim {
     Repeated,
     /// It is older than all that is remembered: it cannot be told whether it was.
     TooOld,
+    /// It comes from one home more than a lead may have.
+    TooMany,
 }
 
 /// What follows from a release.
@@ -188,6 +209,9 @@ impl Lead {
         if full && self.attributed.first().is_none_or(|oldest| order < oldest.order()) {
             return Claim::TooOld;
         }
+        if self.has_homes_but_not(home, settings.identifiers_per_lead) {
+            return Claim::TooMany;
+        }
         if is_lead(home) {
             self.others.insert(home.to_owned(), known_as.to_owned());
         } else {
@@ -205,6 +229,7 @@ impl Lead {
         let place = self.attributed.partition_point(|it| (it.order(), it.home.as_str()) < (order, home));
         self.attributed.insert(place, entry);
         if holders.none_beside {
+            self.hear_consent(order, behavior);
             self.here.get_or_insert_default().add(order.1, record);
             self.statements_dropped |= hear(&mut self.statements, order, behavior, settings);
         }
@@ -224,12 +249,14 @@ impl Lead {
                 return Release::Unknown;
             }
             self.statements.retain(|statement| statement.event_id != order.1);
+            self.forget_consent(order.1);
             return Release::Forgotten;
         };
         let entry = self.attributed.remove(place);
         let (holders, _) = self.holders(order.1, home);
         if holders.none_beside {
             self.statements.retain(|statement| statement.event_id != order.1);
+            self.forget_consent(order.1);
         }
         self.let_go(&entry, gone);
         Release::Taken(holders)
@@ -251,6 +278,7 @@ impl Lead {
         if self.attributed.iter().any(|it| it.event_id == entry.event_id) {
             return;
         }
+        self.withheld.retain(|it| it.event_id != entry.event_id);
         match entry.bundle {
             0 => {
                 if let Some(here) = &mut self.here {
@@ -262,44 +290,6 @@ impl Lead {
             }
             bundle => gone.push((bundle, entry.event_id.clone())),
         }
-    }
-
-    /// Lets the events themselves go into a bundle once they are too many to be written with each that comes: says into
-    /// which, and what it takes.
-    pub(crate) fn bundle(&mut self, settings: &IdentitySettings) -> Option<(u32, Bundle)> {
-        let bundled = self.here.take_if(|here| here.bytes() > settings.bytes_beside_decisions)?;
-        let number = self.attributed.iter().map(|it| it.bundle).max().unwrap_or(0) + 1;
-        for entry in &mut self.attributed {
-            if bundled.record(&entry.event_id).is_some() {
-                entry.bundle = number;
-            }
-        }
-        Some((number, bundled))
-    }
-
-    /// Every event it remembers, once, in the order they happened.
-    pub(crate) fn remembered(&self) -> Vec<Remembered> {
-        let place = |entry: &Attributed| match entry.bundle {
-            0 => match self.here.as_ref().and_then(|here| here.record(&entry.event_id)) {
-                Some(record) => Place::Here(record.to_vec()),
-                None => Place::Nowhere,
-            },
-            bundle => Place::Bundle(bundle),
-        };
-        let events = self.attributed.chunk_by(|a, b| a.event_id == b.event_id);
-        let remembered = events.filter_map(|entries| {
-            let first = entries.first()?;
-            let own = entries.iter().any(|entry| !is_lead(&entry.home));
-            Some(Remembered { event_id: first.event_id.clone(), own, place: place(first) })
-        });
-        remembered.collect()
-    }
-
-    /// Whether one of its own homes claims the event, and it is kept.
-    pub(crate) fn can_move(&self, event_id: &[u8]) -> bool {
-        let entry = self.attributed.iter().find(|it| it.event_id == event_id);
-        let here = || self.here.as_ref().is_some_and(|here| here.record(event_id).is_some());
-        entry.is_some_and(|entry| entry.bundle > 0 || here())
     }
 
     /// Hears all events anew, which stand in the order they happened. What is left of events that are not remembered any

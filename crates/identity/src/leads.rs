@@ -8,19 +8,20 @@ use tasuki_wire::v1::{self, activity_record, identity_link_record, identity_reco
 use tasuki_wire::{Head, Topic};
 
 use crate::bundle::key_of_bundle;
+use crate::guard::{Kind, refusals, refused, told_as};
 use crate::history::Order;
-use crate::lead::{Claim, Gone, Lead, Place, Release};
+use crate::lead::{Claim, Gone, Lead, Place, Release, Told};
 use crate::merges::{Command, Groups, neighbours};
 use crate::metrics::Metric;
 use crate::processor::{bundle, count, key_of_lead, lead_id};
 use crate::{Identity, IdentityState};
 
-type Deciding<'c, 't> = &'c mut Context<'t, IdentityState>;
+pub(crate) type Deciding<'c, 't> = &'c mut Context<'t, IdentityState>;
 
 /// An event of a lead that changes hands.
-struct Moving {
-    behavior: v1::BehaviorRecord,
-    head: Head,
+pub(crate) struct Moving {
+    pub(crate) behavior: v1::BehaviorRecord,
+    pub(crate) head: Head,
     /// One of the lead's own homes claims it.
     own: bool,
 }
@@ -39,6 +40,8 @@ impl Identity {
         let behavior_head = Head::read(behavior.meta.as_ref())?;
         let order = (behavior_head.occurred_at.as_millis(), behavior_head.event_id.as_bytes().as_slice());
         let record = behavior.encode_to_vec();
+        let mut refusals = refusals(&behavior);
+        let consent = self.consent_of(context, key);
         let before = self.profile_as_told(context, key);
         let lead = lead(context, key);
         let mut gone = Gone::new();
@@ -55,9 +58,7 @@ impl Identity {
         }
         match (claim, top) {
             (Claim::Taken(holders), None) if holders.none_beside => {
-                let via = via(behavior.identifiers.as_ref()).to_owned();
-                let attributed = v1::BehaviorAttributed { behavior: Some(behavior), via };
-                write(context, lead_id, head, activity_record::Event::Attributed(attributed));
+                self.give(context, lead_id, head, behavior);
             }
             (Claim::Taken(holders), Some(top)) if holders.none_of_its_own_beside => {
                 let claimed = v1::BehaviorClaimed { behavior: Some(behavior), identifier: key.to_owned(), known_as };
@@ -65,9 +66,33 @@ impl Identity {
             }
             (Claim::Taken(_) | Claim::Repeated, _) => count(context, Metric::ClaimRepeated),
             (Claim::TooOld, _) => count(context, Metric::ClaimTooOld),
+            (Claim::TooMany, _) => {
+                count(context, Metric::IdentifiersPerLead);
+                let kind = Kind::of_key(&claimed.identifier).unwrap_or(Kind::Visitor);
+                let because = v1::RefusedBecause::IdentifiersPerLead;
+                refusals = vec![refused(kind, because, String::new(), behavior_head.event_id.as_bytes())];
+            }
         }
+        let of_event = Head { event_id: head.event_id, ..behavior_head };
+        self.refused(context, lead_id, &of_event, refusals);
+        self.settle_consent(context, lead_id, &of_event, &consent);
         self.tell_profile(context, lead_id, head, before.as_ref());
         Ok(())
+    }
+
+    /// Lets people see which identifiers were refused: each once.
+    pub(crate) fn refused(
+        &self,
+        context: Deciding<'_, '_>,
+        lead_id: LeadId,
+        link: &Head,
+        refusals: Vec<v1::IdentifierRefused>,
+    ) {
+        for refused in refusals {
+            if lead(context, &key_of_lead(lead_id)).note_refusal(told_as(&refused)) {
+                identities(context, lead_id, link, identity_record::Event::IdentifierRefused(refused));
+            }
+        }
     }
 
     /// The same, that it is not after all.
@@ -82,8 +107,10 @@ impl Identity {
         let behavior_id =
             EventId::from_slice(&released.behavior_id).map_err(|error| Poison::new("invalid-id", error.to_string()))?;
         let order: Order<'_> = (head.occurred_at.as_millis(), behavior_id.as_bytes());
+        let consent = self.consent_of(context, key);
         let before = self.profile_as_told(context, key);
         let lead = lead(context, key);
+        let told = lead.told(behavior_id.as_bytes());
         let top = lead.merged_into().filter(|_| lead.can_move(behavior_id.as_bytes()));
         let merged = lead.merged_into();
         let mut gone = Gone::new();
@@ -94,7 +121,9 @@ impl Identity {
         let passed_on = v1::BehaviorReleased { behavior_id: released.behavior_id.clone(), identifier: key.to_owned() };
         match (release, top, merged) {
             (Release::Taken(holders), None, _) if holders.none_beside => {
-                write(context, lead_id, head, activity_record::Event::Retracted(retracted));
+                if told != Told::Withheld {
+                    write(context, lead_id, head, activity_record::Event::Retracted(retracted));
+                }
             }
             (Release::Forgotten, _, None) => {
                 write(context, lead_id, head, activity_record::Event::Retracted(retracted));
@@ -111,6 +140,7 @@ impl Identity {
         if hear_anew {
             self.hear_anew(context, key);
         }
+        self.settle_consent(context, lead_id, head, &consent);
         self.tell_profile(context, lead_id, head, before.as_ref());
         Ok(())
     }
@@ -212,8 +242,10 @@ impl Identity {
             let behavior_id = head.event_id.as_bytes().to_vec();
             match from {
                 None => {
-                    let retracted = v1::BehaviorRetracted { behavior_id };
-                    write(context, lead_id, &times(head), activity_record::Event::Retracted(retracted));
+                    if crate::leads::lead(context, &key).told(&behavior_id) != Told::Withheld {
+                        let retracted = v1::BehaviorRetracted { behavior_id };
+                        write(context, lead_id, &times(head), activity_record::Event::Retracted(retracted));
+                    }
                 }
                 Some(from) if *own => {
                     let released = v1::BehaviorReleased { behavior_id, identifier: key.clone() };
@@ -223,13 +255,10 @@ impl Identity {
                 Some(_) => {}
             }
         }
+        crate::leads::lead(context, &key).note_nothing_told();
         for Moving { behavior, head, own } in events {
             match to {
-                None => {
-                    let via = via(behavior.identifiers.as_ref()).to_owned();
-                    let attributed = v1::BehaviorAttributed { behavior: Some(behavior), via };
-                    write(context, lead_id, &times(&head), activity_record::Event::Attributed(attributed));
-                }
+                None => self.give(context, lead_id, &times(&head), behavior),
                 Some(to) if own => {
                     let (identifier, known_as) = (key.clone(), known_as.clone());
                     let claimed = v1::BehaviorClaimed { behavior: Some(behavior), identifier, known_as };
@@ -281,12 +310,12 @@ impl Identity {
     }
 }
 
-fn lead<'c>(context: &'c mut Context<'_, IdentityState>, key: &str) -> &'c mut Lead {
+pub(crate) fn lead<'c>(context: &'c mut Context<'_, IdentityState>, key: &str) -> &'c mut Lead {
     context.state(key).0.others.lead.get_or_insert_default()
 }
 
 /// The events that a lead remembers and has kept, in the order they happened.
-fn events(context: Deciding<'_, '_>, key: &str) -> Vec<Moving> {
+pub(crate) fn events(context: Deciding<'_, '_>, key: &str) -> Vec<Moving> {
     let remembered = lead(context, key).remembered();
     let read = |record: &[u8]| v1::BehaviorRecord::decode(record).expect("decoded before it was kept");
     let mut events = Vec::with_capacity(remembered.len());
@@ -316,7 +345,7 @@ fn unbundle(context: Deciding<'_, '_>, key: &str, gone: Gone) {
 }
 
 /// Writes to `activity` of the lead, with its next version.
-fn write(context: Deciding<'_, '_>, lead_id: LeadId, link: &Head, event: activity_record::Event) {
+pub(crate) fn write(context: Deciding<'_, '_>, lead_id: LeadId, link: &Head, event: activity_record::Event) {
     let lead = lead(context, &key_of_lead(lead_id));
     lead.version += 1;
     let version = Version::new(lead.version);
@@ -327,7 +356,7 @@ fn write(context: Deciding<'_, '_>, lead_id: LeadId, link: &Head, event: activit
 }
 
 /// Writes to `identities` of the lead, with its next version.
-fn identities(context: Deciding<'_, '_>, lead_id: LeadId, link: &Head, event: identity_record::Event) {
+pub(crate) fn identities(context: Deciding<'_, '_>, lead_id: LeadId, link: &Head, event: identity_record::Event) {
     let lead = lead(context, &key_of_lead(lead_id));
     lead.identities_version += 1;
     let version = Version::new(lead.identities_version);
@@ -359,7 +388,7 @@ fn refuse(context: Deciding<'_, '_>, key: &str, command: &Command, reason: &str)
 }
 
 /// By which kind of identifier an event was attributed: the strongest it carries itself.
-fn via(identifiers: Option<&v1::Identifiers>) -> &'static str {
+pub(crate) fn via(identifiers: Option<&v1::Identifiers>) -> &'static str {
     match identifiers {
         Some(identifiers) if !identifiers.user_id.is_empty() => "user",
         Some(identifiers) if !identifiers.email.is_empty() => "email",

@@ -15,12 +15,18 @@
 //! | a lead, `l:` | which events are attributed, what they say about the person, the version | profile: of each attribute the most recent value |
 //! | a bundle, `b:` | payloads of one home's events, apart from the home's state | nothing |
 //!
+//! Identifiers that stand for nobody or for too many do not join people: `guard` says which, and the lead concerned has an
+//! event that says so (`IdentifierRefused`).
+//!
 //! [`Identity`] is the processor, [`IdentitySettings`] its bounds; [`metrics`] says what it counts.
 
 mod account;
+mod allow;
 mod bundle;
 mod columns;
+mod consent;
 mod effect;
+mod guard;
 mod history;
 mod lead;
 mod leads;
@@ -33,6 +39,8 @@ mod state;
 mod user;
 mod visitor;
 
+pub use consent::Required;
+pub use guard::{Blocked, InvalidBlocked};
 pub use processor::Identity;
 pub use settings::IdentitySettings;
 pub use state::IdentityState;

@@ -1,5 +1,7 @@
 //! What identity counts, each as an operator reads it: `tasuki_identity_<what>_total{reason}`.
 
+use tasuki_wire::v1;
+
 tasuki_stream::counters! {
     /// What became of behavior events, by reason: parked (not known yet whose), claimed (given to a lead), released
     /// (taken from a lead), repeated (dropped), expired and displaced (never attributed, and no longer kept).
@@ -8,6 +10,12 @@ tasuki_stream::counters! {
     CLAIMS = "claims";
     /// Links between identifiers beyond what is remembered, by reason: visitors-per-user, identifications-per-visitor.
     LINKS_REFUSED = "links_refused";
+    /// Identifiers of behavior events that are not believed, by reason: placeholder, invalid, role-address, blocked,
+    /// identifiers-per-lead. The lead concerned has an IdentifierRefused, once for each reason and value.
+    IDENTIFIERS_REFUSED = "identifiers_refused";
+    /// Behavior events of leads that are kept out for want of consent, by reason: tracking (the lead does not get it),
+    /// scoring (it gives no points).
+    EVENTS_WITHHELD = "events_withheld";
     /// Merges and splits of leads, by reason: merged (a lead went into another), changed (a lead has more or fewer
     /// others in it, or is on its own again), repeated, refused (somebody should see it).
     MERGES = "merges";
@@ -43,6 +51,21 @@ pub enum Metric {
     VisitorsPerUser,
     /// `links_refused{reason="identifications-per-visitor"}`: a device has seen more people than are remembered.
     IdentificationsPerVisitor,
+    /// `identifiers_refused{reason="placeholder"}`: stands for nobody. Ingest refuses most of them before.
+    Placeholder,
+    /// `identifiers_refused{reason="invalid"}`: is not what it says it is.
+    Invalid,
+    /// `identifiers_refused{reason="role-address"}`: several people read the mailbox, and the settings refuse those.
+    RoleAddress,
+    /// `identifiers_refused{reason="blocked"}`: the settings name it.
+    Blocked,
+    /// `identifiers_refused{reason="identifiers-per-lead"}`: the lead has as many as the settings allow; the event is
+    /// nobody's. Many of them mean that many people share one identifier.
+    IdentifiersPerLead,
+    /// `events_withheld{reason="tracking"}`: the person did not allow to be observed when it happened.
+    WithheldFromTracking,
+    /// `events_withheld{reason="scoring"}`: the person does not allow to be rated, now or when it happened.
+    WithheldFromScoring,
     /// `merges{reason="merged"}`: a lead went into another.
     Merged,
     /// `merges{reason="changed"}`: a lead has more or fewer others in it, or is on its own again.
@@ -73,6 +96,13 @@ impl Metric {
             Self::ReleaseUnknown => (CLAIMS, "unknown"),
             Self::VisitorsPerUser => (LINKS_REFUSED, "visitors-per-user"),
             Self::IdentificationsPerVisitor => (LINKS_REFUSED, "identifications-per-visitor"),
+            Self::Placeholder => (IDENTIFIERS_REFUSED, "placeholder"),
+            Self::Invalid => (IDENTIFIERS_REFUSED, "invalid"),
+            Self::RoleAddress => (IDENTIFIERS_REFUSED, "role-address"),
+            Self::Blocked => (IDENTIFIERS_REFUSED, "blocked"),
+            Self::IdentifiersPerLead => (IDENTIFIERS_REFUSED, "identifiers-per-lead"),
+            Self::WithheldFromTracking => (EVENTS_WITHHELD, "tracking"),
+            Self::WithheldFromScoring => (EVENTS_WITHHELD, "scoring"),
             Self::Merged => (MERGES, "merged"),
             Self::MergesChanged => (MERGES, "changed"),
             Self::CommandRepeated => (MERGES, "repeated"),
@@ -80,5 +110,19 @@ impl Metric {
             Self::HeardAnew => (VALUES, "heard-anew"),
             Self::ValuesForgotten => (VALUES, "forgotten"),
         }
+    }
+}
+
+/// As which a refusal is counted where it is made; those of bounds are counted where the bound is.
+pub(crate) fn metric_of(because: v1::RefusedBecause) -> Option<Metric> {
+    match because {
+        v1::RefusedBecause::Placeholder => Some(Metric::Placeholder),
+        v1::RefusedBecause::Invalid => Some(Metric::Invalid),
+        v1::RefusedBecause::RoleAddress => Some(Metric::RoleAddress),
+        v1::RefusedBecause::Blocked => Some(Metric::Blocked),
+        v1::RefusedBecause::IdentifiersPerLead => Some(Metric::IdentifiersPerLead),
+        v1::RefusedBecause::VisitorsPerUser => Some(Metric::VisitorsPerUser),
+        v1::RefusedBecause::PeoplePerVisitor => Some(Metric::IdentificationsPerVisitor),
+        v1::RefusedBecause::Unspecified => None,
     }
 }

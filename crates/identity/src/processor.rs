@@ -11,8 +11,9 @@ use tasuki_wire::{Head, Topic};
 use crate::account::Accounts;
 use crate::bundle::{Bundle, key_of_bundle};
 use crate::effect::{Effects, Message, Times};
+use crate::guard::{Guard, Kind, refused, shown};
 use crate::history::{KeptEvent, Payload};
-use crate::metrics::Metric;
+use crate::metrics::{Metric, metric_of};
 use crate::state::{Others, Parts};
 use crate::user::key_of_user;
 use crate::{IdentitySettings, IdentityState};
@@ -28,6 +29,7 @@ pub struct Identity {
     pub(crate) accounts: Accounts,
     /// Tells the rules by which profiles are made from others.
     pub(crate) rules: u32,
+    guard: Guard,
 }
 
 impl Identity {
@@ -35,17 +37,57 @@ impl Identity {
     pub fn new(secret: DeploymentSecret, settings: IdentitySettings) -> Self {
         let accounts = Accounts::built_in();
         let rules = settings.profile_rules.fingerprint() ^ accounts.fingerprint;
-        Self { secret, settings, accounts, rules }
+        let guard = Guard::new(&settings.blocked, settings.refuse_role_addresses);
+        Self { secret, settings, accounts, rules, guard }
     }
 
     fn behavior(&self, context: &mut Context<'_, IdentityState>, input: &Input<'_>) -> Result<(), Poison> {
-        let record: v1::BehaviorRecord = input.decode()?;
+        let mut record: v1::BehaviorRecord = input.decode()?;
         let head = Head::read(record.meta.as_ref())?;
         let key = input.key_str()?;
-        let home = home(record.identifiers.as_ref(), key)?;
+        let at_home = home(record.identifiers.as_ref(), key)?;
         context.caused_by(head.event_id);
+        if self.guard.screen(&mut record) == 0 {
+            return self.arrived(context, key, at_home, &head, record.identifiers, input.payload.to_vec());
+        }
+        record.refused.iter().filter_map(|refused| metric_of(refused.because())).for_each(|it| count(context, it));
+        let to = strongest(record.identifiers.as_ref())?;
+        if to.key() == key {
+            let (payload, identifiers) = (record.encode_to_vec(), record.identifiers.take());
+            return self.arrived(context, key, to, &head, identifiers, payload);
+        }
+        let link = Head { event_id: context.next_event_id(), cause: Some(head.event_id), ..head };
+        let forwarded = identity_link_record::Link::Forwarded(v1::BehaviorForwarded { behavior: Some(record) });
+        let record = v1::IdentityLinkRecord { meta: Some(link.to_meta()), link: Some(forwarded) };
+        context.emit(Topic::IdentityLinks, to.key(), &record);
+        Ok(())
+    }
 
-        let identifiers = record.identifiers.unwrap_or_default();
+    /// An identifier that counts for more was refused at its own home.
+    fn forwarded(
+        &self,
+        context: &mut Context<'_, IdentityState>,
+        key: &str,
+        forwarded: v1::BehaviorForwarded,
+    ) -> Result<(), Poison> {
+        let mut record = forwarded.behavior.ok_or_else(|| Poison::new("no-behavior", "nothing is forwarded"))?;
+        let head = Head::read(record.meta.as_ref())?;
+        let home = home(record.identifiers.as_ref(), key)?;
+        let (payload, identifiers) = (record.encode_to_vec(), record.identifiers.take());
+        self.arrived(context, key, home, &head, identifiers, payload)
+    }
+
+    /// An event is at its home.
+    fn arrived(
+        &self,
+        context: &mut Context<'_, IdentityState>,
+        key: &str,
+        home: Identifier,
+        head: &Head,
+        identifiers: Option<v1::Identifiers>,
+        payload: Vec<u8>,
+    ) -> Result<(), Poison> {
+        let identifiers = identifiers.unwrap_or_default();
         let event = KeptEvent {
             event_id: *head.event_id.as_bytes(),
             occurred_at_ms: head.occurred_at.as_millis(),
@@ -53,7 +95,7 @@ impl Identity {
             user_id: identifiers.user_id.into(),
             email: identifiers.email.into(),
             claimed_for: Arc::default(),
-            payload: Payload::Here(input.payload.to_vec()),
+            payload: Payload::Here(payload),
         };
         let mut effects = Effects::default();
         let Parts { history, others: Others { visitor, user, .. } } = &mut context.state(key).0;
@@ -101,6 +143,12 @@ impl Identity {
             identity_link_record::Link::Claimed(claimed) => self.claimed(context, key, &head, claimed),
             identity_link_record::Link::Released(released) => self.released(context, key, &head, &released),
             identity_link_record::Link::LeadsLinked(linked) => self.linked(context, key, &head, &linked),
+            identity_link_record::Link::Forwarded(forwarded) => self.forwarded(context, key, forwarded),
+            identity_link_record::Link::IdentifierRefused(refused) => {
+                let lead_id = lead_id(key)?;
+                self.refused(context, lead_id, &head, vec![refused]);
+                Ok(())
+            }
         }
     }
 
@@ -185,6 +233,17 @@ impl Identity {
                 let claimed = v1::BehaviorClaimed { behavior: Some(behavior), identifier, known_as };
                 (key_of_lead(lead), Some(lead), Link::Claimed(claimed))
             }
+            Message::Refused { known_as, because, behavior_id } => {
+                let lead = self.lead_known_as(&known_as);
+                let (kind, id) = match identifier(home) {
+                    Ok(Identifier::User(id)) => (Kind::User, id),
+                    Ok(Identifier::Email(address)) => (Kind::Email, address.as_str().to_owned()),
+                    Ok(Identifier::Anonymous(id)) => (Kind::Visitor, id),
+                    Err(_) => (Kind::Visitor, String::new()),
+                };
+                let refused = refused(kind, because, shown(kind, &id), &behavior_id);
+                (key_of_lead(lead), Some(lead), Link::IdentifierRefused(refused))
+            }
             Message::Released { known_as, behavior_id } => {
                 let lead = self.lead_known_as(&known_as);
                 let released = v1::BehaviorReleased { behavior_id: behavior_id.to_vec(), identifier: home.to_owned() };
@@ -246,22 +305,7 @@ impl Processor for Identity {
 fn home(identifiers: Option<&v1::Identifiers>, key: &str) -> Result<Identifier, Poison> {
     let none = v1::Identifiers::default();
     let identifiers = identifiers.unwrap_or(&none);
-    let address = match identifiers.email.as_str() {
-        "" => None,
-        text => Some(text.parse::<EmailAddress>().map_err(|error| Poison::new("invalid-email", error.to_string()))?),
-    };
-    if address.as_ref().is_some_and(|address| address.as_str() != identifiers.email) {
-        return Err(Poison::new("invalid-email", "the e-mail address is not in its normal form"));
-    }
-    let home = if !identifiers.anonymous_id.is_empty() {
-        Identifier::Anonymous(identifiers.anonymous_id.clone())
-    } else if !identifiers.user_id.is_empty() {
-        Identifier::User(identifiers.user_id.clone())
-    } else if let Some(address) = address {
-        Identifier::Email(address)
-    } else {
-        return Err(Poison::new("no-identifier", "expected a visitor id, a user id or an e-mail address"));
-    };
+    let home = strongest(Some(identifiers))?;
     if home.key() != key {
         return Err(Poison::new(
             "wrong-key",
@@ -269,6 +313,28 @@ fn home(identifiers: Option<&v1::Identifiers>, key: &str) -> Result<Identifier, 
         ));
     }
     Ok(home)
+}
+
+/// The identifier that is home to an event.
+fn strongest(identifiers: Option<&v1::Identifiers>) -> Result<Identifier, Poison> {
+    let none = v1::Identifiers::default();
+    let identifiers = identifiers.unwrap_or(&none);
+    let address = match identifiers.email.as_str() {
+        "" => None,
+        text => Some(text.parse::<EmailAddress>().map_err(|error| Poison::new("invalid-email", error.to_string()))?),
+    };
+    if address.as_ref().is_some_and(|address| address.as_str() != identifiers.email) {
+        return Err(Poison::new("invalid-email", "the e-mail address is not in its normal form"));
+    }
+    if !identifiers.anonymous_id.is_empty() {
+        Ok(Identifier::Anonymous(identifiers.anonymous_id.clone()))
+    } else if !identifiers.user_id.is_empty() {
+        Ok(Identifier::User(identifiers.user_id.clone()))
+    } else if let Some(address) = address {
+        Ok(Identifier::Email(address))
+    } else {
+        Err(Poison::new("no-identifier", "expected a visitor id, a user id or an e-mail address that is not refused"))
+    }
 }
 
 fn identifier(key: &str) -> Result<Identifier, Poison> {

@@ -3,6 +3,8 @@
 use tasuki_domain::Millis;
 use tasuki_playbook::profile_rules::ProfileRules;
 
+use crate::{Blocked, Required};
+
 /// Bounds of what identity remembers and how long it waits. Results do not depend on the order of arrival as long as no
 /// bound is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +43,16 @@ pub struct IdentitySettings {
     pub profile_rules: ProfileRules,
     /// Bytes of the value of an attribute; a longer one is cut off. Default 1,000.
     pub bytes_per_value: usize,
+    /// Visitors, user ids and addresses that one lead has events of; events of one more are nobody's, and the lead has an
+    /// event that says so. Default 200: a browser that forgets its visitor id every week makes 52 in a year.
+    pub identifiers_per_lead: usize,
+    /// Identifiers that are never believed, beside the placeholders that are built in. Default none.
+    pub blocked: Vec<Blocked>,
+    /// Addresses that several people read (`info@...`) are not believed either. Default no: small companies write from
+    /// them, and a lead would be lost.
+    pub refuse_role_addresses: bool,
+    /// Purposes for which nothing is allowed until the person has said so. Default none.
+    pub consent_required: Required,
 }
 
 impl Default for IdentitySettings {
@@ -59,6 +71,10 @@ impl Default for IdentitySettings {
             values_per_attribute: 8,
             profile_rules: ProfileRules::default(),
             bytes_per_value: 1_000,
+            identifiers_per_lead: 200,
+            blocked: Vec::new(),
+            refuse_role_addresses: false,
+            consent_required: Required::default(),
         }
     }
 }

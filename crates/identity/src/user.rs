@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tasuki_domain::Timestamp;
-use tasuki_wire::v1;
+use tasuki_wire::v1::{self, RefusedBecause};
 
 use crate::IdentitySettings;
 use crate::effect::{Effects, Message, Times};
@@ -42,6 +42,9 @@ pub(crate) struct User {
     /// Visitors that are told of changes, sorted.
     #[prost(string, repeated, tag = "6")]
     visitors: Vec<String>,
+    /// The event that named one visitor too many, until a lead is there to be told of it.
+    #[prost(bytes = "vec", tag = "7")]
+    refused: Vec<u8>,
 }
 
 /// The key of an address.
@@ -109,6 +112,7 @@ impl User {
         if history.find(id).is_some_and(|kept| kept.claimed_for.is_empty()) {
             effects.count(Metric::Parked);
         }
+        self.tell_refused(&user_id, times, effects);
         history.trim(settings, effects);
     }
 
@@ -139,6 +143,7 @@ impl User {
             Subscription::Nobody => {}
             Subscription::Refused => {
                 effects.count(Metric::VisitorsPerUser);
+                self.refused = event_id.to_vec();
                 self.tell(&seen.anonymous_id, user_id, times, effects);
             }
             Subscription::New | Subscription::Standing => {
@@ -151,6 +156,7 @@ impl User {
         if changed {
             self.decide(history, user_id, effects);
         }
+        self.tell_refused(user_id, times, effects);
     }
 
     /// The wait for a link is over. If the timer comes late, we were stopped, and the link may be under way just like
@@ -177,6 +183,7 @@ impl User {
         let times = Times { occurred_at_ms: due_at.as_millis(), received_at_ms: due_at.as_millis() };
         self.tell_all(user_id, times, None, effects);
         self.decide(history, user_id, effects);
+        self.tell_refused(user_id, times, effects);
     }
 
     fn email(&self) -> Option<&str> {
@@ -231,11 +238,24 @@ impl User {
         effects.send(times, message);
     }
 
-    fn decide(&self, history: &mut History, user_id: &str, effects: &mut Effects) {
-        let known_as = match self.email() {
+    /// Lets the lead know that the user id has more visitors than are told of changes.
+    fn tell_refused(&mut self, user_id: &str, times: Times, effects: &mut Effects) {
+        if let Some(known_as) = self.known_as(user_id).filter(|_| !self.refused.is_empty()) {
+            let (because, behavior_id) = (RefusedBecause::VisitorsPerUser, std::mem::take(&mut self.refused));
+            effects.send(times, Message::Refused { known_as: Arc::from(known_as), because, behavior_id });
+        }
+    }
+
+    /// The key that the lead of the user id is known by; `None` while that is not decided.
+    fn known_as(&self, user_id: &str) -> Option<String> {
+        match self.email() {
             Some(email) => Some(key_of_email(email)),
             None => self.settled.then(|| key_of_user(user_id)),
-        };
+        }
+    }
+
+    fn decide(&self, history: &mut History, user_id: &str, effects: &mut Effects) {
+        let known_as = self.known_as(user_id);
         let people = vec![known_as.map(Arc::from); history.events.len()];
         history.assign(&people, effects);
     }

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tasuki_wire::v1;
+use tasuki_wire::v1::{self, RefusedBecause};
 
 use crate::IdentitySettings;
-use crate::effect::{Effects, Message};
+use crate::effect::{Effects, Message, Times};
 use crate::history::{History, KeptEvent, Order, Person};
 use crate::metrics::Metric;
 use crate::user::{Link, key_of_email, key_of_user};
@@ -191,15 +191,20 @@ impl Visitor {
                 (None, _) => None,
                 (Some(person), Some((before, lead))) if person == *before => lead.clone(),
                 (Some(person), _) => {
-                    let lead = match person {
-                        Person::Email(email) => Some(key_of_email(email)),
-                        Person::User(user_id) => self.known_as(user_id),
-                    };
+                    let lead = self.lead_of(person);
                     known.insert((person, lead.map(Arc::from))).1.clone()
                 }
             });
         }
         people
+    }
+
+    /// By which key the lead of a person is known, if that is decided.
+    fn lead_of(&self, person: Person<'_>) -> Option<String> {
+        match person {
+            Person::Email(email) => Some(key_of_email(email)),
+            Person::User(user_id) => self.known_as(user_id),
+        }
     }
 
     fn known_as(&self, user_id: &str) -> Option<String> {
@@ -208,9 +213,7 @@ impl Visitor {
 
     /// Keeps of forgotten events who was identified, and drops user ids that nothing names any more.
     fn forget(&mut self, gone: &[KeptEvent], history: &History, settings: &IdentitySettings, effects: &mut Effects) {
-        if gone.is_empty() {
-            return;
-        }
+        let Some(received_at_ms) = gone.iter().map(|event| event.received_at_ms).max() else { return };
         for event in gone.iter().filter(|event| event.person().is_some()) {
             let place = self.marks.partition_point(|mark| mark.order() < event.order());
             if self.marks.get(place).is_some_and(|mark| mark.order() == event.order()) {
@@ -228,9 +231,16 @@ impl Visitor {
         }
         self.join_marks(&history.events);
         while self.marks.len() > settings.identifications_per_visitor {
-            self.marks.remove(0);
+            let mark = self.marks.remove(0);
             self.marks_dropped = true;
             effects.count(Metric::IdentificationsPerVisitor);
+            let known_as = mark.person().and_then(|person| self.lead_of(person));
+            if let Some(known_as) = known_as {
+                let (because, behavior_id) = (RefusedBecause::PeoplePerVisitor, mark.event_id.clone());
+                let known_as = Arc::from(known_as);
+                let times = Times { occurred_at_ms: mark.occurred_at_ms, received_at_ms };
+                effects.send(times, Message::Refused { known_as, because, behavior_id });
+            }
         }
         let named: BTreeSet<&str> = (self.marks.iter().map(|mark| mark.user_id.as_str()))
             .chain(history.events.iter().map(|event| &*event.user_id))
@@ -317,7 +327,10 @@ mod tests {
         let claims: Vec<&str> = (effects.messages.iter())
             .filter_map(|(_, message)| match message {
                 Message::Claimed { known_as, .. } => Some(&**known_as),
-                Message::Seen { .. } | Message::Resolved { .. } | Message::Released { .. } => None,
+                Message::Seen { .. }
+                | Message::Resolved { .. }
+                | Message::Refused { .. }
+                | Message::Released { .. } => None,
             })
             .collect();
         assert_eq!(claims, ["e:b@x.example", "e:c@x.example"]);

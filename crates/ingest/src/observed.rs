@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
-use tasuki_domain::{EmailAddress, EventId, Identifier};
+use tasuki_domain::{EmailAddress, EventId, Identifier, is_placeholder_id};
 use tasuki_wire::v1::behavior_record::Event;
 use tasuki_wire::v1::{BehaviorRecord, Circumstances, DeadLetterKind, Identifiers, Meta, Origin};
 
@@ -22,41 +22,6 @@ const MANY_PARTS: usize = 2 * 1024;
 
 /// Longest identifier that is believed, in bytes.
 const MAX_ID: usize = 512;
-
-/// Identifiers that are placeholders of broken programs, compared without case. Most are PostHog's list.
-const ILLEGAL_IDS: [&str; 31] = [
-    "0",
-    "-1",
-    "null",
-    "nil",
-    "none",
-    "(null)",
-    "undefined",
-    "nan",
-    "n/a",
-    "na",
-    "true",
-    "false",
-    "unknown",
-    "anonymous",
-    "anon",
-    "guest",
-    "user",
-    "id",
-    "userid",
-    "user_id",
-    "anonymousid",
-    "anonymous_id",
-    "distinctid",
-    "distinct_id",
-    "email",
-    "test",
-    "not_authenticated",
-    "[object object]",
-    "[object]",
-    "00000000-0000-0000-0000-000000000000",
-    "{{user_id}}",
-];
 
 /// One event as an adapter read it, before the rules that are the same for all protocols.
 #[derive(Clone, Debug)]
@@ -254,6 +219,7 @@ impl Observed {
             payload_hash: payload_hash.to_vec(),
             flags: unique,
             attributes: self.attributes,
+            refused: Vec::new(),
             event: Some(self.event),
         })
     }
@@ -327,8 +293,7 @@ fn legal(id: Option<String>, flag: &'static str, flags: &mut Vec<&'static str>) 
     }
     let has_control =
         if id.is_ascii() { id.bytes().any(|byte| byte.is_ascii_control()) } else { id.chars().any(char::is_control) };
-    let illegal =
-        id.len() > MAX_ID || has_control || ILLEGAL_IDS.iter().any(|placeholder| id.eq_ignore_ascii_case(placeholder));
+    let illegal = id.len() > MAX_ID || has_control || is_placeholder_id(&id);
     if illegal {
         flags.push(flag);
         return String::new();

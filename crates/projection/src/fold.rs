@@ -95,11 +95,16 @@ impl Fold {
         match &entry.content {
             Content::Unreadable => {}
             Content::Identity(into, event) => {
-                let refused = matches!(event.as_ref(), identity_record::Event::CommandRefused(_));
-                if !refused {
-                    lead.merged(*into);
-                }
-                let kind = if refused { "LeadCommandRefused" } else { "MergesChanged" };
+                let kind = match event.as_ref() {
+                    identity_record::Event::MergesChanged(_) => {
+                        lead.merged(*into);
+                        "MergesChanged"
+                    }
+                    identity_record::Event::CommandRefused(_) => "LeadCommandRefused",
+                    identity_record::Event::IdentifierRefused(_) => "IdentifierRefused",
+                    identity_record::Event::ConsentsChanged(_) => "ConsentsChanged",
+                    identity_record::Event::BehaviorWithheld(_) => "BehaviorWithheld",
+                };
                 let row = decision(&entry, kind, 0, json::identity(event));
                 self.changes.decisions.insert(entry.head.event_id.uuid(), row);
             }
@@ -217,6 +222,7 @@ fn timeline_row(lead_id: Uuid, version: i64, event: &Attributed) -> Timeline {
         source: origin.map_or_else(String::new, |origin| clean(&origin.source)),
         protocol: origin.map_or_else(String::new, |origin| clean(&origin.protocol)),
         via: clean(&event.via),
+        unscored: event.unscored,
         retracted: false,
         version,
     }
@@ -233,10 +239,14 @@ fn decision_of_marketing(entry: &Entry, event: &qualification_record::Event) -> 
         Event::Recycled(event) => ("LeadRecycled", event.cycle),
         Event::Disqualified(event) => ("LeadDisqualified", event.cycle),
         Event::StageChanged(_) => ("StageChanged", 0),
+        Event::HeldBack(_) => ("LeadHeldBack", 0),
     };
     let mut row = decision(entry, kind, cycle, json::qualification(event));
     if let Event::Qualified(event) = event {
         row.playbook_version = i64::from(event.playbook_version);
+        row.route = indexed(&event.route);
+    }
+    if let Event::HeldBack(event) = event {
         row.route = indexed(&event.route);
     }
     row

@@ -114,6 +114,46 @@ pub(crate) fn identity(event: &identity_record::Event) -> Value {
             "by": clean(&event.by),
             "command_id": id(&event.command_id),
         }),
+        identity_record::Event::IdentifierRefused(event) => json!({
+            "identifier": clean(&event.kind),
+            "because": refused_because(event.because()),
+            "value": clean(&event.value),
+            "behavior_id": id(&event.behavior_id),
+        }),
+        identity_record::Event::ConsentsChanged(event) => {
+            let consents = event.consents.iter().map(|consent| {
+                json!({
+                    "purpose": clean(&consent.purpose),
+                    "granted": consent.granted,
+                    "since": optional_instant(consent.since_ms),
+                    "source": clean(&consent.source),
+                    "basis": clean(&consent.basis),
+                })
+            });
+            json!({ "consents": consents.collect::<Vec<_>>() })
+        }
+        identity_record::Event::BehaviorWithheld(event) => {
+            let behavior = event.behavior.as_ref();
+            json!({
+                "purpose": clean(&event.purpose),
+                "kind": behavior.and_then(|it| it.event.as_ref()).map_or("", |event| event.kind()),
+                "behavior_id": behavior.and_then(|it| it.meta.as_ref()).map(|meta| id(&meta.event_id)),
+            })
+        }
+    }
+}
+
+/// Why an identifier was refused, as the API and the metrics call it.
+fn refused_because(because: v1::RefusedBecause) -> &'static str {
+    match because {
+        v1::RefusedBecause::Unspecified => "",
+        v1::RefusedBecause::Placeholder => "placeholder",
+        v1::RefusedBecause::Invalid => "invalid",
+        v1::RefusedBecause::RoleAddress => "role-address",
+        v1::RefusedBecause::Blocked => "blocked",
+        v1::RefusedBecause::IdentifiersPerLead => "identifiers-per-lead",
+        v1::RefusedBecause::VisitorsPerUser => "visitors-per-user",
+        v1::RefusedBecause::PeoplePerVisitor => "people-per-visitor",
     }
 }
 
@@ -131,6 +171,7 @@ pub(crate) fn qualification(event: &qualification_record::Event) -> Value {
             json!({ "reason": clean(&event.reason), "not_before": optional_instant(event.not_before_ms) })
         }
         Event::Disqualified(event) => json!({ "reason": clean(&event.reason) }),
+        Event::HeldBack(event) => json!({ "reason": clean(&event.reason) }),
         Event::StageChanged(event) => json!({
             "from": event.from().known().map(Stage::name),
             "to": event.to().known().map(Stage::name),

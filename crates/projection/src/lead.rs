@@ -133,6 +133,7 @@ impl LeadCurrent {
             Event::Recycled(event) => (Some(Stage::Recycled), i64::from(event.cycle)),
             Event::Disqualified(event) => (Some(Stage::Disqualified), i64::from(event.cycle)),
             Event::StageChanged(event) => (event.to().known(), self.qualification_cycle),
+            Event::HeldBack(_) => return,
         };
         stage.map_or("", Stage::name).clone_into(&mut self.qualification_stage);
         self.qualification_cycle = cycle;

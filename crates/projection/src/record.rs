@@ -80,6 +80,7 @@ pub(crate) struct Attributed {
     pub(crate) behavior: v1::BehaviorRecord,
     pub(crate) head: Head,
     pub(crate) via: String,
+    pub(crate) unscored: bool,
 }
 
 /// What a batch of records comes to, in the order of the log.
@@ -144,7 +145,11 @@ fn merged_into(event: &identity_record::Event) -> Result<Option<LeadId>, Poison>
             let into = LeadId::from_slice(&changed.merged_into);
             into.map(Some).map_err(|error| Poison::new("invalid-id", format!("merged_into: {error}")))
         }
-        identity_record::Event::MergesChanged(_) | identity_record::Event::CommandRefused(_) => Ok(None),
+        identity_record::Event::MergesChanged(_)
+        | identity_record::Event::CommandRefused(_)
+        | identity_record::Event::IdentifierRefused(_)
+        | identity_record::Event::ConsentsChanged(_)
+        | identity_record::Event::BehaviorWithheld(_) => Ok(None),
     }
 }
 
@@ -166,7 +171,7 @@ fn activity(payload: &[u8]) -> Result<Parts, Poison> {
 fn attributed(event: v1::BehaviorAttributed) -> Result<Content, Poison> {
     let behavior = event.behavior.ok_or_else(|| Poison::new("no-behavior", "behavior is missing"))?;
     let head = Head::read(behavior.meta.as_ref())?;
-    Ok(Content::Attributed(Box::new(Attributed { behavior, head, via: event.via })))
+    Ok(Content::Attributed(Box::new(Attributed { behavior, head, via: event.via, unscored: event.unscored })))
 }
 
 fn scores(payload: &[u8]) -> Result<Parts, Poison> {

@@ -94,6 +94,7 @@ row! {
         source: String as "text",
         protocol: String as "text",
         via: String as "text",
+        unscored: bool as "bool",
         retracted: bool as "bool",
         version: i64 as "int8",
     }

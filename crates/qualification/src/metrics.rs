@@ -12,7 +12,8 @@ tasuki_stream::counters! {
     VERSION_GAPS = "version_gaps";
     /// Rejections that are not about the cycle under way, reason other-cycle. Harmless.
     REJECTIONS_WITHOUT_EFFECT = "rejections_without_effect";
-    /// Leads that a route would have handed over, had the playbook not excluded them: reason excluded.
+    /// Leads that a route would have handed over, by reason: excluded (by the playbook, for good), no-consent (until the person
+    /// allows it).
     LEADS_HELD_BACK = "leads_held_back";
 }
 
@@ -30,4 +31,8 @@ pub(crate) fn rejection_without_effect(context: &mut Context<'_, QualificationSt
 
 pub(crate) fn excluded(context: &mut Context<'_, QualificationState>) {
     context.count(LEADS_HELD_BACK, "excluded");
+}
+
+pub(crate) fn no_consent(context: &mut Context<'_, QualificationState>) {
+    context.count(LEADS_HELD_BACK, "no-consent");
 }

@@ -75,8 +75,9 @@ impl Qualification {
         let Some(latest) = context.state(cause.key).latest.take() else { return };
         self.qualify(context, cause, &latest.scored);
         let state = context.state(cause.key);
-        // Kept for a lead that came back from sales, or whose score waited for others of the same person.
-        if state.phase() == Phase::Recycled || state.must_wait() {
+        // Kept for a lead that came back from sales, or whose score waited for others of the same person or for consent.
+        let waits = state.must_wait() || (state.held_back && state.phase() != Phase::WithSales);
+        if state.phase() == Phase::Recycled || waits {
             state.latest = Some(latest);
         }
     }
@@ -93,6 +94,18 @@ impl Qualification {
             tell(context, cause, before, v1::StandingTold { split: true, ..told });
         }
         self.reconsider_waiting(context, cause);
+    }
+
+    /// What the person allows, from now on.
+    fn consents_changed(&self, context: Deciding<'_, '_>, cause: Cause<'_>, consents: &[v1::Consent]) {
+        let denied = |purpose: &str| consents.iter().any(|it| it.purpose == purpose && !it.granted);
+        let missing = ["scoring", "contact"].into_iter().find(|purpose| denied(purpose)).unwrap_or_default();
+        let state = context.state(cause.key);
+        if state.no_consent != missing {
+            missing.clone_into(&mut state.no_consent);
+            state.held_back = false;
+            self.reconsider_waiting(context, cause);
+        }
     }
 
     /// A lead that is merged into this one says how it stands with sales.
@@ -123,8 +136,17 @@ impl Qualification {
             return;
         }
         let rejected_at = state.refused_at_ms().map(Timestamp::from_millis);
+        let no_consent = state.no_consent.clone();
         match decide(&self.playbook, scored, rejected_at) {
             Verdict::None => {}
+            Verdict::Qualified(route) if !no_consent.is_empty() => {
+                state.latest = Some(latest(scored.clone(), cause));
+                if !std::mem::replace(&mut state.held_back, true) {
+                    let reason = format!("no consent: {no_consent}");
+                    emit(context, cause, Decision::HeldBack(v1::LeadHeldBack { route: route.name.clone(), reason }));
+                    metrics::no_consent(context);
+                }
+            }
             Verdict::Qualified(route) => {
                 state.cycle = state.cycle.saturating_add(1);
                 state.set_phase(Phase::WithSales);
@@ -281,7 +303,8 @@ impl Processor for Qualification {
             if admitted(context, input.topic, admission) {
                 match event {
                     Identity::MergesChanged(changed) => self.merges_changed(context, cause, changed.merged_into),
-                    Identity::CommandRefused(_) => {}
+                    Identity::ConsentsChanged(changed) => self.consents_changed(context, cause, &changed.consents),
+                    Identity::CommandRefused(_) | Identity::IdentifierRefused(_) | Identity::BehaviorWithheld(_) => {}
                 }
                 tell_standing(context, cause);
             }

@@ -43,6 +43,12 @@ pub struct QualificationState {
     /// How the leads that are merged into this one stand with sales, by id.
     #[prost(message, repeated, tag = "12")]
     pub(crate) others: Vec<v1::StandingTold>,
+    /// The consent without which the lead is not handed over, if it is missing: "scoring" or "contact".
+    #[prost(string, tag = "20")]
+    pub(crate) no_consent: String,
+    /// It was told that the lead is held back.
+    #[prost(bool, tag = "21")]
+    pub(crate) held_back: bool,
 }
 
 /// A score and when it was received.

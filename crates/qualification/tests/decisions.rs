@@ -163,6 +163,7 @@ impl OneLead {
                     format!("day {on}: recycled {} for {} until day {until}", r.cycle, r.reason)
                 }
                 Decision::Disqualified(d) => format!("day {on}: disqualified {} for {}", d.cycle, d.reason),
+                Decision::HeldBack(held) => format!("day {on}: held back: {}", held.reason),
                 Decision::StageChanged(s) => format!("day {on}: {:?} to {:?}", s.from(), s.to()),
             }
         };
@@ -415,7 +416,7 @@ proptest! {
                     prop_assert!(!free && disqualified.cycle == cycle);
                     // For ever.
                 }
-                Decision::StageChanged(_) => prop_assert_eq!(cycle, 0),
+                Decision::StageChanged(_) | Decision::HeldBack(_) => prop_assert_eq!(cycle, 0),
             }
         }
     }

@@ -139,7 +139,10 @@ impl Leads {
                     let lead = LeadId::from_slice(&record.meta.unwrap().lead_id).unwrap();
                     Some((lead.uuid().as_u128(), qualified.cycle))
                 }
-                Decision::Recycled(_) | Decision::Disqualified(_) | Decision::StageChanged(_) => None,
+                Decision::Recycled(_)
+                | Decision::Disqualified(_)
+                | Decision::StageChanged(_)
+                | Decision::HeldBack(_) => None,
             })
             .collect();
         qualified.sort_unstable();

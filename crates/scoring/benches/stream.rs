@@ -102,7 +102,7 @@ impl History {
         });
         behavior.properties_json = r#"{"width":1440,"height":900,"first":false}"#.into();
         behavior.payload_hash = vec![7; 16];
-        let attributed = v1::BehaviorAttributed { behavior: Some(behavior), via: "anonymous".into() };
+        let attributed = v1::BehaviorAttributed { behavior: Some(behavior), via: "anonymous".into(), unscored: false };
         self.add(Activity::Attributed(attributed), did.received_at);
     }
 }

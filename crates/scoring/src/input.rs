@@ -17,6 +17,8 @@ use crate::fields::{Field, Undecodable, each};
 pub(crate) struct Record<'b> {
     pub(crate) meta: Option<RawMeta<'b>>,
     pub(crate) event: Option<Event<'b>>,
+    /// The person does not allow that it gives points.
+    pub(crate) unscored: bool,
 }
 
 /// What it tells of.
@@ -64,10 +66,16 @@ impl<'b> Record<'b> {
         match field.number {
             1 => take_meta(self.meta.get_or_insert_default(), field.bytes()?)?,
             10 => {
-                let mut behavior = if let Some(Event::Attributed(before)) = self.event { before } else { None };
-                each(field.bytes()?, |field| match field.number {
-                    1 => behavior.get_or_insert_default().take_all(field.bytes()?),
-                    _ => Ok(()),
+                let before = if let Some(Event::Attributed(before)) = self.event { Some(before) } else { None };
+                self.unscored &= before.is_some();
+                let mut behavior = before.flatten();
+                each(field.bytes()?, |field| {
+                    match field.number {
+                        1 => behavior.get_or_insert_default().take_all(field.bytes()?)?,
+                        3 => self.unscored = field.uint()? != 0,
+                        _ => {}
+                    }
+                    Ok(())
                 })?;
                 self.event = Some(Event::Attributed(behavior));
             }
@@ -80,8 +88,12 @@ impl<'b> Record<'b> {
                     Ok(())
                 })?;
                 self.event = Some(Event::Retracted(id));
+                self.unscored = false;
             }
-            12 => self.event = Some(Event::ProfileChanged(None)),
+            12 => {
+                self.event = Some(Event::ProfileChanged(None));
+                self.unscored = false;
+            }
             _ => {}
         }
         Ok(())

@@ -116,7 +116,7 @@ impl Processor for Scoring {
         if key.parse() != Ok(lead) {
             return Err(Poison::new("wrong-key", "the key of an activity record is the id of its lead"));
         }
-        let change = Change::read(record.event)?;
+        let change = if record.unscored { Change::Unscored } else { Change::read(record.event)? };
         context.caused_by(head.event_id);
         let event_id = context.next_event_id();
         let state = context.state(key);
@@ -168,6 +168,8 @@ enum Outcome {
 #[allow(clippy::large_enum_variant, reason = "one at a time, on the stack; a box would be an allocation per event")]
 enum Change<'b> {
     Attributed(NewSignal<'b>),
+    /// What the person does not allow to be scored.
+    Unscored,
     Retracted(EventId),
     Profile(v1::Profile),
 }
@@ -202,6 +204,7 @@ impl<'b> Change<'b> {
                     Err("known-signal")
                 }
             }
+            Self::Unscored => Err("no-consent"),
             Self::Retracted(id) => {
                 if state.signals.remove(id) {
                     Ok(v1::ScoredBecause::Retraction)

@@ -111,6 +111,8 @@ mod tests {
             "tasuki_handoff_verdicts_total",
             "tasuki_identity_behavior_events_total",
             "tasuki_identity_claims_total",
+            "tasuki_identity_events_withheld_total",
+            "tasuki_identity_identifiers_refused_total",
             "tasuki_identity_links_refused_total",
             "tasuki_identity_merges_total",
             "tasuki_identity_values_total",

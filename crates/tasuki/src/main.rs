@@ -2,6 +2,7 @@
 
 mod dead_letters;
 mod describe;
+mod identity;
 mod import;
 mod installation;
 mod leads;

@@ -74,6 +74,7 @@ pub(crate) struct Parts {
     pub(crate) token: ApiToken,
     pub(crate) sources: Arc<Sources>,
     pub(crate) mapping: Arc<Mapping>,
+    pub(crate) identity: IdentitySettings,
     pub(crate) limits: Limits,
     pub(crate) spool: Option<Spool>,
     pub(crate) console: ConsoleSettings,
@@ -109,7 +110,7 @@ pub(crate) async fn start(
         match service {
             Service::Identity => {
                 let profile_rules = parts.profile_rules.clone();
-                let settings = IdentitySettings { profile_rules, ..IdentitySettings::default() };
+                let settings = IdentitySettings { profile_rules, ..parts.identity.clone() };
                 let identity = Identity::new(parts.lead_secret.clone(), settings);
                 parts.log.run(identity, &parts, running)?;
             }

@@ -155,7 +155,7 @@ pub(crate) fn data_dir(path: &Path) -> Result<PathBuf, Failure> {
     })
 }
 
-fn read(option: &str, path: &Path) -> Result<String, Failure> {
+pub(crate) fn read(option: &str, path: &Path) -> Result<String, Failure> {
     std::fs::read_to_string(path).map_err(|error| {
         Failure::new(
             Exit::NoInput,

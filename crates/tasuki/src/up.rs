@@ -11,12 +11,14 @@ use clap::Args;
 use sqlx::postgres::PgPoolOptions;
 use tasuki_console::{ApiToken, ConsoleSettings};
 use tasuki_embedded::{PrivatePostgres, PrivateSettings};
+use tasuki_identity::IdentitySettings;
 use tasuki_ingest::{IngestArgs, Mapping, Source, Sources, WriteKeyHash};
 use tasuki_playbook::Playbook;
 use tasuki_playbook::profile_rules::ProfileRules;
 use tasuki_playbook::reps::Reps;
 use tasuki_service::{Clock, Exit, Failure, Health, Shutdown, SystemClock, admin, telemetry};
 
+use crate::identity::IdentityArgs;
 use crate::listeners::Listener;
 use crate::log::Log;
 use crate::running::Running;
@@ -60,6 +62,8 @@ pub(crate) struct One {
     #[command(flatten)]
     ingest: IngestArgs,
     #[command(flatten)]
+    identity: IdentityArgs,
+    #[command(flatten)]
     kafka_settings: tasuki_kafka::Settings,
 }
 
@@ -85,6 +89,7 @@ struct Checked {
     profile_rules: ProfileRules,
     mapping: Mapping,
     sources: Option<Sources>,
+    identity: IdentitySettings,
 }
 
 /// Runs until told to stop.
@@ -109,6 +114,7 @@ fn check(options: &Options, on_kafka: bool) -> Result<Checked, Faults> {
     let profile_rules = faults.check(settings::profile_rules(common.profile_rules.as_deref()));
     let mapping = faults.check(one.ingest.mapping());
     let sources = faults.check(one.ingest.sources());
+    let identity = one.identity.settings(&mut faults);
     if on_kafka {
         faults.check(one.kafka_settings.check().map_err(|error| {
             Failure::new(Exit::Config, error.to_string(), "change the settings named above; --help lists all of them")
@@ -139,6 +145,7 @@ fn check(options: &Options, on_kafka: bool) -> Result<Checked, Faults> {
             profile_rules: profile_rules?,
             mapping: mapping?,
             sources: sources?,
+            identity,
         })
     })();
     match all {
@@ -213,6 +220,7 @@ async fn serve(options: &Options, checked: Checked, on_kafka: bool) -> anyhow::R
                     .expect("one source shares nothing with another"),
             }),
             mapping: Arc::new(checked.mapping),
+            identity: checked.identity,
             limits: options.one.ingest.limits(),
             spool,
             console: options.one.console.clone(),

@@ -120,6 +120,7 @@ fn entry(entry: &TimelineRow) -> Value {
         "source": known(&entry.source),
         "protocol": known(&entry.protocol),
         "via": entry.via,
+        "unscored": entry.unscored,
     })
 }
 

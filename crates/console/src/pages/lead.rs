@@ -66,6 +66,9 @@ fn page(detail: &LeadDetail, duplicates: &Markup, pending: Option<u8>, visit: &V
         } @else if !detail.lead.active {
             p.alert { (text.inactive_lead()) }
         }
+        @for (purpose, reason) in denied(detail) {
+            p.alert { (text.no_consent(purpose)) @if !reason.is_empty() { " (" (reason) ")" } }
+        }
         @if !detail.merged.is_empty() {
             p.alert.info {
                 (text.has_merged())
@@ -87,6 +90,20 @@ fn page(detail: &LeadDetail, duplicates: &Markup, pending: Option<u8>, visit: &V
             }
         }
     }
+}
+
+/// What the person does not allow, as told last, and on which basis.
+fn denied(detail: &LeadDetail) -> Vec<(&str, &str)> {
+    let told = detail.decisions.iter().filter(|decision| decision.kind == "ConsentsChanged");
+    let last = told.max_by_key(|decision| decision.version);
+    let consents = last.and_then(|decision| decision.detail.get("consents")).and_then(Value::as_array);
+    let denied = consents.into_iter().flatten().filter(|it| it.get("granted") == Some(&Value::Bool(false)));
+    denied
+        .map(|consent| {
+            let text = |name| consent.get(name).and_then(Value::as_str).unwrap_or_default();
+            (text("purpose"), text("basis"))
+        })
+        .collect()
 }
 
 fn head(lead: &LeadRow, visit: &Visit) -> Markup {
@@ -284,12 +301,28 @@ fn because(decision: &DecisionRow, visit: &Visit) -> Markup {
         @if let Some(seen) = decision.detail.get("seen").filter(|seen| seen.is_object()) {
             (ledger::seen(seen, visit))
         }
-        @let parts = [owner, reason, detail("note"), detail("by")];
+        @if let Some(consents) = decision.detail.get("consents").and_then(Value::as_array) {
+            p.muted { (consents.iter().map(|it| consent(it, text)).collect::<Vec<_>>().join(" · ")) }
+        }
+        @let parts = [
+            owner,
+            reason,
+            detail("note"),
+            detail("by"),
+            text.identifier(detail("identifier")),
+            detail("value"),
+            text.refused_because(detail("because")),
+        ];
         @if parts.iter().any(|part| !part.is_empty()) {
             p.muted { (parts.iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join(" · ")) }
         }
         @if let Some(at) = not_before { p.muted { (text.not_before(&crate::moment::full(at, &visit.zone, text))) } }
     }
+}
+
+fn consent(consent: &Value, text: Language) -> String {
+    let purpose = consent.get("purpose").and_then(Value::as_str).unwrap_or_default();
+    text.consent(purpose, consent.get("granted") == Some(&Value::Bool(true)))
 }
 
 fn timeline(timeline: &[TimelineRow], visit: &Visit) -> Markup {
@@ -310,6 +343,7 @@ fn timeline(timeline: &[TimelineRow], visit: &Visit) -> Markup {
                             @if !entry.title.is_empty() { span { (entry.title) } }
                             @if !entry.path.is_empty() { code { (entry.path) } }
                             span { (entry.source) " · " (entry.protocol) }
+                            @if entry.unscored { span.badge { (text.unscored()) } }
                             @if entry.via == "anonymous" { span.badge { (text.as_visitor()) } }
                         }
                     }

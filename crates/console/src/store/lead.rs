@@ -139,6 +139,8 @@ pub(crate) struct TimelineRow {
     pub(crate) source: String,
     pub(crate) protocol: String,
     pub(crate) via: String,
+    /// It gives no points: the person does not allow scoring.
+    pub(crate) unscored: bool,
 }
 
 /// One thing that was decided about the lead.
@@ -215,7 +217,7 @@ async fn merged(connection: &mut PgConnection, id: LeadId) -> Result<Vec<LeadId>
 
 async fn timeline(connection: &mut PgConnection, id: LeadId) -> Result<Vec<TimelineRow>, StoreError> {
     let rows = sqlx::query(concat!(
-        "select event_id, kind, about, title, path, source, protocol, via, ",
+        "select event_id, kind, about, title, path, source, protocol, via, unscored, ",
         millis!("occurred_at"),
         ", ",
         millis!("received_at"),
@@ -239,6 +241,7 @@ async fn timeline(connection: &mut PgConnection, id: LeadId) -> Result<Vec<Timel
                 source: row.try_get("source")?,
                 protocol: row.try_get("protocol")?,
                 via: row.try_get("via")?,
+                unscored: row.try_get("unscored")?,
             })
         })
         .collect()

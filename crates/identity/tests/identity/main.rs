@@ -3,6 +3,8 @@
 
 mod as_one;
 mod bounds;
+mod consent;
+mod guards;
 mod merges;
 mod model;
 mod properties;

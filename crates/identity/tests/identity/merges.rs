@@ -105,9 +105,9 @@ fn a_merge_with_itself_is_refused_visibly_and_a_command_given_twice_counts_once(
     world.say(&merge(101, 10, ANA_KEY, BEN_KEY));
     world.say(&merge(101, 10, ANA_KEY, BEN_KEY));
     let told: Vec<tasuki_wire::v1::IdentityRecord> = world.pipeline.messages(Topic::Identities);
-    let reasons = told.iter().filter_map(|record| match record.event.as_ref().unwrap() {
-        tasuki_wire::v1::identity_record::Event::CommandRefused(refused) => Some(refused.reason.as_str()),
-        tasuki_wire::v1::identity_record::Event::MergesChanged(_) => None,
+    let reasons = told.iter().filter_map(|record| {
+        let Some(tasuki_wire::v1::identity_record::Event::CommandRefused(refused)) = &record.event else { return None };
+        Some(refused.reason.as_str())
     });
     assert_eq!(reasons.collect::<Vec<_>>(), ["a lead is one with itself, and cannot be split from itself"]);
     assert_eq!(told.len(), 3);

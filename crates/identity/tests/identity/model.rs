@@ -14,7 +14,7 @@ const USERS: [&str; 4] = ["", "", "4711", "4712"];
 const EMAILS: [&str; 5] = ["", "", "ana@acme.example", "ben@gmail.com", "eva@acme.example"];
 const SAYINGS: [(&str, &str); 4] = [("title", "CTO"), ("title", "CEO"), ("country", "jp"), ("country", "at")];
 
-fn behavior(id: u8) -> impl Strategy<Value = Behavior> {
+pub(crate) fn behavior(id: u8) -> impl Strategy<Value = Behavior> {
     let who =
         (prop::sample::select(&VISITORS[..]), prop::sample::select(&USERS[..]), prop::sample::select(&EMAILS[..]));
     let says = prop::collection::vec(prop::sample::select(&SAYINGS[..]), 0..3);

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use tasuki_domain::Millis;
+use tasuki_domain::{LeadId, Millis};
 use tasuki_identity::IdentitySettings;
 use tasuki_wire::Topic;
 
+use crate::guards::blocking;
 use crate::model::{self, VISITORS, behaviors};
-use crate::support::{Behavior, START, World, minute};
+use crate::support::{Behavior, START, World, lead, minute};
 
 /// What happens in a run.
 #[derive(Clone, Debug)]
@@ -40,6 +41,13 @@ fn runs() -> impl Strategy<Value = (Vec<Behavior>, Vec<Step>)> {
 fn world_after(steps: &[Step], bytes_beside_decisions: usize) -> World {
     // Each event may say another user id: with fewer values the model would have to know of this bound.
     let settings = IdentitySettings { bytes_beside_decisions, values_per_attribute: 12, ..IdentitySettings::default() };
+    let world = world_by(steps, settings);
+    assert_eq!(world.pipeline.refused(), []);
+    world
+}
+
+/// The world after all that, by these settings.
+fn world_by(steps: &[Step], settings: IdentitySettings) -> World {
     let mut world = World::new(settings);
     let mut now = START;
     for step in steps {
@@ -53,7 +61,6 @@ fn world_after(steps: &[Step], bytes_beside_decisions: usize) -> World {
         }
     }
     world.advance_to(minute(60 * 24));
-    assert_eq!(world.pipeline.refused(), []);
     world
 }
 
@@ -61,6 +68,40 @@ fn world_after(steps: &[Step], bytes_beside_decisions: usize) -> World {
 fn bundles(world: &World) -> usize {
     let states = world.pipeline.states("identity");
     states.keys().filter(|key| key.starts_with("b:") && !key.starts_with("b:l:")).count()
+}
+
+/// The events as they are without what is refused; those that name nobody else are gone.
+fn without_refused(behaviors: &[Behavior]) -> Vec<Behavior> {
+    let believed = behaviors.iter().cloned().map(|mut it| {
+        it.visitor = if it.visitor == "phone" { "" } else { it.visitor };
+        it.user = if it.user == "4712" { "" } else { it.user };
+        it.email = if it.email == "eva@acme.example" { "" } else { it.email };
+        it
+    });
+    believed.filter(|it| (it.visitor, it.user, it.email) != ("", "", "")).collect()
+}
+
+proptest! {
+    #[test]
+    fn identifiers_that_are_refused_are_as_if_nobody_had_named_them((behaviors, steps) in runs()) {
+        let settings = blocking(&["visitor:phone", "user:4712", "email:eva@*"]);
+        let world = world_by(&steps, IdentitySettings { values_per_attribute: 12, ..settings });
+        let dead = world.pipeline.refused();
+        prop_assert!(dead.iter().all(|it| it.poison.code == "no-identifier"));
+        let believed = without_refused(&behaviors);
+        prop_assert!(dead.len() >= behaviors.len() - believed.len());
+        prop_assert_eq!(world.outcome(), model::outcome(&believed));
+        // Everybody whose events named something that was refused is told.
+        let mut told: BTreeSet<LeadId> = world.refusals().into_iter().map(|it| it.0).collect();
+        for (event, key) in model::owners(&believed) {
+            let named = behaviors.iter().find(|it| it.id == event.id).unwrap();
+            if named != event {
+                prop_assert!(told.contains(&lead(&key)) , "{}", key);
+            }
+        }
+        told.retain(|it| world.trails().contains_key(it));
+        prop_assert_eq!(told.len(), world.refusals().into_iter().map(|it| it.0).collect::<BTreeSet<_>>().len());
+    }
 }
 
 proptest! {

@@ -9,7 +9,7 @@ use tasuki_domain::{DeploymentSecret, EventId, Identifier, LeadId, Millis, Times
 use tasuki_identity::{Identity, IdentitySettings};
 use tasuki_stream::Emitted;
 use tasuki_stream::memory::Pipeline;
-use tasuki_wire::v1::{self, activity_record, behavior_record, identity_record, lead_command};
+use tasuki_wire::v1::{self, RefusedBecause, activity_record, behavior_record, identity_record, lead_command};
 use tasuki_wire::{Head, PartitionCount, Topic};
 
 /// Minute 0 of every test: 2026-11-23T09:30:00Z.
@@ -39,6 +39,10 @@ pub(crate) struct Behavior {
     /// Who reported it; empty: "website".
     pub(crate) source: &'static str,
     pub(crate) says: Vec<(&'static str, &'static str)>,
+    /// A form, which the person sent.
+    pub(crate) form: bool,
+    /// A purpose, and whether it is allowed from then on.
+    pub(crate) consent: Option<(&'static str, bool)>,
 }
 
 /// Event number `id`, `minute` minutes after the start.
@@ -72,6 +76,16 @@ impl Behavior {
         self
     }
 
+    pub(crate) fn form(mut self) -> Self {
+        self.form = true;
+        self
+    }
+
+    pub(crate) fn allows(mut self, purpose: &'static str, granted: bool) -> Self {
+        self.consent = Some((purpose, granted));
+        self
+    }
+
     pub(crate) fn key(&self) -> String {
         match (self.visitor, self.user, self.email) {
             ("", "", email) => format!("e:{email}"),
@@ -82,7 +96,12 @@ impl Behavior {
 
     /// As ingest writes it: received half a minute after it happened.
     pub(crate) fn record(&self) -> v1::BehaviorRecord {
-        let event = if self.says.is_empty() {
+        let event = if let Some((purpose, granted)) = self.consent {
+            let (purpose, basis) = (purpose.to_owned(), "banner".to_owned());
+            behavior_record::Event::ConsentChanged(v1::ConsentChanged { purpose, granted, basis })
+        } else if self.form {
+            behavior_record::Event::FormSubmitted(v1::FormSubmitted { form: "demo-request".to_owned() })
+        } else if self.says.is_empty() {
             behavior_record::Event::PageViewed(v1::PageViewed::default())
         } else {
             let said = self.says.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
@@ -226,6 +245,19 @@ impl World {
         }
         merges.retain(|_, it| *it != (None, BTreeSet::new()));
         merges
+    }
+
+    /// Which identifiers were refused: lead, kind, why, what is shown of it, and the event, by which they are sorted.
+    pub(crate) fn refusals(&self) -> Vec<(LeadId, String, RefusedBecause, String, u8)> {
+        let mut refusals = Vec::new();
+        for record in self.pipeline.messages::<v1::IdentityRecord>(Topic::Identities) {
+            let (_, lead) = Head::read_with_lead(record.meta.as_ref()).unwrap();
+            if let Some(identity_record::Event::IdentifierRefused(it)) = record.event {
+                refusals.push((lead, it.kind.clone(), it.because(), it.value.clone(), it.behavior_id[0]));
+            }
+        }
+        refusals.sort_by_key(|(_, _, _, _, event)| *event);
+        refusals
     }
 
     pub(crate) fn advance_to(&mut self, instant: Timestamp) {

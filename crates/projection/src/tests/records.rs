@@ -75,9 +75,13 @@ impl Lead {
             command_id: vec![7; 16],
             by: "mori".into(),
         };
+        self.identity(at, identity_record::Event::MergesChanged(changed))
+    }
+
+    /// What identity says of it.
+    pub(super) fn identity(&mut self, at: i64, event: identity_record::Event) -> Emitted {
         let meta = self.head(Topic::Identities, at);
-        let event = Some(identity_record::Event::MergesChanged(changed));
-        self.emitted(Topic::Identities, &v1::IdentityRecord { meta, event })
+        self.emitted(Topic::Identities, &v1::IdentityRecord { meta, event: Some(event) })
     }
 
     pub(super) fn activity(&mut self, at: i64, event: activity_record::Event) -> Emitted {
@@ -103,7 +107,7 @@ impl Lead {
             event: Some(event),
             ..Default::default()
         };
-        let event = v1::BehaviorAttributed { behavior: Some(behavior), via: "anonymous".into() };
+        let event = v1::BehaviorAttributed { behavior: Some(behavior), via: "anonymous".into(), unscored: false };
         self.activity(at, activity_record::Event::Attributed(event))
     }
 

@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, PgPool};
 use tasuki_domain::LeadId;
 use tasuki_stream::Emitted;
 use tasuki_wire::Topic;
-use tasuki_wire::v1::{self, behavior_record, dead_letter, handoff_record, qualification_record};
+use tasuki_wire::v1::{self, behavior_record, dead_letter, handoff_record, identity_record, qualification_record};
 
 use super::log::{Log, Reading};
 use super::records::{Lead, START_MS, assigned, page_view, profile, qualified, score};
@@ -167,6 +167,51 @@ async fn a_merged_lead_says_into_whom_and_the_other_is_found_by_its_address() {
     log.append([ben.merges(START_MS + 2 * MINUTE, None, &[]), ben.did(2, START_MS, page_view())]);
     catch_up(&projection, &log, READING).await;
     assert_eq!(text(&pool, &schema, ben.id, shown).await, "t 1 2 ben@home.example t");
+}
+
+#[tokio::test]
+async fn what_was_refused_withheld_and_allowed_is_shown_with_the_lead() {
+    let mut lead = Lead::number(7);
+    let refused = v1::IdentifierRefused {
+        kind: "email".into(),
+        because: v1::RefusedBecause::RoleAddress.into(),
+        value: "i…@acme.example".into(),
+        behavior_id: vec![1; 16],
+    };
+    let consent = |purpose: &str, granted| v1::Consent {
+        purpose: purpose.into(),
+        granted,
+        since_ms: START_MS,
+        source: "website".into(),
+        basis: "banner".into(),
+    };
+    let consents = v1::ConsentsChanged { consents: vec![consent("contact", true), consent("tracking", false)] };
+    let page = v1::BehaviorRecord {
+        meta: Some(v1::Meta { event_id: vec![2; 16], ..v1::Meta::default() }),
+        event: Some(page_view()),
+        ..v1::BehaviorRecord::default()
+    };
+    let withheld = v1::BehaviorWithheld { behavior: Some(page), purpose: "tracking".into() };
+    let held_back = v1::LeadHeldBack { route: "hand-raise".into(), reason: "no consent: contact".into() };
+    let log = Log::of([
+        lead.did(1, START_MS, page_view()),
+        lead.identity(START_MS, identity_record::Event::IdentifierRefused(refused)),
+        lead.identity(START_MS + 1, identity_record::Event::ConsentsChanged(consents)),
+        lead.identity(START_MS + 2, identity_record::Event::BehaviorWithheld(withheld)),
+        lead.judged(START_MS + 3, qualification_record::Event::StageChanged(v1::StageChanged { from: 0, to: 2 })),
+        lead.judged(START_MS + 4, qualification_record::Event::HeldBack(held_back)),
+    ]);
+    let pool = database();
+    let (projection, schema) = fresh(&pool).await;
+    catch_up(&projection, &log, READING).await;
+    assert_eq!(text(&pool, &schema, lead.id, "active, stage, merged_into is null").await, "t Lead t");
+    let sql = format!(
+        "select kind || ' ' || route || ' ' || detail from {schema}.lead_decisions where lead_id = $1 \
+         order by occurred_at, topic"
+    );
+    let rows = sqlx::query_scalar(AssertSqlSafe(sql)).bind(lead.id.uuid()).fetch_all(&pool);
+    let rows: Vec<String> = rows.await.unwrap();
+    insta::assert_snapshot!(rows.join("\n"));
 }
 
 #[tokio::test]

@@ -14,7 +14,8 @@ fn through_prost(record: &v1::ActivityRecord) -> Record<'_> {
         Activity::Retracted(retracted) => Event::Retracted(&retracted.behavior_id),
         Activity::ProfileChanged(changed) => Event::ProfileChanged(changed.profile.clone()),
     });
-    Record { meta: record.meta.as_ref().map(RawMeta::from), event }
+    let unscored = matches!(&record.event, Some(Activity::Attributed(attributed)) if attributed.unscored);
+    Record { meta: record.meta.as_ref().map(RawMeta::from), event, unscored }
 }
 
 fn behavior(record: &v1::BehaviorRecord) -> Behavior<'_> {
@@ -105,6 +106,7 @@ fn behavior_record() -> impl Strategy<Value = v1::BehaviorRecord> {
             circumstances,
             properties_json,
             payload_hash: vec![0xff; 16],
+            refused: Vec::new(),
             flags,
             attributes: [("title".to_owned(), "VP".to_owned())].into(),
             event,
@@ -114,8 +116,9 @@ fn behavior_record() -> impl Strategy<Value = v1::BehaviorRecord> {
 
 fn activity() -> impl Strategy<Value = v1::ActivityRecord> {
     let attributed = || {
-        proptest::option::weighted(0.9, behavior_record())
-            .prop_map(|behavior| Activity::Attributed(v1::BehaviorAttributed { behavior, via: "email".into() }))
+        (proptest::option::weighted(0.9, behavior_record()), any::<bool>()).prop_map(|(behavior, unscored)| {
+            Activity::Attributed(v1::BehaviorAttributed { behavior, via: "email".into(), unscored })
+        })
     };
     let retracted = proptest::collection::vec(any::<u8>(), 0..18)
         .prop_map(|behavior_id| Activity::Retracted(v1::BehaviorRetracted { behavior_id }));

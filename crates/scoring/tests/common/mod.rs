@@ -57,7 +57,11 @@ impl Did {
     }
 
     pub(crate) fn attributed(&self) -> Activity {
-        Activity::Attributed(v1::BehaviorAttributed { behavior: Some(self.record()), via: "email".into() })
+        Activity::Attributed(v1::BehaviorAttributed {
+            behavior: Some(self.record()),
+            via: "email".into(),
+            unscored: false,
+        })
     }
 
     pub(crate) fn retracted(&self) -> Activity {

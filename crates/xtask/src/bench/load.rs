@@ -146,7 +146,7 @@ impl Load {
             Activity::ProfileChanged(v1::ProfileChanged { profile: Some(profile(lead, version, at)) })
         } else {
             let behavior = Some(behavior(lead, version, number, at));
-            Activity::Attributed(v1::BehaviorAttributed { behavior, via: "email".to_owned() })
+            Activity::Attributed(v1::BehaviorAttributed { behavior, via: "email".to_owned(), unscored: false })
         };
         let record = v1::ActivityRecord { meta: Some(head.to_meta()), event: Some(event) };
         Made { key: id.to_string(), payload: record.encode_to_vec() }
