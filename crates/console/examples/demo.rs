@@ -21,6 +21,13 @@ use tasuki_stream::log::{BoxFuture, PublishError, Publisher};
 #[path = "../tests/fixture/mod.rs"]
 mod fixture;
 
+/// Hanako has something in common with two others.
+const DUPLICATES: &str = "insert into tasuki.lead_duplicate_keys \
+    select ('a0000000-0000-4000-8000-00000000000' || lead)::uuid, kind, key \
+    from (values ('email', 'hanako.sato@midori.example', '{1,7}'::int[]), ('phone', '312345678', '{1,6}'), \
+    ('reading', 'hanakosato @ midori.example', '{1,6}'), ('reading', 'satohanako @ midori.example', '{1,6}')) \
+    as common (kind, key, leads), unnest(leads) lead";
+
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
@@ -51,6 +58,7 @@ async fn main() {
     let url = tasuki_testkit::postgres::fresh_database();
     fixture::make_tables(&url).await;
     fixture::fill(&url).await;
+    fixture::statements(&url, DUPLICATES).await;
     let pool = PgPoolOptions::new().connect(&url).await.expect("the database was just made");
     let token = "demo-token-0123456789";
     let listener = tokio::net::TcpListener::bind(&settings.console_listen).await.expect("a free port");
