@@ -21,7 +21,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("embedded", &["domain", "wire", "stream", "service"]),
     ("ingest", &["domain", "wire", "stream", "service"]),
     ("projection", &["domain", "wire", "stream", "service"]),
-    ("console", &["domain", "wire", "stream", "service"]),
+    ("console", &["domain", "wire", "stream", "service", "playbook"]),
 ];
 
 /// What the pure crates must not see, however deep.

@@ -69,6 +69,7 @@ async fn main() {
         clock: Arc::new(Standing(fixture::NOW.parse().expect("an instant"))),
         health: Health::default(),
         token: ApiToken::new(token).expect("long enough"),
+        start: Arc::new(tasuki_playbook::Playbook::built_in()),
         settings,
     };
     serve(listener, router(state), Shutdown::new()).await.expect("serves");

@@ -18,6 +18,7 @@ mod merge;
 pub mod metrics;
 mod moment;
 mod pages;
+mod publication;
 mod readiness;
 mod routes;
 mod settings;

@@ -26,7 +26,7 @@ pub fn describe() {
     );
     describe_counter!(
         COMMANDS,
-        "Commands of people, by verb (accept, reject, merge, split) and outcome: sent (durable on the log), unavailable (the log did \
+        "Commands of people, by verb (accept, reject, merge, split, publish, rollback) and outcome: sent (durable on the log), unavailable (the log did \
          not take it; the caller was told), refused (the log never will: a defect)."
     );
     describe_counter!(

@@ -12,6 +12,7 @@ use axum::response::Redirect;
 use axum::routing::{get, post};
 use sqlx::PgPool;
 use tasuki_domain::CommandId;
+use tasuki_playbook::Playbook;
 use tasuki_service::{Clock, Health, Shutdown};
 use tasuki_stream::log::{PublishError, Publisher};
 use tokio::net::TcpListener;
@@ -19,7 +20,9 @@ use tokio::net::TcpListener;
 use crate::auth::ApiToken;
 use crate::command::{self, Command};
 use crate::merge::{self, LeadCommand};
+use crate::metrics::{self, CommandOutcome};
 use crate::pages::assets;
+use crate::publication::Publication;
 use crate::readiness::Readiness;
 use crate::settings::ConsoleSettings;
 use crate::store::StoreError;
@@ -27,6 +30,8 @@ use crate::{api, guard, pages};
 
 /// Largest body of a request, in bytes.
 const LARGEST_BODY: usize = 64 * 1024;
+/// The same where a playbook is published: as JSON text may take several bytes for a character.
+const LARGEST_PLAYBOOK: usize = 2 * 1024 * 1024;
 
 /// What the console works with.
 #[derive(Clone)]
@@ -41,6 +46,8 @@ pub struct ConsoleState {
     pub health: Health,
     /// Lets scripts and people in.
     pub token: ApiToken,
+    /// The playbook that is in force until one is published.
+    pub start: Arc<Playbook>,
     /// What the person who runs it has set.
     pub settings: ConsoleSettings,
 }
@@ -57,6 +64,7 @@ pub(crate) struct Console {
     pub(crate) publisher: Arc<dyn Publisher>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) token: ApiToken,
+    pub(crate) start: Arc<Playbook>,
     pub(crate) settings: ConsoleSettings,
     pub(crate) readiness: Readiness,
     /// Address of the style sheet, with its content's hash.
@@ -68,11 +76,19 @@ pub(crate) type Shared = Arc<Console>;
 /// Pages and API. Must be called inside a tokio runtime: it starts looking for the database, so that readiness is told
 /// before the first request.
 pub fn router(state: ConsoleState) -> Router {
-    let ConsoleState { pool, publisher, clock, health, token, settings } = state;
+    let ConsoleState { pool, publisher, clock, health, token, start, settings } = state;
     let readiness = Readiness::new(pool.clone(), &health);
     readiness.look();
-    let console: Shared =
-        Arc::new(Console { pool, publisher, clock, token, settings, readiness, style: assets::style_address().into() });
+    let console: Shared = Arc::new(Console {
+        pool,
+        publisher,
+        clock,
+        token,
+        start,
+        settings,
+        readiness,
+        style: assets::style_address().into(),
+    });
     Router::new()
         // Pages.
         .route("/", get(|| async { Redirect::to("/leads") }))
@@ -96,6 +112,12 @@ pub fn router(state: ConsoleState) -> Router {
         .route("/api/v1/handoffs/{id}", get(api::handoffs::one))
         .route("/api/v1/handoffs/{id}/accept", post(api::handoffs::accept))
         .route("/api/v1/handoffs/{id}/reject", post(api::handoffs::reject))
+        .route(
+            "/api/v1/playbooks",
+            get(api::playbooks::list).post(api::playbooks::publish).layer(DefaultBodyLimit::max(LARGEST_PLAYBOOK)),
+        )
+        .route("/api/v1/playbooks/{version}", get(api::playbooks::one))
+        .route("/api/v1/playbooks/rollback", post(api::playbooks::roll_back))
         .route("/api/v1/dead-letters", get(api::dead_letters::list))
         .fallback(guard::nothing_here)
         .method_not_allowed_fallback(guard::not_that_way)
@@ -138,6 +160,16 @@ impl Console {
         let sent = merge::send(self.publisher.as_ref(), command, self.clock.now()).await;
         if let Err(PublishError::Refused(source)) = &sent {
             tracing::error!(lead.id = %command.into, error = source.as_ref() as &dyn std::error::Error, "the log refuses a command");
+        }
+        sent
+    }
+
+    /// Puts publications on the log.
+    pub(crate) async fn publish(&self, verb: &'static str, publications: &[Publication]) -> Result<(), PublishError> {
+        let sent = self.publisher.publish(publications.iter().map(Publication::record).collect()).await;
+        metrics::command(verb, CommandOutcome::of(&sent));
+        if let Err(PublishError::Refused(source)) = &sent {
+            tracing::error!(error = source.as_ref() as &dyn std::error::Error, "the log refuses a playbook");
         }
         sent
     }

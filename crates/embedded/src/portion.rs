@@ -11,6 +11,8 @@ use crate::tail::Stored;
 
 /// How many deadlines of a partition fire in one transaction; its inputs wait until none is due any more.
 const DEADLINES: usize = 250;
+/// How many states of a partition are revised in one transaction, after its inputs.
+const REVISED: usize = 250;
 /// After so many records others on the same thread get their turn.
 const STRETCH: usize = 64;
 
@@ -21,7 +23,7 @@ pub(crate) struct Lane<P: Processor> {
     pub(crate) task: Task<P>,
     /// Where to go on in each input, in the order of the topology.
     pub(crate) positions: Vec<i64>,
-    /// Why its deadlines are left alone until the next start: the processor failed on one, and there is no record that
+    /// Why its deadlines and its revisions are left alone until the next start: the processor failed on one, and there is no record that
     /// could be put aside for it.
     pub(crate) stuck: Option<Poison>,
 }
@@ -63,12 +65,17 @@ impl<P: Processor> Lane<P> {
         if self.stuck.is_some() { None } else { self.task.next_deadline() }
     }
 
+    /// Whether states are to be revised.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.stuck.is_none() && self.task.is_behind()
+    }
+
     /// Fires what is due and applies the pages, one for each input, in this order.
     pub(crate) async fn work(&mut self, inputs: &[Topic], pages: &[Page], now: Timestamp) -> Portion {
         let mut refused = Refused::new();
-        let mut deadlines = if self.stuck.is_some() { 0 } else { DEADLINES };
+        let (mut deadlines, mut revised) = if self.stuck.is_some() { (0, 0) } else { (DEADLINES, REVISED) };
         let (fired, applied, read) = loop {
-            match self.attempt(inputs, pages, now, &mut deadlines, &mut refused).await {
+            match self.attempt(inputs, pages, now, [&mut deadlines, &mut revised], &mut refused).await {
                 Attempt::Done { fired, applied, read } => break (fired, applied, read),
                 Attempt::Again => self.task.abort(),
             }
@@ -95,7 +102,7 @@ impl<P: Processor> Lane<P> {
         inputs: &[Topic],
         pages: &[Page],
         now: Timestamp,
-        deadlines: &mut usize,
+        [deadlines, revised]: [&mut usize; 2],
         refused: &mut Refused,
     ) -> Attempt {
         let mut fired = 0;
@@ -131,6 +138,18 @@ impl<P: Processor> Lane<P> {
                 applied += 1;
                 breathe(applied).await;
             }
+        }
+        for _ in 0..*revised {
+            match self.task.revise(1) {
+                Ok(0) => break,
+                Ok(_) => fired += 1,
+                Err(poison) => {
+                    *revised = 0;
+                    self.stuck = Some(poison);
+                    return Attempt::Again;
+                }
+            }
+            breathe(fired).await;
         }
         Attempt::Done { fired, applied, read: true }
     }

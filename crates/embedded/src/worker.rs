@@ -226,7 +226,7 @@ impl<P: Processor> Worker<P> {
         for (number, (lane, pages)) in lanes.iter_mut().zip(pages).enumerate() {
             let due = lane.next_deadline().is_some_and(|due| due <= now);
             let moves = pages.iter().zip(&lane.positions).any(|(page, &position)| page.next != position);
-            if due || moves {
+            if due || moves || lane.is_behind() {
                 let portion = lane.work(self.topology.inputs, pages, now).await;
                 if portion.read || portion.fired > 0 {
                     portions.push((number, portion));

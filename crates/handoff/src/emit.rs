@@ -15,6 +15,11 @@ pub(crate) struct Work<'c, 't> {
     pub(crate) lead: LeadId,
 }
 
+/// Where a published playbook is kept. No lead has this key.
+pub(crate) fn playbook_key(version: u32) -> String {
+    format!("playbook:{version}")
+}
+
 /// Everything that an assignment says.
 #[derive(Debug)]
 pub(crate) struct Assignment<'a> {
@@ -52,6 +57,11 @@ impl<'c, 't> Work<'c, 't> {
     /// What is written from here on follows from this event.
     pub(crate) fn caused_by(&mut self, cause: EventId) {
         self.context.caused_by(cause);
+    }
+
+    /// The playbook of this version, if it was published.
+    pub(crate) fn published(&mut self, version: u32) -> Option<v1::PlaybookRecord> {
+        self.context.peek(&playbook_key(version))?.playbook.clone()
     }
 
     pub(crate) fn count(&mut self, (what, reason): (&'static str, &'static str)) {

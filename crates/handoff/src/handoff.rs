@@ -1,6 +1,9 @@
 //! One lead's handoffs: assignment, deadline, verdict.
 
+use std::sync::Arc;
+
 use tasuki_domain::{Cycle, EventId, HandoffId, LeadId, Timestamp, Version};
+use tasuki_playbook::{Playbook, Shelf};
 use tasuki_stream::{Admission, Context, Due, Input, Poison, Processor, Topology, admit};
 use tasuki_wire::v1::handoff_record::Event;
 use tasuki_wire::v1::identity_record::Event as Identity;
@@ -8,7 +11,7 @@ use tasuki_wire::v1::qualification_record::Event as Qualification;
 use tasuki_wire::{Head, Topic, v1};
 
 use crate::command::{Command, Says};
-use crate::emit::{Assignment, Times, Work};
+use crate::emit::{Assignment, Times, Work, playbook_key};
 use crate::metrics;
 use crate::policy::HandoffPolicy;
 use crate::state::{HandoffState, Verdict, Whose};
@@ -18,16 +21,56 @@ const SERVICE: &str = "handoff";
 /// How much feedback waits for one assignment. The first verdict decides; what stands behind it is repetition or contradiction.
 const MOST_WAITING: usize = 8;
 
-/// The processor `handoff`: asks the desk, assigns, watches the deadline, takes the verdict of sales.
-#[derive(Clone, Debug)]
+/// The processor `handoff`: asks the desk, assigns, watches the deadline, takes the verdict of sales. What the playbook says
+/// about a handoff is taken from the version by which the lead qualified: published ones come on `qualification`, ahead of
+/// the first decision by them.
+#[derive(Debug)]
 pub struct Handoff {
-    policy: HandoffPolicy,
+    start: Arc<HandoffPolicy>,
+    published: Shelf<HandoffPolicy>,
 }
 
 impl Handoff {
-    /// The processor under a policy.
+    /// The processor under a policy, and under those of playbooks that are published.
     pub fn new(policy: HandoffPolicy) -> Self {
-        Self { policy }
+        Self { start: Arc::new(policy), published: Shelf::default() }
+    }
+
+    /// What the playbook of a version says: as it was published, else that from the start.
+    fn policy(&self, work: &mut Work<'_, '_>, version: u32) -> Arc<HandoffPolicy> {
+        let published = work.published(version).and_then(|record| self.read(&record).ok());
+        published.unwrap_or_else(|| Arc::clone(&self.start))
+    }
+
+    fn read(&self, record: &v1::PlaybookRecord) -> Result<Arc<HandoffPolicy>, Poison> {
+        let head = Head::read(record.meta.as_ref())?;
+        let text = match &record.event {
+            Some(v1::playbook_record::Event::Published(playbook)) => &playbook.text,
+            None => return Err(Poison::new("unknown-event", "found no event that this release knows")),
+        };
+        self.published.get(*head.event_id.as_bytes(), || match Playbook::parse(text) {
+            Ok(playbook) => Ok(HandoffPolicy::from(&playbook)),
+            Err(faults) => Err(Poison::new("unreadable-playbook", format!("this release cannot use it: {faults}"))),
+        })
+    }
+
+    /// Keeps a playbook for the decisions by it.
+    fn published(
+        &self,
+        context: &mut Context<'_, HandoffState>,
+        meta: Option<v1::Meta>,
+        playbook: v1::PlaybookPublished,
+    ) -> Result<(), Poison> {
+        let key = playbook_key(playbook.version);
+        let record = v1::PlaybookRecord { meta, event: Some(v1::playbook_record::Event::Published(playbook)) };
+        self.read(&record)?;
+        let order =
+            |record: &v1::PlaybookRecord| record.meta.as_ref().map(|meta| (meta.occurred_at_ms, meta.event_id.clone()));
+        let known = context.peek(&key).and_then(|state| state.playbook.as_ref());
+        if known.is_none_or(|known| order(known) < order(&record)) {
+            context.state(&key).playbook = Some(record);
+        }
+        Ok(())
     }
 }
 
@@ -77,7 +120,12 @@ impl Processor for Handoff {
 
 impl Handoff {
     fn qualification(&self, context: &mut Context<'_, HandoffState>, input: &Input<'_>) -> Result<(), Poison> {
-        let record: v1::QualificationRecord = input.decode()?;
+        let mut record: v1::QualificationRecord = input.decode()?;
+        if let Some(Qualification::Playbook(playbook)) =
+            record.event.take_if(|event| matches!(event, Qualification::Playbook(_)))
+        {
+            return self.published(context, record.meta, playbook);
+        }
         let (head, lead) = lead_of(record.meta.as_ref(), input)?;
         if head.version == Version::default() {
             return Err(Poison::new("no-version", "found version 0; qualification is versioned from 1"));
@@ -93,7 +141,8 @@ impl Handoff {
                 Qualification::Recycled(_)
                 | Qualification::Disqualified(_)
                 | Qualification::StageChanged(_)
-                | Qualification::HeldBack(_),
+                | Qualification::HeldBack(_)
+                | Qualification::Playbook(_),
             ) => None,
             None => return Err(Poison::new("unknown-event", "found no event that this release knows")),
         };
@@ -163,9 +212,10 @@ impl Handoff {
         let seen = qualified.seen.as_ref().expect("checked before the qualification was kept");
         let qualification = Head::read(record.meta.as_ref()).expect("read before it was kept");
         let decided = Head::read(decision.meta.as_ref()).expect("read before it was kept");
-        let accept_within = self.policy.limit(&qualified.route, &qualified.urgency).unwrap_or_else(|| {
+        let policy = self.policy(work, qualified.playbook_version);
+        let accept_within = policy.limit(&qualified.route, &qualified.urgency).unwrap_or_else(|| {
             work.count(metrics::UNKNOWN_URGENCY);
-            self.policy.accept_within.normal
+            policy.accept_within.normal
         });
         let assignment = Assignment {
             lead: work.lead,

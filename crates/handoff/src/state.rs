@@ -46,6 +46,9 @@ pub struct HandoffState {
     /// The last record of the public contract, to be written again when the lead is merged.
     #[prost(bytes = "vec", tag = "9")]
     pub(crate) contract: Vec<u8>,
+    /// Of a state that is of no lead: a playbook that was published.
+    #[prost(message, optional, tag = "10")]
+    pub(crate) playbook: Option<v1::PlaybookRecord>,
 }
 
 /// One cycle's handoff. It begins with whatever is heard of it first.

@@ -414,3 +414,37 @@ fn with_a_desk_beside_it_a_qualified_lead_finds_its_rep() {
     assert_eq!(owners, ["mori", "mori", "sato", "sato"]);
     assert_eq!(handoff_events(&pipeline, lead(1)).len(), 1);
 }
+
+#[test]
+fn a_deadline_is_that_of_the_playbook_by_which_the_lead_qualified() {
+    let published = |version: u32, urgent: &str| {
+        let text = tasuki_playbook::Playbook::DEFAULT.replacen("urgent = \"4h\"", &format!("urgent = \"{urgent}\""), 1);
+        assert!(text.contains(&format!("urgent = \"{urgent}\"")));
+        let head = Head {
+            event_id: EventId::reported("test", &text),
+            occurred_at: at("08:00:00"),
+            received_at: at("08:00:00"),
+            cause: None,
+            lead: None,
+            version: Default::default(),
+        };
+        let playbook = v1::PlaybookPublished { version, text, ..Default::default() };
+        let event = Some(v1::qualification_record::Event::Playbook(playbook));
+        let record = v1::QualificationRecord { meta: Some(head.to_meta()), event };
+        // A key of the lead's partition, as every partition has one.
+        Emitted { topic: Topic::Qualification, key: lead(1).to_string(), payload: record.encode_to_vec() }
+    };
+    for (version, accept_by) in [(1, at("10:00:00")), (2, at("11:00:00")), (3, at("12:00:00"))] {
+        let mut qualified = lead_qualified(1, "urgent");
+        qualified.playbook_version = version;
+        let event = v1::qualification_record::Event::Qualified(qualified);
+        let pipeline = after(vec![
+            published(2, "2h"),
+            published(3, "3h"),
+            qualification(lead(1), 1, at("09:00:00"), event),
+            decided(lead(1), 1, Some("sato"), at("09:00:00")),
+        ]);
+        assert_eq!(pipeline.refused(), []);
+        assert_eq!(handoff_events(&pipeline, lead(1)), [assigned(Some("sato"), accept_by)], "version {version}");
+    }
+}

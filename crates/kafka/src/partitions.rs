@@ -79,6 +79,11 @@ impl<P: Processor> Partitions<P> {
             .collect()
     }
 
+    /// Whether there are states of another revision than their partition has in common.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.owned.values().any(|kept| kept.task.is_behind())
+    }
+
     /// The earliest deadline of all.
     pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
         self.owned.values().filter_map(|kept| kept.task.next_deadline()).min()

@@ -47,6 +47,9 @@ pub use error::WorkerError;
 const BURST: u32 = 64;
 /// At most so many deadlines of a partition in one transaction: after a long stop there may be very many.
 const DEADLINES: usize = 1_000;
+/// How many states are revised in one transaction, those of all partitions together. What is read meanwhile waits for one
+/// such transaction at most.
+const REVISED: usize = 2_000;
 /// Between two tries of anything that brokers have to answer.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -196,6 +199,9 @@ impl<P: Processor> Worker<'_, P> {
             return self.take_up(group, pending);
         }
         self.fire_overdue(group)?;
+        if self.stale.is_none() {
+            self.revise(group)?;
+        }
         if self.stale.is_some() {
             return Ok(());
         }
@@ -206,7 +212,8 @@ impl<P: Processor> Worker<'_, P> {
     /// them: that costs as much as a simple processor.
     fn work(&mut self, group: &Group) -> Result<(), Trouble> {
         self.watchdog.polled();
-        let mut wait = self.pace.wait(self.load.as_ref(), Instant::now());
+        let behind = self.load.is_none() && self.partitions.is_behind();
+        let mut wait = if behind { Duration::ZERO } else { self.pace.wait(self.load.as_ref(), Instant::now()) };
         let (mut taken, mut drained) = (false, false);
         for _ in 0..BURST {
             match group.poll(wait) {

@@ -17,6 +17,7 @@ mod pattern;
 pub mod profile_rules;
 mod read;
 pub mod reps;
+mod shelf;
 mod value;
 mod words;
 
@@ -31,6 +32,7 @@ pub use model::{
     Consequence, EMAIL_DOMAIN, Exclusion, FactQuery, FitRule, Grade, Grades, Group, Playbook, Route, Rule, SignalFields,
 };
 pub use pattern::Pattern;
+pub use shelf::Shelf;
 pub use value::Phrase;
 pub use words::{Language, Section};
 

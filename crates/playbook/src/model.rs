@@ -16,6 +16,7 @@ use crate::value::Phrase;
 #[derive(Debug)]
 pub struct Playbook {
     pub(crate) name: String,
+    pub(crate) text: String,
     pub(crate) version: PlaybookVersion,
     pub(crate) rules: Vec<Rule>,
     /// For each code of an event kind, its rules.
@@ -290,6 +291,18 @@ impl Playbook {
     /// What it is called.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The file it was read from.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Tells texts of playbooks apart: equal for equal texts, on every machine and in every release. Never 0.
+    pub fn fingerprint(text: &str) -> u32 {
+        // FNV-1a.
+        let step = |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+        text.bytes().fold(0x811c_9dc5, step).max(1)
     }
 
     /// Stands on every decision made by it.

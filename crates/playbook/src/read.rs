@@ -140,6 +140,7 @@ fn compile(reading: &mut Reading<'_>, file: File) -> Option<Playbook> {
     let after = file.after_rejection;
     Some(Playbook {
         name: file.name.0,
+        text: reading.text.to_owned(),
         version: PlaybookVersion::new(file.version),
         by_kind: index(&rules),
         rules,

@@ -16,6 +16,7 @@ const TABLES: [(&str, &str); 7] = [
     ("lead_timeline", "lead_id, event_id"),
     ("lead_decisions", "event_id"),
     ("handoffs", "handoff_id"),
+    ("playbooks", "event_id"),
     ("dead_letters", "id"),
 ];
 

@@ -93,7 +93,7 @@ impl Fold {
         let id = entry.lead.uuid();
         let lead = self.leads.get_mut(&id).expect("the lead was entered before");
         match &entry.content {
-            Content::Unreadable => {}
+            Content::Unreadable | Content::Playbook => {}
             Content::Identity(into, event) => {
                 let kind = match event.as_ref() {
                     identity_record::Event::MergesChanged(_) => {
@@ -202,7 +202,7 @@ fn last_version(lead: &mut LeadCurrent, source: Source) -> &mut i64 {
         Source::Activity => &mut lead.activity_version,
         Source::Scores => &mut lead.scores_version,
         Source::Qualification => &mut lead.qualification_version,
-        Source::Handoff | Source::DeadLetters => &mut lead.handoff_version,
+        Source::Handoff | Source::DeadLetters | Source::Playbooks => &mut lead.handoff_version,
     }
 }
 
@@ -219,6 +219,7 @@ fn timeline_row(lead_id: Uuid, version: i64, event: &Attributed) -> Timeline {
         about: behavior.event.as_ref().map_or_else(String::new, |event| clean(event.about())),
         title: circumstances.map_or_else(String::new, |circumstances| clean(&circumstances.title)),
         path: circumstances.map_or_else(String::new, |circumstances| clean(&circumstances.path)),
+        campaign: circumstances.map_or_else(String::new, |circumstances| clean(&circumstances.campaign_name)),
         source: origin.map_or_else(String::new, |origin| clean(&origin.source)),
         protocol: origin.map_or_else(String::new, |origin| clean(&origin.protocol)),
         via: clean(&event.via),
@@ -240,6 +241,7 @@ fn decision_of_marketing(entry: &Entry, event: &qualification_record::Event) -> 
         Event::Disqualified(event) => ("LeadDisqualified", event.cycle),
         Event::StageChanged(_) => ("StageChanged", 0),
         Event::HeldBack(_) => ("LeadHeldBack", 0),
+        Event::Playbook(_) => ("PlaybookPublished", 0),
     };
     let mut row = decision(entry, kind, cycle, json::qualification(event));
     if let Event::Qualified(event) = event {

@@ -176,6 +176,7 @@ pub(crate) fn qualification(event: &qualification_record::Event) -> Value {
             "from": event.from().known().map(Stage::name),
             "to": event.to().known().map(Stage::name),
         }),
+        Event::Playbook(event) => json!({ "version": event.version }),
     }
 }
 

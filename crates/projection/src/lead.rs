@@ -134,6 +134,8 @@ impl LeadCurrent {
             Event::Disqualified(event) => (Some(Stage::Disqualified), i64::from(event.cycle)),
             Event::StageChanged(event) => (event.to().known(), self.qualification_cycle),
             Event::HeldBack(_) => return,
+            // Of no lead: never comes here.
+            Event::Playbook(_) => return,
         };
         stage.map_or("", Stage::name).clone_into(&mut self.qualification_stage);
         self.qualification_cycle = cycle;

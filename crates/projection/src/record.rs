@@ -6,12 +6,13 @@ use tasuki_domain::{Cycle, EventId, HandoffId, LeadId, Timestamp};
 use tasuki_stream::log::LogRecord;
 use tasuki_stream::{Input, Poison};
 use tasuki_wire::v1::{
-    self, activity_record, dead_letter, handoff_record, identity_record, qualification_record, score_record,
+    self, activity_record, dead_letter, handoff_record, identity_record, playbook_record, qualification_record,
+    score_record,
 };
 use tasuki_wire::{Head, Topic};
 
 use crate::json;
-use crate::rows::Letter;
+use crate::rows::{Letter, Publication};
 use crate::table::At;
 use crate::text::{clean, indexed, optional};
 
@@ -23,12 +24,20 @@ pub(crate) enum Source {
     Scores,
     Qualification,
     Handoff,
+    Playbooks,
     DeadLetters,
 }
 
 impl Source {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Identities, Self::Activity, Self::Scores, Self::Qualification, Self::Handoff, Self::DeadLetters];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Identities,
+        Self::Activity,
+        Self::Scores,
+        Self::Qualification,
+        Self::Handoff,
+        Self::Playbooks,
+        Self::DeadLetters,
+    ];
 
     pub(crate) const fn topic(self) -> Topic {
         match self {
@@ -37,6 +46,7 @@ impl Source {
             Self::Scores => Topic::Scores,
             Self::Qualification => Topic::Qualification,
             Self::Handoff => Topic::Handoff,
+            Self::Playbooks => Topic::Playbooks,
             Self::DeadLetters => Topic::DeadLetters,
         }
     }
@@ -70,6 +80,8 @@ pub(crate) enum Content {
     Scored(Box<v1::LeadScored>),
     Qualification(Box<qualification_record::Event>),
     Handoff(Cycle, Box<handoff_record::Event>),
+    /// Of no lead: a playbook on its way to those that decide. The tables have it from `playbooks`.
+    Playbook,
     /// Head and version are good, the rest cannot be read: only the version counts.
     Unreadable,
 }
@@ -88,6 +100,7 @@ pub(crate) struct Attributed {
 pub(crate) struct Batch {
     pub(crate) entries: Vec<Entry>,
     pub(crate) letters: Vec<Letter>,
+    pub(crate) publications: Vec<Publication>,
     /// Topics of the records that could not be read.
     pub(crate) unreadable: Vec<Topic>,
 }
@@ -98,6 +111,9 @@ impl Batch {
         let read = match Source::of(record.topic) {
             None => Err(Poison::new("unexpected-topic", "the projection does not read this topic")),
             Some(Source::DeadLetters) => dead_letter(&record.payload).map(|letter| self.letters.push(letter)),
+            Some(Source::Playbooks) => {
+                publication(&record.payload).map(|publication| self.publications.push(publication))
+            }
             Some(source) => self.push_entry(source, &record.payload),
         };
         if let Err(poison) = read {
@@ -112,8 +128,11 @@ impl Batch {
             Source::Activity => activity(payload)?,
             Source::Scores => scores(payload)?,
             Source::Qualification => qualification(payload)?,
-            Source::Handoff | Source::DeadLetters => handoff(payload)?,
+            Source::Handoff | Source::Playbooks | Source::DeadLetters => handoff(payload)?,
         };
+        if matches!(content, Ok(Content::Playbook)) {
+            return Ok(());
+        }
         let (head, lead) = Head::read_with_lead(meta.as_ref())?;
         if head.version.get() == 0 {
             return Err(Poison::new("no-version", "meta.version is 0; expected 1, 2, 3 ..."));
@@ -176,13 +195,22 @@ fn attributed(event: v1::BehaviorAttributed) -> Result<Content, Poison> {
 
 fn scores(payload: &[u8]) -> Result<Parts, Poison> {
     let record: v1::ScoreRecord = decode(payload)?;
-    let content = record.event.map(|score_record::Event::Scored(scored)| Content::Scored(Box::new(scored)));
+    let content = record.event.map(|event| match event {
+        score_record::Event::Scored(scored) => Content::Scored(Box::new(scored)),
+        score_record::Event::Playbook(_) => Content::Playbook,
+    });
     Ok((record.meta, content.ok_or_else(unknown_event)))
 }
 
 fn qualification(payload: &[u8]) -> Result<Parts, Poison> {
     let record: v1::QualificationRecord = decode(payload)?;
-    let content = record.event.map(|event| Content::Qualification(Box::new(event)));
+    let content = record.event.map(|event| match event {
+        qualification_record::Event::Playbook(_) => Content::Playbook,
+        event @ (qualification_record::Event::Qualified(_)
+        | qualification_record::Event::Recycled(_)
+        | qualification_record::Event::Disqualified(_)
+        | qualification_record::Event::StageChanged(_)) => Content::Qualification(Box::new(event)),
+    });
     Ok((record.meta, content.ok_or_else(unknown_event)))
 }
 
@@ -212,6 +240,27 @@ fn decode<M: Message + Default>(payload: &[u8]) -> Result<M, Poison> {
 
 fn unknown_event() -> Poison {
     Poison::new("unknown-event", "the record holds no event that this release knows")
+}
+
+fn publication(payload: &[u8]) -> Result<Publication, Poison> {
+    let record: v1::PlaybookRecord = decode(payload)?;
+    let head = Head::read(record.meta.as_ref())?;
+    let Some(playbook_record::Event::Published(playbook)) = record.event else { return Err(unknown_event()) };
+    let because = match playbook.because() {
+        v1::PublishedBecause::Unspecified => "",
+        v1::PublishedBecause::Started => "started",
+        v1::PublishedBecause::Published => "published",
+        v1::PublishedBecause::RolledBack => "rolled-back",
+    };
+    Ok(Publication {
+        event_id: head.event_id.uuid(),
+        version: i64::from(playbook.version),
+        name: clean(&playbook.name),
+        body: clean(&playbook.text),
+        published_at: At::new(head.occurred_at),
+        published_by: clean(&playbook.by),
+        because: because.to_owned(),
+    })
 }
 
 fn dead_letter(payload: &[u8]) -> Result<Letter, Poison> {

@@ -91,6 +91,7 @@ row! {
         about: String as "text",
         title: String as "text",
         path: String as "text",
+        campaign: String as "text",
         source: String as "text",
         protocol: String as "text",
         via: String as "text",
@@ -142,6 +143,19 @@ row! {
         rejected_by: String as "text",
         reject_reason: String as "text",
         reject_note: String as "text",
+    }
+}
+
+row! {
+    /// A playbook that was published, or is in force again.
+    Publication in "playbooks" {
+        event_id: Uuid as "uuid",
+        version: i64 as "int8",
+        name: String as "text",
+        body: String as "text",
+        published_at: At as "timestamptz",
+        published_by: String as "text",
+        because: String as "text",
     }
 }
 

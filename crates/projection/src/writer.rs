@@ -16,7 +16,9 @@ use tasuki_wire::{Partition, PartitionCount};
 use crate::fold::{Changes, Fold};
 use crate::metrics;
 use crate::record::{Batch, Source};
-use crate::rows::{Decision, DuplicateKey, Handoff, LeadCurrent, Ledger, Letter, Profile, Timeline};
+use crate::rows::{
+    Decision, DuplicateKey, Handoff, LeadCurrent, Ledger, Letter, Profile, Publication, Timeline,
+};
 use crate::schema::Schema;
 use crate::table::{At, Row};
 
@@ -61,6 +63,7 @@ struct Statements {
     decisions: Arc<str>,
     handoffs: Arc<str>,
     letters: Arc<str>,
+    publications: Arc<str>,
 }
 
 impl Statements {
@@ -88,6 +91,7 @@ impl Statements {
             decisions: once(Decision::insert()),
             handoffs: upsert(Handoff::insert(), "handoff_id", Handoff::overwrite(&["handoff_id"])).into(),
             letters: once(Letter::insert()),
+            publications: once(Publication::insert()),
         }
     }
 }
@@ -182,11 +186,12 @@ impl Writer {
         let mut transaction = self.connection.begin().await?;
         lock_watermarks(&mut transaction, watermarks, moved).await?;
         let mut fold = load(&mut transaction, statements, &batch).await?;
-        let Batch { entries, letters, unreadable: _ } = batch;
+        let Batch { entries, letters, publications, unreadable: _ } = batch;
         entries.into_iter().for_each(|entry| fold.apply(entry));
         let (leads, changes) = fold.finish();
         let report = Report { gaps: changes.gaps.clone(), repeated: changes.repeated.clone() };
         write_rows(&mut transaction, statements, leads, changes, letters).await?;
+        write(&mut transaction, &statements.publications, publications).await?;
         move_watermarks(&mut transaction, moved).await?;
         transaction.commit().await?;
         Ok(report)

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use prost::Message;
 use tasuki_domain::{EventId, LeadId, Timestamp, Version};
-use tasuki_playbook::{Consequence, Playbook};
+use tasuki_playbook::{Consequence, Playbook, Shelf};
 use tasuki_stream::{Admission, Context, Due, Input, Poison, Processor, Topology, admit};
 use tasuki_wire::v1::handoff_record::Event as Handoff;
 use tasuki_wire::v1::identity_record::Event as Identity;
 use tasuki_wire::v1::qualification_link_record;
 use tasuki_wire::v1::qualification_record::Event as Decision;
+use tasuki_wire::v1::score_record::Event as Score;
 use tasuki_wire::{Head, Topic, v1};
 
 use crate::decide::{Verdict, after_rejection, decide, shows_interest};
@@ -17,10 +19,12 @@ use crate::state::{LatestScore, Phase, QualificationState};
 
 const SERVICE: &str = "qualification";
 
-/// Decides, by a playbook, which leads are handed to sales.
+/// Decides, by a playbook, which leads are handed to sales: each score by the playbook that it was made by. Published
+/// playbooks come on `scores`, ahead of the first score by them; before any did, it is the one that it was made with.
 #[derive(Debug)]
 pub struct Qualification {
-    playbook: Arc<Playbook>,
+    start: Arc<Playbook>,
+    published: Shelf<Playbook>,
 }
 
 type Deciding<'c, 't> = &'c mut Context<'t, QualificationState>;
@@ -37,9 +41,44 @@ struct Cause<'k> {
 }
 
 impl Qualification {
-    /// Qualification by this playbook.
+    /// Qualification by this playbook, and by those that are published.
     pub fn new(playbook: Arc<Playbook>) -> Self {
-        Self { playbook }
+        Self { start: playbook, published: Shelf::default() }
+    }
+
+    /// The playbook of a version: as it was published, else the one from the start.
+    fn playbook(&self, context: Deciding<'_, '_>, version: u32) -> Arc<Playbook> {
+        let state = context.peek(&playbook_key(version)).and_then(|state| state.playbook.as_ref());
+        let read = state.and_then(|record| self.read(record).ok());
+        read.unwrap_or_else(|| Arc::clone(&self.start))
+    }
+
+    fn read(&self, record: &v1::PlaybookRecord) -> Result<Arc<Playbook>, Poison> {
+        let head = Head::read(record.meta.as_ref())?;
+        let text = match &record.event {
+            Some(v1::playbook_record::Event::Published(playbook)) => &playbook.text,
+            None => return Err(missing_event()),
+        };
+        self.published.get(*head.event_id.as_bytes(), || {
+            let unusable = |faults| Poison::new("unreadable-playbook", format!("this release cannot use it: {faults}"));
+            Playbook::parse(text).map_err(unusable)
+        })
+    }
+
+    /// Keeps a playbook for the scores by it, and passes it on ahead of the decisions by it.
+    fn published(&self, context: Deciding<'_, '_>, key: &str, record: v1::PlaybookRecord) -> Result<(), Poison> {
+        self.read(&record)?;
+        let Some(v1::playbook_record::Event::Published(playbook)) = &record.event else { return Err(missing_event()) };
+        let (meta, event) = (record.meta.clone(), Some(Decision::Playbook(playbook.clone())));
+        let order =
+            |record: &v1::PlaybookRecord| record.meta.as_ref().map(|meta| (meta.occurred_at_ms, meta.event_id.clone()));
+        let kept_as = playbook_key(playbook.version);
+        let known = context.peek(&kept_as).and_then(|state| state.playbook.as_ref());
+        if known.is_none_or(|known| order(known) < order(&record)) {
+            context.state(&kept_as).playbook = Some(record);
+        }
+        context.emit_bytes(Topic::Qualification, key, v1::QualificationRecord { meta, event }.encode_to_vec());
+        Ok(())
     }
 
     fn scored(&self, context: Deciding<'_, '_>, cause: Cause<'_>, scored: v1::LeadScored) {
@@ -136,8 +175,10 @@ impl Qualification {
             return;
         }
         let rejected_at = state.refused_at_ms().map(Timestamp::from_millis);
+        let playbook = self.playbook(context, scored.playbook_version);
+        let state = context.state(cause.key);
         let no_consent = state.no_consent.clone();
-        match decide(&self.playbook, scored, rejected_at) {
+        match decide(&playbook, scored, rejected_at) {
             Verdict::None => {}
             Verdict::Qualified(route) if !no_consent.is_empty() => {
                 state.latest = Some(latest(scored.clone(), cause));
@@ -149,13 +190,14 @@ impl Qualification {
             }
             Verdict::Qualified(route) => {
                 state.cycle = state.cycle.saturating_add(1);
+                state.qualified_by = playbook.version().get();
                 state.set_phase(Phase::WithSales);
                 state.latest = None;
                 let qualified = v1::LeadQualified {
                     cycle: state.cycle,
                     route: route.name.clone(),
                     condition: route.condition.text().trim().to_owned(),
-                    playbook_version: self.playbook.version().get(),
+                    playbook_version: playbook.version().get(),
                     urgency: route.urgency.name().to_owned(),
                     pool: route.pool.clone(),
                     seen: Some(scored.clone()),
@@ -177,7 +219,10 @@ impl Qualification {
         if state.phase() != Phase::WithSales || state.cycle != cycle {
             return metrics::rejection_without_effect(context);
         }
-        let (consequence, reason) = after_rejection(&self.playbook, rejected.reason());
+        let qualified_by = state.qualified_by;
+        let playbook = self.playbook(context, qualified_by);
+        let (consequence, reason) = after_rejection(&playbook, rejected.reason());
+        let state = context.state(cause.key);
         let reason = reason.to_owned();
         match consequence {
             Consequence::Disqualify => {
@@ -284,8 +329,15 @@ impl Processor for Qualification {
         let key = input.key_str()?;
         if input.topic == Topic::Scores {
             let record: v1::ScoreRecord = input.decode()?;
+            let scored = match record.event {
+                Some(Score::Scored(scored)) => scored,
+                Some(Score::Playbook(playbook)) => {
+                    let event = Some(v1::playbook_record::Event::Published(playbook));
+                    return self.published(context, key, v1::PlaybookRecord { meta: record.meta, event });
+                }
+                None => return Err(missing_event()),
+            };
             let cause = cause(key, record.meta.as_ref())?;
-            let Some(v1::score_record::Event::Scored(scored)) = record.event else { return Err(missing_event()) };
             context.caused_by(cause.event);
             let admission = admit(&mut context.state(key).scores_seen, version(record.meta.as_ref()));
             if admitted(context, input.topic, admission) {
@@ -350,6 +402,11 @@ impl Processor for Qualification {
         }
         tell_standing(context, cause);
     }
+}
+
+/// Where a published playbook is kept. No lead has this key.
+fn playbook_key(version: u32) -> String {
+    format!("playbook:{version}")
 }
 
 fn cause<'k>(key: &'k str, meta: Option<&v1::Meta>) -> Result<Cause<'k>, Poison> {

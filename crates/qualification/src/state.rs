@@ -43,6 +43,12 @@ pub struct QualificationState {
     /// How the leads that are merged into this one stand with sales, by id.
     #[prost(message, repeated, tag = "12")]
     pub(crate) others: Vec<v1::StandingTold>,
+    /// The version of the playbook by which the lead qualified last; 0: never, or by a release that did not keep it.
+    #[prost(uint32, tag = "13")]
+    pub(crate) qualified_by: u32,
+    /// Of a state that is of no lead: a playbook that was published.
+    #[prost(message, optional, tag = "14")]
+    pub(crate) playbook: Option<v1::PlaybookRecord>,
     /// The consent without which the lead is not handed over, if it is missing: "scoring" or "contact".
     #[prost(string, tag = "20")]
     pub(crate) no_consent: String,

@@ -165,6 +165,7 @@ impl OneLead {
                 Decision::Disqualified(d) => format!("day {on}: disqualified {} for {}", d.cycle, d.reason),
                 Decision::HeldBack(held) => format!("day {on}: held back: {}", held.reason),
                 Decision::StageChanged(s) => format!("day {on}: {:?} to {:?}", s.from(), s.to()),
+                Decision::Playbook(playbook) => panic!("{playbook:?}"),
             }
         };
         (1..).zip(records).map(read).collect()
@@ -417,7 +418,70 @@ proptest! {
                     // For ever.
                 }
                 Decision::StageChanged(_) | Decision::HeldBack(_) => prop_assert_eq!(cycle, 0),
+                Decision::Playbook(_) => prop_assert!(false, "none was published"),
             }
         }
     }
+}
+
+/// The default playbook with this version and other rules, as it comes on `scores`.
+fn playbook_ahead(version: u32, changes: &[(&str, &str)]) -> v1::ScoreRecord {
+    let mut text = Playbook::DEFAULT.replacen("version = 1", &format!("version = {version}"), 1);
+    for (from, to) in changes {
+        assert!(text.contains(from), "invalid: no {from}");
+        text = text.replacen(from, to, 1);
+    }
+    let head = Head {
+        event_id: EventId::reported("test", &text),
+        occurred_at: day(i64::from(version)),
+        received_at: day(i64::from(version)),
+        cause: None,
+        lead: None,
+        version: Version::default(),
+    };
+    let playbook = v1::PlaybookPublished { version, text, ..v1::PlaybookPublished::default() };
+    v1::ScoreRecord { meta: Some(head.to_meta()), event: Some(v1::score_record::Event::Playbook(playbook)) }
+}
+
+#[test]
+fn each_score_is_decided_on_by_the_playbook_it_was_made_by() {
+    let low = [("engagement >= 60 && fit >= 40", "engagement >= 10 && fit >= 10")];
+    for (version, qualifies) in [(1, false), (2, true), (3, false)] {
+        let mut one = OneLead::new();
+        one.publish(Topic::Scores, &playbook_ahead(2, &low));
+        one.publish(Topic::Scores, &playbook_ahead(3, &[]));
+        let scored =
+            v1::LeadScored { playbook_version: version, ..Scored { engagement: 20, fit: 20, ..NOTHING }.event() };
+        one.scored_event(0, scored);
+        let records: Vec<v1::QualificationRecord> = one.pipeline.messages(Topic::Qualification);
+        let qualified: Vec<_> = (records.iter())
+            .filter_map(|record| match &record.event {
+                Some(Decision::Qualified(qualified)) => {
+                    Some((qualified.playbook_version, qualified.condition.as_str()))
+                }
+                Some(Decision::StageChanged(_) | Decision::Playbook(_)) => None,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        let expected = if qualifies { vec![(2, "engagement >= 10 && fit >= 10")] } else { vec![] };
+        assert_eq!(qualified, expected, "version {version}");
+        let ahead = records.iter().filter(|record| matches!(record.event, Some(Decision::Playbook(_)))).count();
+        assert_eq!(ahead, 2, "handoff hears of both");
+        assert_eq!(one.pipeline.refused(), []);
+    }
+}
+
+#[test]
+fn a_rejection_has_the_consequence_of_the_playbook_that_qualified_the_lead() {
+    let mut one = OneLead::new();
+    one.publish(Topic::Scores, &playbook_ahead(2, &[("timing = \"recycle after 90d\"", "timing = \"disqualify\"")]));
+    let by =
+        |version| v1::LeadScored { playbook_version: version, ..Scored { engagement: 90, fit: 90, ..NOTHING }.event() };
+    one.scored_event(0, by(2));
+    // Scored by another one meanwhile: the agreement under which it was handed over counts.
+    one.scored_event(1, by(1));
+    one.rejected(2, 1, v1::RejectReason::Timing);
+    let last: Vec<v1::QualificationRecord> = one.pipeline.messages(Topic::Qualification);
+    let last = last.last().and_then(|record| record.event.clone());
+    assert_eq!(last, Some(Decision::Disqualified(v1::LeadDisqualified { cycle: 1, reason: "timing".into() })));
 }

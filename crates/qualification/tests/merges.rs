@@ -142,7 +142,8 @@ impl Leads {
                 Decision::Recycled(_)
                 | Decision::Disqualified(_)
                 | Decision::StageChanged(_)
-                | Decision::HeldBack(_) => None,
+                | Decision::HeldBack(_)
+                | Decision::Playbook(_) => None,
             })
             .collect();
         qualified.sort_unstable();

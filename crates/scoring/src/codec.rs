@@ -28,7 +28,7 @@ pub(crate) fn encode(state: &ScoringState, into: &mut Vec<u8>) {
     for instant in [state.next_change_at, state.profile_received_at, state.dropped_received_at] {
         optional(into, instant);
     }
-    into.extend_from_slice(&state.fit_rules.to_le_bytes());
+    into.extend_from_slice(&state.revision.to_le_bytes());
     unsigned(into, state.fit.words.len());
     state.fit.words.iter().for_each(|&word| unsigned(into, word));
     unsigned(into, profile.len());
@@ -172,7 +172,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<ScoringState, StateError> {
     let (seen, version) = (from.unsigned()?, from.unsigned()?);
     let (next_change_at, profile_received_at, dropped_received_at) =
         (from.optional()?, from.optional()?, from.optional()?);
-    let fit_rules = from.fingerprint()?;
+    let revision = from.fingerprint()?;
     let words = (0..from.count()?).map(|_| from.unsigned()).collect::<Result<_, _>>()?;
     let profile = Some(from.count()?).filter(|&length| length > 0);
     let profile = profile.map(|length| CompactProfile::from_bytes(from.take(length)?)).transpose()?;
@@ -184,11 +184,12 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<ScoringState, StateError> {
         next_change_at,
         profile_received_at,
         dropped_received_at,
-        fit_rules,
+        revision,
         fit,
         signals,
         matching,
         profile,
+        published: None,
     })
 }
 

@@ -38,14 +38,3 @@ fn matches(rule: &FitRule, profile: &v1::Profile) -> bool {
     };
     rule.matches(value)
 }
-
-/// Tells playbooks apart whose fit rules differ in anything: what was found by other rules is found anew. Never 0.
-pub(crate) fn fingerprint(playbook: &Playbook) -> u32 {
-    hash(&format!("{:?}", playbook.fit_rules()))
-}
-
-/// FNV-1a, but never 0.
-pub(crate) fn hash(text: &str) -> u32 {
-    let hash = text.bytes().fold(0x811c_9dc5, |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    hash.max(1)
-}

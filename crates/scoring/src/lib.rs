@@ -16,6 +16,7 @@ mod matching;
 mod message;
 pub mod metrics;
 mod next_change;
+mod playbook;
 mod processor;
 mod profile;
 mod record;

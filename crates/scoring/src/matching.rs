@@ -65,7 +65,7 @@ impl Matching {
 
 /// Tells playbooks apart whose rules differ in anything: what was found by other rules is found anew. Never 0.
 pub(crate) fn fingerprint(playbook: &Playbook) -> u32 {
-    crate::fit::hash(&format!("{:?}", playbook.rules()))
+    Playbook::fingerprint(&format!("{:?}", playbook.rules()))
 }
 
 #[cfg(test)]

@@ -14,6 +14,10 @@ tasuki_stream::counters! {
     VERSION_GAPS = "version_gaps";
     /// Activity records that change nothing, by reason: known-signal, unknown-signal (a retraction), same-profile.
     RECORDS_WITHOUT_EFFECT = "records_without_effect";
+    /// Publications of playbooks that reached a partition, by reason: adopted, older (a later one is in force already).
+    PLAYBOOKS = "playbooks";
+    /// Leads scored anew because another playbook is in force, by reason: published.
+    RESCORED_LEADS = "rescored_leads";
     /// Signals dropped to keep a lead within its bounds, by reason: most-500, older-than-400-days.
     DROPPED_SIGNALS = "dropped_signals";
 }
@@ -28,6 +32,14 @@ pub(crate) fn missing_version(context: &mut Context<'_, ScoringState>) {
 
 pub(crate) fn without_effect(context: &mut Context<'_, ScoringState>, reason: &'static str) {
     context.count(RECORDS_WITHOUT_EFFECT, reason);
+}
+
+pub(crate) fn playbook(context: &mut Context<'_, ScoringState>, reason: &'static str) {
+    context.count(PLAYBOOKS, reason);
+}
+
+pub(crate) fn rescored(context: &mut Context<'_, ScoringState>) {
+    context.count(RESCORED_LEADS, "published");
 }
 
 pub(crate) fn dropped(context: &mut Context<'_, ScoringState>, pruned: Pruned) {

@@ -2,48 +2,109 @@
 
 use std::sync::Arc;
 
+use prost::Message;
 use tasuki_domain::{EventId, LeadId, Timestamp, Version};
-use tasuki_playbook::{Playbook, SignalFields};
+use tasuki_playbook::{Playbook, Shelf, SignalFields};
 use tasuki_stream::{Admission, Context, Due, Input, Poison, Processor, Topology, admit};
-use tasuki_wire::{Head, InvalidHead, Topic, v1};
+use tasuki_wire::{Head, InvalidHead, PartitionCount, Topic, v1};
 
-use crate::fit::{self, Fit};
+use crate::fit::Fit;
 use crate::input::{Behavior, Event, Record};
-use crate::matching;
 use crate::metrics;
+use crate::playbook::{self, Compiled, Published};
 use crate::profile::CompactProfile;
-use crate::record::{Scored, Wording, record};
+use crate::record::{Scored, record};
 use crate::score::Assessed;
 use crate::signals::{NewSignal, Pruned};
 use crate::state::ScoringState;
 
 const SERVICE: &str = "scoring";
 
-/// Scores leads by a playbook.
+/// Scores leads by a playbook: the latest that was published, or, before any was, the one it was made with.
+///
+/// A publication stands once on `playbooks`. Scoring passes it on to each partition (`playbook-markers`), whose state takes
+/// it as what all its leads have in common: from there on they are scored by it, each lead at its next event or when its
+/// turn comes ([`Processor::revise`]), whichever is first. Ahead of the first such score the partition of `scores` has the
+/// playbook itself, so that whoever reads scores knows the playbook of each.
 #[derive(Debug)]
 pub struct Scoring {
-    playbook: Arc<Playbook>,
-    /// Fingerprints of its rules for engagement and for fit.
-    rules: u32,
-    fit_rules: u32,
-    wording: Wording,
+    start: Arc<Compiled>,
+    published: Shelf<Compiled>,
+    partitions: PartitionCount,
+}
+
+/// What a partition is scored by.
+#[derive(Clone, Debug)]
+struct InForce {
+    compiled: Arc<Compiled>,
+    /// Of a published one: which publication, and since when.
+    published: Option<(EventId, Timestamp)>,
+}
+
+impl InForce {
+    fn since(&self) -> Option<Timestamp> {
+        self.published.map(|(_, at)| at)
+    }
 }
 
 impl Scoring {
-    /// Scoring by this playbook.
+    /// Scoring by this playbook until one is published, on topics of the usual number of partitions.
     pub fn new(playbook: Arc<Playbook>) -> Self {
-        Self {
-            rules: matching::fingerprint(&playbook),
-            fit_rules: fit::fingerprint(&playbook),
-            wording: Wording::of(&playbook),
-            playbook,
+        let start = Arc::new(Compiled::of(playbook));
+        Self { start, published: Shelf::default(), partitions: PartitionCount::DEFAULT }
+    }
+
+    /// The same on topics of so many partitions.
+    #[must_use]
+    pub fn with_partitions(self, partitions: PartitionCount) -> Self {
+        Self { partitions, ..self }
+    }
+
+    fn in_force(&self, context: &mut Context<'_, ScoringState>) -> Result<InForce, Poison> {
+        let state = context.peek(playbook::KEY).and_then(|state| state.published.as_deref());
+        let Some(published) = state else { return Ok(InForce { compiled: Arc::clone(&self.start), published: None }) };
+        let compiled = published.compiled(&self.published)?;
+        Ok(InForce { compiled, published: Some(published.order()).map(|(at, id)| (id, at)) })
+    }
+
+    /// Passes a publication on to every partition.
+    fn pass_on(&self, context: &mut Context<'_, ScoringState>, input: &Input<'_>) -> Result<(), Poison> {
+        // Refused here, it is refused once and not in every partition.
+        Published::read(input.decode()?)?.compiled(&self.published)?;
+        for key in self.partitions.all().filter_map(|partition| self.partitions.key_of(partition)) {
+            context.emit_bytes(Topic::PlaybookMarkers, key, input.payload.to_vec());
         }
+        Ok(())
+    }
+
+    /// Takes a publication as what this partition has in common, unless it has a later one.
+    fn adopt(&self, context: &mut Context<'_, ScoringState>, input: &Input<'_>) -> Result<(), Poison> {
+        let record: v1::PlaybookRecord = input.decode()?;
+        let meta = record.meta.clone();
+        let published = Published::read(record)?;
+        published.compiled(&self.published)?;
+        let key = input.key_str()?;
+        let before = context.peek(playbook::KEY).and_then(|state| state.published.as_deref()).map(Published::order);
+        if before == Some(published.order()) {
+            metrics::repeated_record(context);
+            return Ok(());
+        }
+        let ahead =
+            v1::ScoreRecord { meta, event: Some(v1::score_record::Event::Playbook(published.playbook.clone())) };
+        context.emit_bytes(Topic::Scores, key, ahead.encode_to_vec());
+        if before > Some(published.order()) {
+            metrics::playbook(context, "older");
+            return Ok(());
+        }
+        context.state(playbook::KEY).published = Some(Box::new(published));
+        metrics::playbook(context, "adopted");
+        Ok(())
     }
 
     /// Changes the state, and scores it if that changed anything.
     fn change(
-        &self,
         state: &mut ScoringState,
+        in_force: &InForce,
         change: Change<'_>,
         head: &Head,
         lead: LeadId,
@@ -55,11 +116,12 @@ impl Scoring {
         };
         let pruned = state.prune();
         let why = Why { because, event_id, cause: head.event_id, lead, received_at: head.received_at };
-        Outcome::Scored { payload: self.record(state, &why), pruned }
+        Outcome::Scored { payload: Self::record(state, in_force, &why), pruned }
     }
 
     /// The record of a score, which becomes part of the state.
-    fn record(&self, state: &mut ScoringState, why: &Why) -> Vec<u8> {
+    fn record(state: &mut ScoringState, in_force: &InForce, why: &Why) -> Vec<u8> {
+        let Compiled { playbook, rules, revision, wording } = &*in_force.compiled;
         let as_of = match why.because {
             v1::ScoredBecause::Time => why.received_at,
             v1::ScoredBecause::Unspecified
@@ -68,13 +130,15 @@ impl Scoring {
             | v1::ScoredBecause::Retraction
             | v1::ScoredBecause::Playbook => state.as_of().unwrap_or(why.received_at),
         };
+        // Nobody was ever scored by a playbook as of before it was published, in whatever order it and events came.
+        let as_of = in_force.since().map_or(as_of, |since| as_of.max(since));
         state.version += 1;
-        if state.fit_rules != self.fit_rules {
+        if state.revision != *revision {
             let profile = state.profile.as_ref().map(CompactProfile::to_profile).unwrap_or_default();
-            (state.fit_rules, state.fit) = (self.fit_rules, Fit::of(&profile, &self.playbook));
+            (state.revision, state.fit) = (*revision, Fit::of(&profile, playbook));
         }
-        state.matching.update(&state.signals, &self.playbook, self.rules);
-        let assessed = Assessed::of(&state.signals, &state.matching, &state.fit, &self.playbook, as_of);
+        state.matching.update(&state.signals, playbook, *rules);
+        let assessed = Assessed::of(&state.signals, &state.matching, &state.fit, playbook, as_of);
         let next_change_at = assessed.next_change_at;
         let head = Head {
             event_id: why.event_id,
@@ -85,7 +149,7 @@ impl Scoring {
             version: Version::new(state.version),
         };
         let (fit, profile, because) = (&state.fit, state.profile.as_ref(), why.because);
-        let payload = record(&Scored { head, as_of, assessed, fit, profile, because, wording: &self.wording });
+        let payload = record(&Scored { head, as_of, assessed, fit, profile, because, wording });
         state.next_change_at = next_change_at;
         payload
     }
@@ -105,10 +169,21 @@ impl Processor for Scoring {
     type State = ScoringState;
 
     fn topology(&self) -> Topology {
-        Topology { service: SERVICE, inputs: &[Topic::Activity], outputs: &[Topic::Scores], state: Topic::ScoringState }
+        Topology {
+            service: SERVICE,
+            inputs: &[Topic::Activity, Topic::Playbooks, Topic::PlaybookMarkers],
+            outputs: &[Topic::Scores, Topic::PlaybookMarkers],
+            state: Topic::ScoringState,
+        }
     }
 
     fn apply(&self, context: &mut Context<'_, ScoringState>, input: &Input<'_>) -> Result<(), Poison> {
+        if input.topic == Topic::Playbooks {
+            return self.pass_on(context, input);
+        }
+        if input.topic == Topic::PlaybookMarkers {
+            return self.adopt(context, input);
+        }
         let record = Record::read(input.payload)?;
         let head = Head::read_raw(record.meta)?;
         let lead = head.lead.ok_or(InvalidHead::NoLead)?;
@@ -117,12 +192,15 @@ impl Processor for Scoring {
             return Err(Poison::new("wrong-key", "the key of an activity record is the id of its lead"));
         }
         let change = if record.unscored { Change::Unscored } else { Change::read(record.event)? };
+        let in_force = self.in_force(context)?;
         context.caused_by(head.event_id);
         let event_id = context.next_event_id();
         let state = context.state(key);
         let admission = admit(&mut state.seen, head.version);
         let outcome = match admission {
-            Admission::New | Admission::Gap { expected: _ } => self.change(state, change, &head, lead, event_id),
+            Admission::New | Admission::Gap { expected: _ } => {
+                Self::change(state, &in_force, change, &head, lead, event_id)
+            }
             Admission::Repeated => Outcome::Repeated,
         };
         if let Admission::Gap { expected: _ } = admission {
@@ -148,10 +226,36 @@ impl Processor for Scoring {
         let event_id = context.next_event_id();
         let because = v1::ScoredBecause::Time;
         let why = Why { because, event_id, cause, lead, received_at: due.due_at };
-        let payload = self.record(context.state(due.key), &why);
+        let in_force = self.in_force(context).expect(CHECKED);
+        let payload = Self::record(context.state(due.key), &in_force, &why);
         context.emit_bytes(Topic::Scores, due.key, payload);
     }
+
+    /// Another playbook is in force: scores a lead by it, from its signals.
+    fn revise(&self, context: &mut Context<'_, ScoringState>, key: &str) {
+        let in_force = self.in_force(context).expect(CHECKED);
+        let lead = key.parse().expect("states are kept by lead id but for the one that says what is in force");
+        let Some((publication, since)) = in_force.published else { return };
+        let state = context.state(key);
+        if state.version == 0 {
+            // Nothing was scored yet, so there is nothing to correct.
+            state.revision = in_force.compiled.revision;
+            return;
+        }
+        let cause = EventId::reported(SERVICE, &format!("{publication} {key}"));
+        let version = u32::try_from(state.version).unwrap_or(u32::MAX);
+        context.caused_by(EventId::derived(SERVICE, cause, version));
+        let event_id = context.next_event_id();
+        let because = v1::ScoredBecause::Playbook;
+        let why = Why { because, event_id, cause: publication, lead, received_at: since };
+        let payload = Self::record(context.state(key), &in_force, &why);
+        metrics::rescored(context);
+        context.emit_bytes(Topic::Scores, key, payload);
+    }
 }
+
+/// Why a playbook in force can be read.
+const CHECKED: &str = "a playbook is read before its partition takes it as its own";
 
 /// What came of an activity record.
 enum Outcome {
@@ -218,7 +322,7 @@ impl<'b> Change<'b> {
                     return Err("same-profile");
                 }
                 state.profile = Some(profile);
-                state.fit_rules = 0;
+                state.revision = 0;
                 state.profile_received_at = Some(head.received_at);
                 Ok(v1::ScoredBecause::Profile)
             }

@@ -6,6 +6,7 @@ use tasuki_stream::{State, StateError};
 use crate::codec;
 use crate::fit::Fit;
 use crate::matching::Matching;
+use crate::playbook::{self, Published};
 use crate::profile::CompactProfile;
 use crate::signals::{Pruned, Signals};
 
@@ -20,14 +21,16 @@ pub struct ScoringState {
     /// The rules that they match.
     pub(crate) matching: Matching,
     pub(crate) profile: Option<CompactProfile>,
-    /// What the profile matches by the fit rules of this fingerprint; 0 when that has to be found.
-    pub(crate) fit_rules: u32,
+    /// The playbook, by its fingerprint, under which the lead was scored and `fit` was found; 0 when it has to be found.
+    pub(crate) revision: u32,
     pub(crate) fit: Fit,
     /// Receipt of what the profile follows from.
     pub(crate) profile_received_at: Option<Timestamp>,
     /// The latest receipt among the signals that had to go.
     pub(crate) dropped_received_at: Option<Timestamp>,
     pub(crate) next_change_at: Option<Timestamp>,
+    /// Of the one state of a partition that is of no lead: the playbook in force.
+    pub(crate) published: Option<Box<Published>>,
 }
 
 impl ScoringState {
@@ -48,14 +51,31 @@ impl ScoringState {
 
 impl State for ScoringState {
     fn decode(bytes: &[u8]) -> Result<Self, StateError> {
-        codec::decode(bytes)
+        match bytes.split_first() {
+            Some((&playbook::FORMAT, bytes)) => {
+                let published = Some(Box::new(Published::decode(bytes)?));
+                Ok(Self { published, ..Self::default() })
+            }
+            Some(_) | None => codec::decode(bytes),
+        }
     }
 
     fn encode(&self, into: &mut Vec<u8>) {
-        codec::encode(self, into);
+        match &self.published {
+            Some(published) => published.encode(into),
+            None => codec::encode(self, into),
+        }
     }
 
     fn next_deadline(&self) -> Option<Timestamp> {
         self.next_change_at
+    }
+
+    fn common(&self) -> Option<u32> {
+        self.published.as_ref().map(|published| published.revision)
+    }
+
+    fn revision(&self) -> u32 {
+        self.revision
     }
 }

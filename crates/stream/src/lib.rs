@@ -14,6 +14,7 @@ mod continuity;
 mod counters;
 mod dead_letter;
 mod processor;
+mod revisions;
 mod store;
 mod task;
 

@@ -9,6 +9,9 @@ use tasuki_wire::{Partition, PartitionCount, Topic};
 
 use crate::{Emitted, Input, Poison, Processor, Task, Topology, dead_letter};
 
+/// How many states of a partition are revised in one step: few, so that tests see the steps between.
+const REVISED: usize = 4;
+
 /// One record of the log in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
@@ -204,6 +207,8 @@ impl<P: Processor> Stage for Running<P> {
             }
             task.fire_due(now, usize::MAX).expect("a processor under test moves its deadlines on");
             commit(*partition, task, emitted, &mut self.states);
+            task.revise(REVISED).expect("a processor under test revises its states");
+            commit(*partition, task, emitted, &mut self.states);
         }
     }
 
@@ -214,7 +219,8 @@ impl<P: Processor> Stage for Running<P> {
                 self.positions.get(&(topic, *partition)).copied().unwrap_or(0) == length
             })
         });
-        read_all && self.next_deadline().is_none_or(|due| due > now)
+        let revised = self.tasks.iter().all(|(_, task)| !task.is_behind());
+        read_all && revised && self.next_deadline().is_none_or(|due| due > now)
     }
 
     fn next_deadline(&self) -> Option<Timestamp> {

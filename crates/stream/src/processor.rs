@@ -40,6 +40,11 @@ pub trait Processor: Send + Sync + 'static {
 
     /// Called once a state's [`State::next_deadline`] has passed. Must move that deadline on or clear it.
     fn deadline(&self, context: &mut Context<'_, Self::State>, due: &Due<'_>);
+
+    /// Called once for each key whose state is of another revision than the one that its partition has in common
+    /// ([`State::common`]): not at once for all, but some in each transaction, with inputs in between. Must bring the state
+    /// to that revision. Called only where some state has one.
+    fn revise(&self, _context: &mut Context<'_, Self::State>, _key: &str) {}
 }
 
 /// What a processor remembers about one key.
@@ -62,6 +67,18 @@ pub trait State: Default + Send + 'static {
     /// When the processor wants to be called for this key though nothing arrives.
     fn next_deadline(&self) -> Option<Timestamp> {
         None
+    }
+
+    /// The revision that every other state of the partition is to have, if this is the one state that says so. At most one
+    /// key of a partition may.
+    fn common(&self) -> Option<u32> {
+        None
+    }
+
+    /// Under which revision of what its partition has in common the state was made. Looked at only where
+    /// [`State::common`] is said.
+    fn revision(&self) -> u32 {
+        0
     }
 }
 
@@ -188,6 +205,12 @@ impl<S: State> Context<'_, S> {
     /// The state of a key, a default one if nothing is known, to read and to change.
     pub fn state(&mut self, key: &str) -> &mut S {
         self.states.touch(key, self.committed)
+    }
+
+    /// The state of a key, to be read; `None` if nothing is known. Costs less than [`Context::state`], and a record that is
+    /// refused afterwards is still taken back alone.
+    pub fn peek(&mut self, key: &str) -> Option<&S> {
+        self.states.peek(key, self.committed)
     }
 
     /// The id of the next event that follows from the cause.

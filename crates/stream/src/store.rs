@@ -21,6 +21,8 @@ pub trait StateStore: Lookup + Default + Send {
     fn put(&mut self, key: Arc<str>, bytes: Box<[u8]>);
     /// Forgets a key.
     fn remove(&mut self, key: &str);
+    /// Gives every key and its bytes, in no order.
+    fn each(&self, visit: &mut dyn FnMut(&Arc<str>, &[u8]));
     /// How many keys there are.
     fn len(&self) -> usize;
     /// Whether there is none.
@@ -57,6 +59,10 @@ impl StateStore for MemoryStore {
         if let Some(before) = self.states.remove(key) {
             self.bytes -= key.len() + before.len();
         }
+    }
+
+    fn each(&self, visit: &mut dyn FnMut(&Arc<str>, &[u8])) {
+        self.states.iter().for_each(|(key, bytes)| visit(key, bytes));
     }
 
     fn len(&self) -> usize {

@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 use tasuki_domain::{EventId, Timestamp};
 
 use crate::processor::{Context, Due, Emitted, Input, Poison, Processor, State, StateError, Topology};
+use crate::revisions::Revisions;
 use crate::store::{Lookup, MemoryStore, StateStore};
 
 /// One partition of a processor.
@@ -22,6 +23,7 @@ pub struct Task<P: Processor, B: StateStore = MemoryStore> {
     store: B,
     /// Exactly the deadlines of the states in the store.
     deadlines: BTreeSet<(Timestamp, Arc<str>)>,
+    revisions: Revisions,
     overlay: States<P::State>,
     emitted: Vec<Emitted>,
     counted: Vec<Count>,
@@ -88,6 +90,7 @@ impl<P: Processor, B: StateStore> Task<P, B> {
             topology,
             store: B::default(),
             deadlines: BTreeSet::new(),
+            revisions: Revisions::default(),
             overlay: States::default(),
             emitted: Vec::new(),
             counted: Vec::new(),
@@ -117,14 +120,18 @@ impl<P: Processor, B: StateStore> Task<P, B> {
         }
         let Some(bytes) = value else {
             self.store.remove(key);
+            self.revisions.forget(key);
             return Ok(());
         };
-        let deadline = P::State::decode(bytes)?.next_deadline();
+        let state = P::State::decode(bytes)?;
         let key: Arc<str> = key.into();
-        if let Some(deadline) = deadline {
+        if let Some(deadline) = state.next_deadline() {
             self.deadlines.insert((deadline, key.clone()));
         }
-        self.store.put(key, bytes.into());
+        self.store.put(key.clone(), bytes.into());
+        if self.revisions.note(&key, &state) {
+            self.revisions.look_through::<P::State, B>(&self.store);
+        }
         Ok(())
     }
 
@@ -163,6 +170,38 @@ impl<P: Processor, B: StateStore> Task<P, B> {
                     "deadline-stands",
                     "the processor did not move on the deadline it was called for",
                 ));
+            }
+        }
+        Ok(limit)
+    }
+
+    /// Whether there are states that [`Task::revise`] would bring to the revision that the partition has in common.
+    pub fn is_behind(&self) -> bool {
+        self.revisions.is_behind()
+    }
+
+    /// Calls the processor for states of another revision than the partition has in common, at most `limit` of them. Those
+    /// that the transaction under way has touched are left to the next one. Says how many it was.
+    ///
+    /// # Errors
+    ///
+    /// If the processor panics, or leaves a state as it is.
+    pub fn revise(&mut self, limit: usize) -> Result<usize, Poison> {
+        for revised in 0..limit {
+            let Some(key) = self.revisions.next(|key| self.overlay.by_key.contains_key(key)) else {
+                return Ok(revised);
+            };
+            self.call(|processor, context| {
+                context.state(&key);
+                processor.revise(context, &key);
+                Ok(())
+            })
+            .map_err(|rejected| rejected.poison)?;
+            let state = self.overlay.by_key.get(&key).map(|&index| &self.overlay.entries[index].state);
+            let expected = self.revisions.common_key().and_then(|common| self.overlay.find(common)?.common());
+            let expected = expected.or(self.revisions.common());
+            if state.is_some_and(|state| !state.is_empty() && Some(state.revision()) != expected) {
+                return Err(Poison::new("revision-stands", "the processor did not revise the state it was called for"));
             }
         }
         Ok(limit)
@@ -227,18 +266,31 @@ impl<P: Processor, B: StateStore> Task<P, B> {
                 }
             }
         }
+        let mut another = false;
+        for entry in &self.overlay.entries {
+            if entry.state.is_empty() {
+                self.revisions.forget(&entry.key);
+            } else {
+                another |= self.revisions.note(&entry.key, &entry.state);
+            }
+        }
         for change in changes {
             match change.value {
                 Some(bytes) => self.store.put(change.key, bytes),
                 None => self.store.remove(&change.key),
             }
         }
+        if another {
+            self.revisions.look_through::<P::State, B>(&self.store);
+        }
+        self.revisions.begin_transaction();
         self.overlay.clear();
         self.emitted.clear();
     }
 
     /// The transaction did not happen.
     pub fn abort(&mut self) {
+        self.revisions.begin_transaction();
         self.overlay.clear();
         self.emitted.clear();
         self.counted.clear();
@@ -313,6 +365,23 @@ impl<S: State> States<S> {
             self.touched.push(index);
         }
         &mut self.entries[index].state
+    }
+
+    /// The state as it now is, without counting it as touched.
+    pub(crate) fn peek(&mut self, key: &str, committed: &dyn Lookup) -> Option<&S> {
+        let index = match self.by_key.get(key) {
+            Some(&index) => index,
+            None => {
+                committed.find(key)?;
+                self.load(key, committed)
+            }
+        };
+        Some(&self.entries[index].state)
+    }
+
+    /// The state, if the transaction has it.
+    fn find(&self, key: &str) -> Option<&S> {
+        self.by_key.get(key).map(|&index| &self.entries[index].state)
     }
 
     fn load(&mut self, key: &str, committed: &dyn Lookup) -> usize {

@@ -121,8 +121,10 @@ mod tests {
             "tasuki_qualification_repeated_records_total",
             "tasuki_qualification_version_gaps_total",
             "tasuki_scoring_dropped_signals_total",
+            "tasuki_scoring_playbooks_total",
             "tasuki_scoring_records_without_effect_total",
             "tasuki_scoring_repeated_records_total",
+            "tasuki_scoring_rescored_leads_total",
             "tasuki_scoring_version_gaps_total",
         ];
         let described = described();

@@ -1,9 +1,11 @@
 //! Tasuki: from the first page view to the sales rep who takes the lead.
 
+mod ask;
 mod dead_letters;
 mod describe;
 mod identity;
 mod import;
+mod in_force;
 mod installation;
 mod leads;
 mod listeners;
@@ -61,7 +63,7 @@ enum Command {
     Console(Box<up::One>),
     /// Take people from a file: cards of a trade show, who was at a seminar, answers to a survey.
     Import(Box<import::Options>),
-    /// Check a playbook, read it aloud, compare two of them.
+    /// Check a playbook, read it aloud, compare two of them, publish one.
     Playbook(Box<playbook::Options>),
     /// Say that two leads are one person, or two after all.
     Leads(Box<leads::Options>),

@@ -1,4 +1,6 @@
-//! `tasuki playbook`: whether a playbook is right, what it says, and how two of them differ.
+//! `tasuki playbook`: whether a playbook is right, what it says, how two of them differ, and which one is in force.
+
+mod life;
 
 use std::fmt::Write as _;
 use std::io::{ErrorKind, Write as _};
@@ -12,6 +14,7 @@ use tasuki_playbook::reps::Reps;
 use tasuki_playbook::{Difference, Faults, Language, Playbook};
 use tasuki_service::{Exit, Failure};
 
+use crate::ask::Place;
 use crate::settings;
 
 /// Options of `tasuki playbook`.
@@ -71,6 +74,51 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
+    /// Bring a playbook into force: from then on leads are scored by it, those scored before too.
+    ///
+    /// Ends with 0 once it is in force, also if it was; with 1 if there are warnings; with 65 if it cannot be used or its
+    /// version is not above all before it. Nothing is changed in these cases.
+    Publish {
+        /// The playbook.
+        #[arg(value_name = "FILE")]
+        playbook: PathBuf,
+        /// Publish it although `check` warns.
+        #[arg(long)]
+        despite_warnings: bool,
+        #[command(flatten)]
+        said: Said,
+    },
+    /// Bring a playbook that was in force before into force again.
+    ///
+    /// Ends with 0 once it is in force, also if it was; with 65 if none of that version was ever published.
+    Rollback {
+        /// Its version; the highest below that in force if not given.
+        #[arg(value_name = "VERSION")]
+        version: Option<u32>,
+        #[command(flatten)]
+        said: Said,
+    },
+    /// Print which playbook is in force, and which were when and who published them.
+    History {
+        /// One JSON object, instead of text.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+/// What commands that change something have in common.
+#[derive(Debug, Args)]
+struct Said {
+    /// Who says so.
+    #[arg(long, value_name = "NAME", default_value = "tasuki playbook")]
+    by: String,
+    /// One JSON object, instead of text.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    place: Place,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -102,6 +150,11 @@ fn answer(action: Action) -> Answer {
         Action::Show { playbook, file: true, .. } => Ok((text(playbook.as_deref())?, 0)),
         Action::Show { playbook, language, json, file: false } => show(playbook.as_deref(), language, json),
         Action::Diff { earlier, later, json } => diff(&earlier, &later, json),
+        Action::Publish { playbook, despite_warnings, said: Said { by, json, place } } => {
+            life::publish(&playbook, &by, despite_warnings, &place, json)
+        }
+        Action::Rollback { version, said: Said { by, json, place } } => life::roll_back(version, &by, &place, json),
+        Action::History { json, place } => life::history(&place, json),
     }
 }
 

@@ -114,7 +114,10 @@ pub(crate) async fn start(
                 let identity = Identity::new(parts.lead_secret.clone(), settings);
                 parts.log.run(identity, &parts, running)?;
             }
-            Service::Scoring => parts.log.run(Scoring::new(Arc::clone(&parts.playbook)), &parts, running)?,
+            Service::Scoring => {
+                let scoring = Scoring::new(Arc::clone(&parts.playbook)).with_partitions(parts.log.partitions());
+                parts.log.run(scoring, &parts, running)?;
+            }
             Service::Qualification => {
                 parts.log.run(Qualification::new(Arc::clone(&parts.playbook)), &parts, running)?
             }
@@ -184,6 +187,7 @@ fn console(door: Listener, pool: sqlx::PgPool, parts: &Parts, running: &mut Runn
         clock: Arc::clone(&parts.clock),
         health: parts.health.clone(),
         token: parts.token.clone(),
+        start: Arc::clone(&parts.playbook),
         settings: parts.console.clone(),
     };
     running.door("console", |shutdown: Shutdown| async move {

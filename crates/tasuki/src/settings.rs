@@ -25,7 +25,8 @@ pub(crate) struct Common {
     /// Folder of the programs postgres, initdb and pg_ctl, for a Postgres of its own; the newest on this machine if not given.
     #[arg(long, env = "TASUKI_POSTGRES_BIN", value_name = "FOLDER")]
     pub(crate) postgres_bin: Option<PathBuf>,
-    /// The playbook: a file, or built-in, b2b-saas, industrial, insurance; built-in if not given.
+    /// The playbook that is in force until one is published (`tasuki playbook publish`), the same for every process of an
+    /// installation: a file, or built-in, b2b-saas, industrial, insurance; built-in if not given.
     #[arg(long, env = "TASUKI_PLAYBOOK", value_name = "FILE")]
     pub(crate) playbook: Option<PathBuf>,
     /// Pools and reps that leads are handed to; a built-in example if not given.

@@ -25,7 +25,7 @@ use crate::running::Running;
 use crate::secret::Secret;
 use crate::services::{self, Doors, Parts, Service};
 use crate::settings::{self, Common, Faults};
-use crate::{describe, ready, stop};
+use crate::{describe, in_force, ready, stop};
 
 /// Options of `tasuki up`.
 #[derive(Debug, Args)]
@@ -204,6 +204,9 @@ async fn serve(options: &Options, checked: Checked, on_kafka: bool) -> anyhow::R
             Some(url) if services.iter().any(|service| service.needs_tables()) => Some(connect(url).await?),
             _ => None,
         };
+        if options.one.common.playbook.is_some() {
+            in_force::compare(&log, &checked.playbook).await;
+        }
         let described = told.describe(&log, database_url.as_deref());
         let parts = Parts {
             log: log.clone(),

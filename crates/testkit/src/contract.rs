@@ -94,6 +94,7 @@ macro_rules! contract_suite {
             a_panic_is_a_refusal
             a_deadline_fires_once_and_not_before_its_time
             a_deadline_passed_while_stopped_fires_before_later_inputs
+            what_a_partition_has_in_common_reaches_every_key_once_also_past_crashes
             many_deadlines_passed_while_stopped_all_fire_before_later_inputs
         }
     };

@@ -51,6 +51,15 @@ impl PartitionCount {
         (0..self.get()).map(Partition)
     }
 
+    /// A key that belongs to a partition, for what is written to each of them; always the same one. `None` for a partition
+    /// that there is not.
+    pub fn key_of(self, partition: Partition) -> Option<String> {
+        if partition.get() >= self.get() {
+            return None;
+        }
+        (0_u32..).map(|number| format!("partition-{number}")).find(|key| self.of_key(key.as_bytes()) == partition)
+    }
+
     /// The partition of a key: murmur2 as Kafka's Java clients have it (librdkafka: `murmur2_random`), made positive,
     /// modulo the count.
     pub fn of_key(self, key: &[u8]) -> Partition {
@@ -99,6 +108,16 @@ mod tests {
             ("abc", 479_470_107),
         ] {
             assert_eq!(murmur2(text.as_bytes()).cast_signed(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_partition_has_a_key_and_no_other_number_has() {
+        for count in [1, 16, 300].map(|count| PartitionCount::new(count).unwrap()) {
+            for partition in count.all() {
+                assert_eq!(count.of_key(count.key_of(partition).unwrap().as_bytes()), partition);
+            }
+            assert_eq!(count.key_of(Partition::new(count.get())), None);
         }
     }
 

@@ -69,6 +69,10 @@ topics! {
     LeadsQualified = "leads.qualified.v1", "handoff", Keep::Forever;
     /// What sales did, as commands. Key: lead id.
     SalesFeedback = "sales-feedback", "console", Keep::Forever;
+    /// Playbooks that were published or taken up again. Key: their version.
+    Playbooks = "playbooks", "console", Keep::Forever;
+    /// The same, once in each partition: from there on the partition is scored by it. Key: any of the partition.
+    PlaybookMarkers = "playbook-markers", "scoring", Keep::Forever;
     /// What could not be processed. Key: the original's.
     DeadLetters = "dead-letters", "all", Keep::Days(90);
     /// State of identity. Key: identifier, or lead.

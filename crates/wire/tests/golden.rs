@@ -50,6 +50,8 @@ records! {
     DeskDecisions: DeskDecision,
     Handoff: HandoffRecord,
     SalesFeedback: SalesFeedback,
+    Playbooks: PlaybookRecord,
+    PlaybookMarkers: PlaybookRecord,
     DeadLetters: DeadLetter,
 }
 

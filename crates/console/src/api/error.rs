@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 use tasuki_stream::log::PublishError;
 
 use crate::routes::Console;
@@ -17,11 +17,18 @@ pub(crate) struct ApiError {
     message: String,
     /// For a value out of a closed list: the list.
     allowed: Option<Vec<&'static str>>,
+    /// More for programs, under a name of its own.
+    more: Option<(&'static str, Value)>,
 }
 
 impl ApiError {
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), allowed: None }
+        Self { status, code, message: message.into(), allowed: None, more: None }
+    }
+
+    /// With something more for programs.
+    pub(crate) fn with(self, name: &'static str, value: Value) -> Self {
+        Self { more: Some((name, value)), ..self }
     }
 
     /// The token is missing or wrong.
@@ -40,9 +47,9 @@ impl ApiError {
             "no-such-address",
             format!(
                 "nothing answers {method} {path}; there are GET /api/v1/leads, /api/v1/leads/{{id}}, \
-                 /api/v1/leads/{{id}}/duplicates, /api/v1/handoffs, \
-                 /api/v1/handoffs/{{id}}, /api/v1/dead-letters and POST /api/v1/handoffs/{{id}}/accept and /reject, \
-                 /api/v1/leads/{{id}}/merge and /split"
+                 /api/v1/leads/{{id}}/duplicates, /api/v1/handoffs, /api/v1/handoffs/{{id}}, /api/v1/playbooks, \
+                 /api/v1/playbooks/{{version}}, /api/v1/dead-letters and POST /api/v1/handoffs/{{id}}/accept and /reject, \
+                 /api/v1/leads/{{id}}/merge and /split, /api/v1/playbooks and /rollback"
             ),
         )
     }
@@ -52,7 +59,9 @@ impl ApiError {
         Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
             "wrong-method",
-            format!("this address does not take {method}; accept, reject, merge and split take POST, all others GET"),
+            format!(
+                "this address does not take {method}; accept, reject, merge, split and rollback take POST, playbooks both, all others GET"
+            ),
         )
     }
 
@@ -117,6 +126,9 @@ impl IntoResponse for ApiError {
         let mut body = json!({ "code": self.code, "message": self.message });
         if let Some(allowed) = self.allowed {
             body["allowed"] = json!(allowed);
+        }
+        if let Some((name, value)) = self.more {
+            body[name] = value;
         }
         let mut response = (self.status, Json(body)).into_response();
         let headers = response.headers_mut();

@@ -6,6 +6,7 @@ pub(crate) mod duplicates;
 pub(crate) mod handoffs;
 pub(crate) mod leads;
 pub(crate) mod merges;
+pub(crate) mod playbooks;
 
 mod error;
 mod parameters;

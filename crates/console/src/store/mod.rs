@@ -5,12 +5,14 @@ mod duplicates;
 mod handoffs;
 mod lead;
 mod leads;
+mod playbooks;
 
 pub(crate) use dead_letters::{DeadLetterRow, dead_letters};
 pub(crate) use duplicates::{DuplicateRow, duplicates};
 pub(crate) use handoffs::{HandoffRow, HandoffState, StateFilter, handoff, handoffs};
 pub(crate) use lead::{AxisOf, ContributionRow, DecisionRow, EvidenceRow, LeadDetail, TimelineRow, is_known, lead};
 pub(crate) use leads::{Cursor, LeadFilter, LeadRow, Owner, leads};
+pub(crate) use playbooks::{PublicationRow, publications};
 
 use sqlx::Row;
 use sqlx::postgres::PgRow;

@@ -14,6 +14,7 @@ use serde_json::Value;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use tasuki_console::{ApiToken, ConsoleSettings, ConsoleState, router};
 use tasuki_domain::Timestamp;
+use tasuki_playbook::Playbook;
 use tasuki_service::{Clock, Health};
 use tasuki_stream::Emitted;
 use tasuki_stream::log::{BoxFuture, PublishError, Publisher};
@@ -110,6 +111,7 @@ impl App {
             clock: Arc::new(Standing),
             health: health.clone(),
             token: ApiToken::new(TOKEN).unwrap(),
+            start: Arc::new(Playbook::built_in()),
             settings: ConsoleSettings {
                 console_listen: "127.0.0.1:0".parse().unwrap(),
                 console_time_zone: "Asia/Tokyo".parse().unwrap(),

@@ -5,7 +5,7 @@ use std::time::Instant;
 use tasuki_stream::{Change, Processor};
 use tasuki_wire::Partition;
 
-use super::{DEADLINES, Trouble, Worker, WorkerError, write};
+use super::{DEADLINES, REVISED, Trouble, Worker, WorkerError, write};
 use crate::commit::Load;
 use crate::group::Group;
 use crate::metrics::{self, Rebuild};
@@ -26,6 +26,26 @@ impl<P: Processor> Worker<'_, P> {
             }
         }
         Ok(())
+    }
+
+    /// Brings some states to the revision that their partition has in common, in a transaction of their own: inputs come
+    /// in between. Not while a transaction is under way.
+    pub(super) fn revise(&mut self, group: &Group) -> Result<(), Trouble> {
+        if self.load.is_some() || !self.partitions.is_behind() {
+            return Ok(());
+        }
+        let service = self.topology.service;
+        let load = self.load.insert(Load::begin(self.clock.now(), Instant::now()));
+        let mut room = REVISED;
+        for (partition, kept) in self.partitions.each_mut() {
+            let revised =
+                kept.task.revise(room).map_err(|source| WorkerError::Deadline { service, partition, source })?;
+            kept.touched |= revised > 0;
+            load.fired += u64::try_from(revised).unwrap_or(u64::MAX);
+            room -= revised;
+            write(&mut self.transactions, load, kept.task.drain_emitted())?;
+        }
+        self.finish(group, false)
     }
 
     /// Begins a transaction for a record, if none is under way: reads the clock, and fires what has passed by it.

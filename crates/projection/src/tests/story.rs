@@ -25,6 +25,7 @@ async fn tables(pool: &PgPool, schema: &Schema) -> String {
         ("lead_timeline", "lead_id, occurred_at, event_id"),
         ("lead_decisions", "lead_id, topic, version"),
         ("handoffs", "lead_id, cycle"),
+        ("playbooks", "published_at, event_id"),
         ("dead_letters", "id"),
     ] {
         let sql =

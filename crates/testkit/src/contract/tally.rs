@@ -5,6 +5,8 @@ use tasuki_domain::Timestamp;
 use tasuki_stream::{Context, Due, Emitted, Input, Poison, Processor, State, StateError, Topology};
 use tasuki_wire::Topic;
 
+use super::PARTITIONS;
+
 /// The first input topic.
 pub const ORDERS: Topic = Topic::Behavior;
 /// The second input topic; same keys, same states.
@@ -29,7 +31,7 @@ pub struct Order {
     #[prost(uint64, tag = "1")]
     pub number: u64,
     /// What to do.
-    #[prost(oneof = "What", tags = "10, 11, 12, 13, 14")]
+    #[prost(oneof = "What", tags = "10, 11, 12, 13, 14, 15")]
     pub what: Option<What>,
 }
 
@@ -51,6 +53,9 @@ pub enum What {
     /// Count it, emit, and then panic.
     #[prost(bool, tag = "14")]
     Panic(bool),
+    /// From now on the partition has this revision in common. For the key that stands for the partition.
+    #[prost(uint32, tag = "15")]
+    Common(u32),
 }
 
 /// One output: what has become of the key.
@@ -74,6 +79,9 @@ pub struct Step {
     /// For a deadline: when it fired.
     #[prost(sint64, optional, tag = "6")]
     pub fired_at: Option<i64>,
+    /// The revision that the partition had in common; 0: none.
+    #[prost(uint32, tag = "7")]
+    pub of: u32,
 }
 
 /// State of a key.
@@ -85,6 +93,12 @@ pub struct Count {
     total: u64,
     #[prost(sint64, optional, tag = "3")]
     wake_at: Option<i64>,
+    /// What the partition has in common, if this is the state that says it.
+    #[prost(uint32, optional, tag = "4")]
+    in_common: Option<u32>,
+    /// What it had when the state was last changed.
+    #[prost(uint32, tag = "5")]
+    of: u32,
 }
 
 impl State for Count {
@@ -99,13 +113,22 @@ impl State for Count {
     fn next_deadline(&self) -> Option<Timestamp> {
         self.wake_at.map(Timestamp::from_millis)
     }
+
+    fn common(&self) -> Option<u32> {
+        self.in_common
+    }
+
+    fn revision(&self) -> u32 {
+        self.of
+    }
 }
 
 impl Count {
     fn step(&mut self, key: &str, number: u64) -> Step {
         self.version += 1;
         self.total += number;
-        Step { key: key.to_owned(), version: self.version, number, total: self.total, due_at: None, fired_at: None }
+        let (key, of) = (key.to_owned(), self.of);
+        Step { key, version: self.version, number, total: self.total, due_at: None, fired_at: None, of }
     }
 }
 
@@ -126,7 +149,14 @@ impl Processor for Tally {
         let key = input.key_str()?;
         let order: Order = input.decode()?;
         let what = order.what.ok_or_else(|| Poison::new("empty", "an order without anything to do"))?;
-        let step = context.state(key).step(key, order.number);
+        if let What::Common(revision) = what {
+            context.state(key).in_common = Some(revision);
+            return Ok(());
+        }
+        let of = in_common(context, key);
+        let state = context.state(key);
+        state.of = of;
+        let step = state.step(key, order.number);
         context.emit(STEPS, key, &step);
         match what {
             What::Add(_) => {}
@@ -136,6 +166,7 @@ impl Processor for Tally {
             }
             What::WakeAt(millis) => context.state(key).wake_at = Some(millis),
             What::Refuse(_) => return Err(Poison::new("refused", "an order to refuse")),
+            What::Common(_) => {}
             What::Panic(_) => panic!("an order to panic"),
         }
         context.count("orders", "applied");
@@ -143,12 +174,28 @@ impl Processor for Tally {
     }
 
     fn deadline(&self, context: &mut Context<'_, Count>, due: &Due<'_>) {
+        let of = in_common(context, due.key);
         let state = context.state(due.key);
         state.wake_at = None;
+        state.of = of;
         let step = state.step(due.key, 0);
         let fired = Step { due_at: Some(due.due_at.as_millis()), fired_at: Some(due.fired_at.as_millis()), ..step };
         context.emit(STEPS, due.key, &fired);
     }
+
+    fn revise(&self, context: &mut Context<'_, Count>, key: &str) {
+        let of = in_common(context, key);
+        let state = context.state(key);
+        state.of = of;
+        let step = state.step(key, 0);
+        context.emit(STEPS, key, &step);
+    }
+}
+
+/// What the partition of this key has in common.
+fn in_common(context: &mut Context<'_, Count>, key: &str) -> u32 {
+    let common = PARTITIONS.key_of(PARTITIONS.of_key(key.as_bytes())).unwrap_or_default();
+    context.peek(&common).and_then(State::common).unwrap_or_default()
 }
 
 impl Order {

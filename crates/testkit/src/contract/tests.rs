@@ -114,6 +114,44 @@ pub fn a_crash_midway_loses_and_doubles_nothing(harness: &mut impl Harness) {
     harness.stop();
 }
 
+/// Once a partition has another revision in common, inputs see it at once, and every other state is brought to it exactly
+/// once, whatever crashes in between.
+pub fn what_a_partition_has_in_common_reaches_every_key_once_also_past_crashes(harness: &mut impl Harness) {
+    const KEYS: u64 = 3_000;
+    let key = |number: u64| format!("key-{number}");
+    let common = |revision| {
+        let keys = PARTITIONS.all().map(|partition| PARTITIONS.key_of(partition).expect("one of them"));
+        keys.map(|key| Order::record(0, &key, What::Common(revision))).collect::<Vec<_>>()
+    };
+    let all = usize::try_from(KEYS).expect("a few thousand");
+    harness.start();
+    harness.publish((1..=KEYS).map(|number| Order::add(number, &key(number))).collect());
+    wait_for_steps(harness, all);
+    harness.publish(common(7));
+    for _ in 0..3 {
+        let before = harness.records(STEPS).len();
+        eventually("states to be revised", || {
+            let now = harness.records(STEPS).len();
+            if now > before || now == 2 * all { Ok(()) } else { Err("no new step") }
+        });
+        harness.crash();
+        harness.start();
+    }
+    wait_for_steps(harness, 2 * all);
+    harness.publish(vec![Order::add(1, "a"), Order::add(2, &key(1))]);
+    let steps = wait_for_steps(harness, 2 * all + 2);
+    let of = |key: &str| -> Vec<_> {
+        let steps = steps.get(key).map_or(&[][..], Vec::as_slice);
+        steps.iter().map(|step| (step.version, step.number, step.total, step.of)).collect()
+    };
+    assert_eq!(of("a"), [(1, 1, 1, 7)], "what comes later begins with it");
+    assert_eq!(of(&key(1)), [(1, 1, 1, 0), (2, 0, 1, 7), (3, 2, 3, 7)]);
+    for number in 2..=KEYS {
+        assert_eq!(of(&key(number)), [(1, number, number, 0), (2, 0, number, 7)]);
+    }
+    restart_adds_nothing(harness, 2 * all + 2, 0);
+}
+
 /// A key has one state, whichever input topic its records come from.
 pub fn several_inputs_of_a_key_meet_in_one_state(harness: &mut impl Harness) {
     let keys = ["a", "b", "c", "d", "e", "f", "g", "h"];
@@ -287,6 +325,7 @@ fn counted(orders: &[(&str, u64)]) -> Steps {
             total: total + number,
             due_at: None,
             fired_at: None,
+            of: 0,
         });
     }
     steps

@@ -94,7 +94,10 @@ fn handoff(log: &History) -> BTreeMap<LeadId, Vec<v1::HandoffRecord>> {
 
 /// The score that a record holds.
 fn scored(record: &v1::ScoreRecord) -> Option<&v1::LeadScored> {
-    record.event.as_ref().map(|v1::score_record::Event::Scored(scored)| scored)
+    match &record.event {
+        Some(v1::score_record::Event::Scored(scored)) => Some(scored),
+        Some(v1::score_record::Event::Playbook(_)) | None => None,
+    }
 }
 
 fn version(meta: Option<&v1::Meta>) -> u64 {

@@ -55,7 +55,13 @@ pub(super) fn qualified_once_and_for_a_reason(evidence: &Evidence) -> Option<Vec
 fn qualified(record: &v1::QualificationRecord) -> Option<&v1::LeadQualified> {
     match &record.event {
         Some(Decision::Qualified(qualified)) => Some(qualified),
-        Some(Decision::Recycled(_) | Decision::Disqualified(_) | Decision::StageChanged(_) | Decision::HeldBack(_))
+        Some(
+            Decision::Recycled(_)
+            | Decision::Disqualified(_)
+            | Decision::StageChanged(_)
+            | Decision::HeldBack(_)
+            | Decision::Playbook(_),
+        )
         | None => None,
     }
 }

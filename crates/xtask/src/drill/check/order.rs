@@ -101,7 +101,7 @@ fn of_time(log: &History, topic: Topic) -> BTreeSet<Vec<u8>> {
     let by_time = |payload: &[u8]| {
         if topic == Topic::Scores {
             let record = v1::ScoreRecord::decode(payload).ok()?;
-            let v1::score_record::Event::Scored(scored) = record.event?;
+            let v1::score_record::Event::Scored(scored) = record.event? else { return None };
             (scored.because() == v1::ScoredBecause::Time).then_some(record.meta?.event_id)
         } else if topic == Topic::Handoff {
             let record = v1::HandoffRecord::decode(payload).ok()?;
