@@ -93,7 +93,7 @@ enum Action {
     /// Ends with 0 once it is in force, also if it was; with 65 if none of that version was ever published.
     Rollback {
         /// Its version; the highest below that in force if not given.
-        #[arg(value_name = "VERSION")]
+        #[arg(id = "earlier_version", value_name = "VERSION")]
         version: Option<u32>,
         #[command(flatten)]
         said: Said,

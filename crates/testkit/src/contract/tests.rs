@@ -128,7 +128,7 @@ pub fn what_a_partition_has_in_common_reaches_every_key_once_also_past_crashes(h
     harness.publish((1..=KEYS).map(|number| Order::add(number, &key(number))).collect());
     wait_for_steps(harness, all);
     harness.publish(common(7));
-    for _ in 0..3 {
+    for _ in 0..2 {
         let before = harness.records(STEPS).len();
         eventually("states to be revised", || {
             let now = harness.records(STEPS).len();
