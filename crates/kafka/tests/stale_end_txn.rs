@@ -147,7 +147,7 @@ impl Stage {
             let number = Order::decode(record.payload.as_slice()).unwrap().number;
             let (version, total) = counts.entry(key.clone()).or_default();
             (*version, *total) = (*version + 1, *total + number);
-            let step = Step { key, version: *version, number, total: *total, due_at: None, fired_at: None };
+            let step = Step { key, version: *version, number, total: *total, due_at: None, fired_at: None, of: 0 };
             steps.entry(record.partition).or_default().push(step);
         }
         steps
