@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Connection, PgPool, Row};
 use crate::schema::Schema;
 
 /// Every table of content and its key. The watermarks are none: they differ between two logs of the same records.
-const TABLES: [(&str, &str); 7] = [
+const TABLES: [(&str, &str); 8] = [
     ("lead_current", "lead_id"),
     ("lead_profile", "lead_id"),
     ("lead_duplicate_keys", "lead_id, kind, key"),

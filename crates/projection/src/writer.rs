@@ -16,9 +16,7 @@ use tasuki_wire::{Partition, PartitionCount};
 use crate::fold::{Changes, Fold};
 use crate::metrics;
 use crate::record::{Batch, Source};
-use crate::rows::{
-    Decision, DuplicateKey, Handoff, LeadCurrent, Ledger, Letter, Profile, Publication, Timeline,
-};
+use crate::rows::{Decision, DuplicateKey, Handoff, LeadCurrent, Ledger, Letter, Profile, Publication, Timeline};
 use crate::schema::Schema;
 use crate::table::{At, Row};
 
