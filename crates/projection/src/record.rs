@@ -209,7 +209,8 @@ fn qualification(payload: &[u8]) -> Result<Parts, Poison> {
         event @ (qualification_record::Event::Qualified(_)
         | qualification_record::Event::Recycled(_)
         | qualification_record::Event::Disqualified(_)
-        | qualification_record::Event::StageChanged(_)) => Content::Qualification(Box::new(event)),
+        | qualification_record::Event::StageChanged(_)
+        | qualification_record::Event::HeldBack(_)) => Content::Qualification(Box::new(event)),
     });
     Ok((record.meta, content.ok_or_else(unknown_event)))
 }

@@ -91,7 +91,7 @@ impl One {
             Decision::Qualified(it) => Some(format!("qualified {} by {}", it.cycle, it.route)),
             Decision::HeldBack(it) => Some(format!("{}: {}", it.route, it.reason)),
             Decision::Recycled(_) | Decision::Disqualified(_) => panic!("nothing refused the lead"),
-            Decision::StageChanged(_) => None,
+            Decision::StageChanged(_) | Decision::Playbook(_) => None,
         });
         words.collect()
     }
