@@ -1,7 +1,7 @@
 //! How much memory visitors take who are not known yet, with some parked events each: what `cargo xtask bench
 //! identity-memory` runs. Says it as one line of JSON.
 //!
-//! The state of 16 partitions as a worker has it, and the allocator of `tasuki`. All visitors do one thing, then all do the
+//! The state of 16 partitions as a worker has it. All visitors do one thing, then all do the
 //! next, so that states grow apart from each other; a transaction has 10,000 events, as by default.
 #![allow(clippy::print_stdout, reason = "the figures are what the program is for")]
 
@@ -13,9 +13,6 @@ use tasuki_identity::{Identity, IdentitySettings};
 use tasuki_stream::{Input, StateStore, Task};
 use tasuki_wire::v1::{self, behavior_record};
 use tasuki_wire::{PartitionCount, Topic};
-
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Events of each visitor.
 const EVENTS: u64 = 3;

@@ -28,11 +28,6 @@ use tasuki_service::{Exit, Failure, telemetry};
 use crate::services::Service;
 use crate::settings::{Faults, Format, Logging};
 
-/// Events come and go by the million, some dozens of small allocations each, freed by other threads than made them. The
-/// system's allocator takes a lock for those; `docs/BENCHMARKS.md` says what this one saves.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Event-sourced lead pipeline: behavior events in, qualified leads out, each with its reasons.
 #[derive(Debug, Parser)]
 #[command(name = "tasuki", version, propagate_version = true)]

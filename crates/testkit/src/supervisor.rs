@@ -366,7 +366,8 @@ mod tests {
         let refusal = program.line(PATIENCE).unwrap_err().to_string();
         assert_eq!(refusal, "a shell ended: out of disk");
         assert_eq!(program.wait(PATIENCE).unwrap().code(), Some(3));
-        let mut program = shell("trap 'exit 0' INT; echo ready; while :; do sleep 0.01; done", folder.path());
+        // With a `sleep` in the loop it did not hear the signal once.
+        let mut program = shell("trap 'exit 0' INT; echo ready; while :; do :; done", folder.path());
         assert_eq!(program.line(PATIENCE).unwrap(), "ready");
         program.end(PATIENCE).unwrap();
         assert_eq!(program.pid(), None);
