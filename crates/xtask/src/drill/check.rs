@@ -92,6 +92,10 @@ fn handoff(log: &History) -> BTreeMap<LeadId, Vec<v1::HandoffRecord>> {
     by_lead(log, Topic::Handoff, |record: &v1::HandoffRecord| record.meta.as_ref())
 }
 
+fn identities(log: &History) -> BTreeMap<LeadId, Vec<v1::IdentityRecord>> {
+    by_lead(log, Topic::Identities, |record: &v1::IdentityRecord| record.meta.as_ref())
+}
+
 /// The score that a record holds.
 fn scored(record: &v1::ScoreRecord) -> Option<&v1::LeadScored> {
     match &record.event {

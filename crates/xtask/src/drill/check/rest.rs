@@ -6,7 +6,7 @@ use prost::Message;
 use tasuki_domain::LeadId;
 use tasuki_wire::{Topic, v1};
 
-use super::{activity, handoff, qualification, scored, scores, version};
+use super::{activity, handoff, identities, qualification, scored, scores, version};
 use crate::drill::evidence::Evidence;
 use crate::drill::model::Attributed;
 use crate::drill::service::PROJECTED;
@@ -83,6 +83,11 @@ pub(super) fn fold(evidence: &Evidence) -> Tables {
         row.versions[1] = records.last().map_or(0, |record| version(record.meta.as_ref()));
         if let Some(scored) = records.iter().filter_map(scored).next_back() {
             row.score = (scored.engagement_mp, scored.fit_mp, scored.grade.clone());
+        }
+    }
+    for (lead, records) in identities(log) {
+        for meta in records.iter().filter_map(|record| record.meta.as_ref()) {
+            tables.decisions.insert(meta.event_id.clone(), (lead, meta.version));
         }
     }
     for (lead, records) in qualification(log) {
