@@ -12,8 +12,6 @@ type Row = (&'static str, Home, &'static [(Scenario, Expected)]);
 
 const TOO_LARGE: Expected = FirstLost("5 MB is more than the log takes: kept as a dead letter, the others go on");
 const NEVER_AGAIN: &str = "this client never sends anything again";
-const ONE_BY_ONE: Expected =
-    AtMostOnce("this client sends each event once, after the answer to the one before: to whoever is there or not");
 const FEW_TRIES: Expected = AtMostOnce("this client tries three times within some seconds, whatever Retry-After says");
 const NO_ACCESS: Expected = Never("the browser asks first, and without CORS headers sends nothing", 0);
 const NOT_KEPT: Expected =
@@ -80,7 +78,7 @@ const MATRIX: &[Row] = &[
             (Large, TOO_LARGE),
             (Refused, AtMostOnce(NEVER_AGAIN)),
             (AnswerLost, Once),
-            (Killed, ONE_BY_ONE),
+            (Killed, AtMostOnce(NEVER_AGAIN)),
             (BrokerSlow, Once),
             (BrokerDown, Once),
             (WrongKey, Never(NO_KEY, 6)),
@@ -208,7 +206,7 @@ const MATRIX: &[Row] = &[
             (Hostile, Once),
             (Refused, AtMostOnce(NEVER_AGAIN)),
             (AnswerLost, Once),
-            (Killed, Once),
+            (Killed, AtMostOnce(NEVER_AGAIN)),
             (BrokerSlow, Once),
             (BrokerDown, Once),
             (WrongKey, Never(NO_KEY, 6)),
