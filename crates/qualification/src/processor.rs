@@ -179,7 +179,8 @@ impl Qualification {
         let state = context.state(cause.key);
         let no_consent = state.no_consent.clone();
         match decide(&playbook, scored, rejected_at) {
-            Verdict::None => {}
+            // Nor does a score count any more that waited for consent.
+            Verdict::None => state.latest = None,
             Verdict::Qualified(route) if !no_consent.is_empty() => {
                 state.latest = Some(latest(scored.clone(), cause));
                 if !std::mem::replace(&mut state.held_back, true) {

@@ -49,13 +49,22 @@ impl One {
 
     /// The lead asks for a demo.
     fn asks(&mut self, at: i64) -> &mut Self {
+        self.scores(at, 60_000, 1)
+    }
+
+    /// Of what the lead did nothing counts any more.
+    fn fades(&mut self, at: i64) -> &mut Self {
+        self.scores(at, 0, 0)
+    }
+
+    fn scores(&mut self, at: i64, engagement_mp: i64, demo_requests: i64) -> &mut Self {
         let facts = ["demo-request", "trial-request", "inquiry"].map(|rule| v1::Fact {
             name: format!("signals.within(\"{rule}\",\"30d\")"),
-            value: i64::from(rule == "demo-request"),
+            value: if rule == "demo-request" { demo_requests } else { 0 },
         });
         let scored = v1::LeadScored {
             as_of_ms: day(at).as_millis(),
-            engagement_mp: 60_000,
+            engagement_mp,
             fit_mp: 40_000,
             facts: facts.into(),
             profile: Some(v1::Profile { email: "ana@acme.example".into(), ..v1::Profile::default() }),
@@ -106,6 +115,15 @@ fn a_lead_without_consent_to_contact_is_held_back_once_and_qualifies_when_it_is_
     assert_eq!(one.decided(), ["hand-raise: no consent: contact", "qualified 1 by hand-raise"]);
     one.asks(4).allows(5, &[("contact", false)]).asks(6);
     assert_eq!(one.decided().len(), 2, "what is handed over stays so");
+}
+
+#[test]
+fn a_score_that_waited_for_consent_counts_no_more_once_a_later_one_opens_no_route() {
+    let mut one = One::new();
+    one.allows(0, &[("contact", false)]).asks(1).fades(40).allows(41, &[("contact", true)]);
+    assert_eq!(one.decided(), ["hand-raise: no consent: contact"]);
+    one.asks(42);
+    assert_eq!(one.decided(), ["hand-raise: no consent: contact", "qualified 1 by hand-raise"]);
 }
 
 #[test]
