@@ -171,36 +171,23 @@ impl Consents {
 
 /// Whether an event is one that somebody observed, not one that the person sent.
 fn needs_tracking(behavior: &BehaviorRecord) -> bool {
-    match &behavior.event {
-        Some(
-            Event::PageViewed(_)
-            | Event::EmailOpened(_)
-            | Event::EmailClicked(_)
-            | Event::ContentDownloaded(_)
-            | Event::CustomBehavior(_),
-        ) => true,
-        Some(
-            Event::FormSubmitted(_)
-            | Event::EventAttended(_)
-            | Event::SurveyAnswered(_)
-            | Event::AssessmentCompleted(_)
-            | Event::ReferralReceived(_)
-            | Event::InquiryReceived(_)
-            | Event::LeadIdentified(_)
-            | Event::ConsentChanged(_),
-        )
-        | None => false,
-    }
+    behavior.event.as_ref().and_then(emptied).is_some()
 }
 
 /// What is left of an event that must not be observed: that there was one, and of which kind.
 pub(crate) fn bare(behavior: &BehaviorRecord) -> BehaviorRecord {
-    let event = behavior.event.as_ref().map(|event| match event {
-        Event::PageViewed(_) => Event::PageViewed(v1::PageViewed::default()),
-        Event::EmailOpened(_) => Event::EmailOpened(v1::EmailOpened::default()),
-        Event::EmailClicked(_) => Event::EmailClicked(v1::EmailClicked::default()),
-        Event::ContentDownloaded(_) => Event::ContentDownloaded(v1::ContentDownloaded::default()),
-        Event::CustomBehavior(_) => Event::CustomBehavior(v1::CustomBehavior::default()),
+    let event = behavior.event.as_ref().map(|event| emptied(event).unwrap_or_else(|| event.clone()));
+    BehaviorRecord { meta: behavior.meta.clone(), origin: behavior.origin.clone(), event, ..BehaviorRecord::default() }
+}
+
+/// An event that somebody observed, with nothing left but its kind; `None` for what the person sent.
+fn emptied(event: &Event) -> Option<Event> {
+    match event {
+        Event::PageViewed(_) => Some(Event::PageViewed(v1::PageViewed::default())),
+        Event::EmailOpened(_) => Some(Event::EmailOpened(v1::EmailOpened::default())),
+        Event::EmailClicked(_) => Some(Event::EmailClicked(v1::EmailClicked::default())),
+        Event::ContentDownloaded(_) => Some(Event::ContentDownloaded(v1::ContentDownloaded::default())),
+        Event::CustomBehavior(_) => Some(Event::CustomBehavior(v1::CustomBehavior::default())),
         Event::FormSubmitted(_)
         | Event::EventAttended(_)
         | Event::SurveyAnswered(_)
@@ -208,9 +195,8 @@ pub(crate) fn bare(behavior: &BehaviorRecord) -> BehaviorRecord {
         | Event::ReferralReceived(_)
         | Event::InquiryReceived(_)
         | Event::LeadIdentified(_)
-        | Event::ConsentChanged(_) => event.clone(),
-    });
-    BehaviorRecord { meta: behavior.meta.clone(), origin: behavior.origin.clone(), event, ..BehaviorRecord::default() }
+        | Event::ConsentChanged(_) => None,
+    }
 }
 
 fn cut(text: &str) -> String {

@@ -133,9 +133,11 @@ impl Guard {
     }
 
     fn against(&self, kind: Kind, id: &str) -> Option<RefusedBecause> {
-        let small = id.to_lowercase();
-        if self.blocked.iter().any(|blocked| blocked.refuses(kind, &small)) {
-            return Some(RefusedBecause::Blocked);
+        if !self.blocked.is_empty() {
+            let small = id.to_lowercase();
+            if self.blocked.iter().any(|blocked| blocked.refuses(kind, &small)) {
+                return Some(RefusedBecause::Blocked);
+            }
         }
         match kind {
             Kind::Visitor | Kind::User => is_placeholder_id(id).then_some(RefusedBecause::Placeholder),

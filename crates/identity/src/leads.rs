@@ -48,7 +48,9 @@ impl Identity {
         let names = (claimed.identifier.as_str(), claimed.known_as.as_str());
         let claim = lead.claim(order, names, (&behavior, record), &self.settings, &mut gone);
         let (top, bundled, known_as) = (lead.merged_into(), lead.bundle(&self.settings), lead.known_as.clone());
-        let heard_late = lead.heard_late(order.1);
+        // What was not heard was not heard late either.
+        let heard = matches!(&claim, Claim::Taken(holders) if holders.none_beside);
+        let heard_late = heard && lead.heard_late(order.1);
         unbundle(context, key, gone);
         if let Some((number, events)) = bundled {
             bundle(context, key, number).add_all(events);

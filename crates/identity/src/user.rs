@@ -240,7 +240,10 @@ impl User {
 
     /// Lets the lead know that the user id has more visitors than are told of changes.
     fn tell_refused(&mut self, user_id: &str, times: Times, effects: &mut Effects) {
-        if let Some(known_as) = self.known_as(user_id).filter(|_| !self.refused.is_empty()) {
+        if self.refused.is_empty() {
+            return;
+        }
+        if let Some(known_as) = self.known_as(user_id) {
             let (because, behavior_id) = (RefusedBecause::VisitorsPerUser, std::mem::take(&mut self.refused));
             effects.send(times, Message::Refused { known_as: Arc::from(known_as), because, behavior_id });
         }

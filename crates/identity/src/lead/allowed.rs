@@ -62,7 +62,11 @@ impl Lead {
 
     /// What the lead allows, as far as it was said or has to be; nothing for a lead that has no events.
     pub(crate) fn standing(&self, required: Required) -> Vec<v1::Consent> {
-        if self.attributed.is_empty() { Vec::new() } else { self.consents().standing(required) }
+        match &self.consents {
+            _ if self.attributed.is_empty() => Vec::new(),
+            Some(consents) => consents.standing(required),
+            None => Consents::default().standing(required),
+        }
     }
 
     /// How an event is to stand on `activity`.
@@ -76,20 +80,29 @@ impl Lead {
 
     /// How an event stands there, if it is one of the lead's.
     pub(crate) fn told(&self, event_id: &[u8]) -> Told {
-        match self.withheld.iter().find(|it| it.event_id == event_id) {
-            None => Told::Counted,
-            Some(withheld) if withheld.from_lead => Told::Withheld,
-            Some(_) => Told::Unscored,
+        match self.place_of_withheld(event_id) {
+            Err(_) => Told::Counted,
+            Ok(at) if self.withheld[at].from_lead => Told::Withheld,
+            Ok(_) => Told::Unscored,
         }
     }
 
     /// Notes how it stands there from now on.
     pub(crate) fn note_told(&mut self, event_id: &[u8], told: Told) {
-        self.withheld.retain(|it| it.event_id != event_id);
-        if told != Told::Counted {
-            let place = self.withheld.partition_point(|it| it.event_id.as_slice() < event_id);
-            self.withheld.insert(place, Withheld { event_id: event_id.to_vec(), from_lead: told == Told::Withheld });
+        let from_lead = told == Told::Withheld;
+        match (self.place_of_withheld(event_id), told) {
+            (Ok(at), Told::Counted) => drop(self.withheld.remove(at)),
+            (Ok(at), Told::Withheld | Told::Unscored) => self.withheld[at].from_lead = from_lead,
+            (Err(_), Told::Counted) => {}
+            (Err(at), Told::Withheld | Told::Unscored) => {
+                self.withheld.insert(at, Withheld { event_id: event_id.to_vec(), from_lead });
+            }
         }
+    }
+
+    /// They stand sorted by event id.
+    fn place_of_withheld(&self, event_id: &[u8]) -> Result<usize, usize> {
+        self.withheld.binary_search_by(|it| it.event_id.as_slice().cmp(event_id))
     }
 
     /// Nothing of it stands there any more.
