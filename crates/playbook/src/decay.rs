@@ -14,7 +14,7 @@ pub enum Decay {
     Linear(Millis),
     /// All of them, and of signals older than the `after` of a step what that step leaves. Ages ascend, at least one.
     Steps(Vec<Step>),
-    /// All of them up to and at this age, nothing from then on.
+    /// All of them up to and at this age, nothing after it.
     Window(Millis),
 }
 

@@ -11,7 +11,7 @@ use tasuki_wire::{Topic, v1};
 
 use crate::log::Log;
 
-/// How long the log may take to tell it. Nothing waits for it but a message.
+/// How long the log may take to tell it. The services start meanwhile.
 const PATIENCE: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(200);
 

@@ -204,14 +204,16 @@ async fn serve(options: &Options, checked: Checked, on_kafka: bool) -> anyhow::R
             Some(url) if services.iter().any(|service| service.needs_tables()) => Some(connect(url).await?),
             _ => None,
         };
+        let playbook = Arc::new(checked.playbook);
         if options.one.common.playbook.is_some() {
-            in_force::compare(&log, &checked.playbook).await;
+            let (log, playbook) = (log.clone(), Arc::clone(&playbook));
+            tokio::spawn(async move { in_force::compare(&log, &playbook).await });
         }
         let described = told.describe(&log, database_url.as_deref());
         let parts = Parts {
             log: log.clone(),
             tables,
-            playbook: Arc::new(checked.playbook),
+            playbook,
             reps: checked.reps,
             profile_rules: checked.profile_rules,
             lead_secret: checked.secret.for_leads(),

@@ -1,4 +1,4 @@
-//! What developers and CI run: `cargo xtask ci`, `audit`, `bench`, `drill`, `soak`.
+//! What developers and CI run: `cargo xtask ci`, `audit`, `bench`, `drill`, `lists`, `soak`.
 
 #![allow(clippy::print_stdout, reason = "what a developer asked for goes to standard output")]
 
