@@ -8,7 +8,7 @@ use std::time::Duration;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaRespErr;
@@ -218,8 +218,8 @@ impl Group {
     }
 
     /// Why the membership is over for good, if it is.
-    pub(crate) fn fatal(&self) -> Option<String> {
-        self.consumer.client().fatal_error().map(|(_, reason)| reason)
+    pub(crate) fn fatal(&self) -> Option<(RDKafkaErrorCode, String)> {
+        self.consumer.client().fatal_error()
     }
 }
 

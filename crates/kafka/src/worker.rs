@@ -185,9 +185,7 @@ impl<P: Processor> Worker<'_, P> {
             self.finish(group, true)?;
             return Err(Trouble::Interrupted);
         }
-        if self.alarm.is_raised() {
-            return Err(Trouble::Anew("librdkafka gave up the consumer".to_owned()));
-        }
+        self.heed_alarm(group)?;
         if let Some(decision) = group.next_decision() {
             return self.follow(group, decision);
         }

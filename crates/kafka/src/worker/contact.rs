@@ -50,24 +50,35 @@ impl<P: Processor> Worker<'_, P> {
         if let Some(Err(error)) = group.poll(Duration::ZERO) {
             self.complain(group, &error)?;
         }
-        if self.alarm.is_raised() {
-            return Err(Trouble::Anew("librdkafka gave up the consumer".to_owned()));
-        }
+        self.heed_alarm(group)?;
         if self.shutdown.is_cancelled() || group.has_decided() {
             return Err(Trouble::Interrupted);
         }
         Ok(())
     }
 
+    /// R5: ends the session if librdkafka's log says that nothing more would come of this consumer.
+    pub(super) fn heed_alarm(&self, group: &Group) -> Result<(), Trouble> {
+        if self.alarm.is_raised() { Err(self.give_up(group.fatal())) } else { Ok(()) }
+    }
+
+    /// The end of the session, for what is fatal to its consumer.
+    fn give_up(&self, fatal: Option<(RDKafkaErrorCode, String)>) -> Trouble {
+        let trouble = what_ends(&self.member, fatal);
+        if matches!(trouble, Trouble::Fatal(WorkerError::Fenced { .. })) {
+            metrics::fenced(self.topology.service, metrics::Fenced::Member);
+        }
+        trouble
+    }
+
     /// What the consumer reports instead of a record.
     pub(super) fn complain(&self, group: &Group, error: &KafkaError) -> Result<(), Trouble> {
         let code = error.rdkafka_error_code();
-        if matches!(error, KafkaError::MessageConsumptionFatal(_)) || code == Some(RDKafkaErrorCode::FencedInstanceId) {
-            metrics::fenced(self.topology.service, metrics::Fenced::Member);
-            let reason = group.fatal().unwrap_or_else(|| chain(error));
-            return Err(WorkerError::Fenced { member: self.member.clone(), reason }.into());
+        if matches!(error, KafkaError::MessageConsumptionFatal(_)) {
+            return Err(self.give_up(group.fatal()));
         }
         match code {
+            Some(code @ RDKafkaErrorCode::FencedInstanceId) => Err(self.give_up(Some((code, chain(error))))),
             Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
                 Err(WorkerError::PositionGone { service: self.topology.service, reason: chain(error) }.into())
             }
@@ -110,5 +121,34 @@ impl<P: Processor> Worker<'_, P> {
                 self.component.waiting(format!("no broker answers: {}", chain(&error)));
             }
         }
+    }
+}
+
+/// What it means for the session that its consumer is given up, and for the worker.
+///
+/// The log tells of a fence before the next poll does, and then it is the alarm that is heard first. Whoever began anew
+/// upon it would throw out the process that took its place, and go on: the older one of two would always win.
+fn what_ends(member: &str, fatal: Option<(RDKafkaErrorCode, String)>) -> Trouble {
+    match fatal {
+        Some((RDKafkaErrorCode::FencedInstanceId, reason)) => {
+            WorkerError::Fenced { member: member.to_owned(), reason }.into()
+        }
+        Some((_, reason)) => Trouble::Anew(reason),
+        None => Trouble::Anew("librdkafka gave up the consumer".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whose_place_another_has_taken_does_not_take_it_back() {
+        let ends = |code| what_ends("tally-0", Some((code, "as librdkafka says".to_owned())));
+        let fenced = ends(RDKafkaErrorCode::FencedInstanceId);
+        assert!(matches!(fenced, Trouble::Fatal(WorkerError::Fenced { member, .. }) if member == "tally-0"));
+        let other = ends(RDKafkaErrorCode::UnsupportedVersion);
+        assert!(matches!(other, Trouble::Anew(why) if why == "as librdkafka says"));
+        assert!(matches!(what_ends("tally-0", None), Trouble::Anew(_)));
     }
 }
