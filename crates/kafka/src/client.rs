@@ -130,14 +130,17 @@ pub(crate) fn log_error(error: &KafkaError, reason: &str) {
 }
 
 /// How many records a consumer has not delivered yet, as far as its statistics know: those on the broker and those
-/// fetched but still queued. Control records count until they are fetched.
+/// fetched but still queued. Control records count until they are passed.
+///
+/// `fetchq_cnt` is of no use for it: all partitions of a consumer share one queue, and each of them tells its whole length.
 pub(crate) fn undelivered(statistics: &Statistics, topic: &str) -> u64 {
     let of = |partition: &Partition| {
-        let on_broker = match (partition.ls_offset, partition.next_offset) {
+        // Until the first record is delivered, what is known is what was fetched.
+        let next = if partition.app_offset >= 0 { partition.app_offset } else { partition.next_offset };
+        match (partition.ls_offset, next) {
             (end @ 0.., next @ 0..) => u64::try_from(end - next).unwrap_or(0),
             _ => 0,
-        };
-        on_broker + u64::try_from(partition.fetchq_cnt).unwrap_or(0)
+        }
     };
     statistics.topics.get(topic).map_or(0, |topic| {
         topic.partitions.values().filter(|partition| partition.fetch_state == "active").map(of).sum()
@@ -188,6 +191,30 @@ mod tests {
         let config = transactional(&settings, "name");
         let names = ["transactional.id", "transaction.timeout.ms", "queue.buffering.max.kbytes", "retry.backoff.ms"];
         assert_eq!(names.map(|name| config.get(name)), [Some("name"), Some("12345"), Some("2345"), Some("100")]);
+    }
+
+    #[test]
+    fn what_is_queued_is_undelivered_once() {
+        let active = || "active".to_owned();
+        // Two partitions share a queue of 30: of 100 records each, 40 and 70 were delivered, 60 and 80 were fetched.
+        let of = |app_offset, next_offset| Partition {
+            ls_offset: 100,
+            app_offset,
+            next_offset,
+            fetchq_cnt: 30,
+            fetch_state: active(),
+            ..Partition::default()
+        };
+        let told = |partitions: Vec<Partition>| {
+            let partitions = (0..).zip(partitions).collect();
+            let topic = rdkafka::statistics::Topic { partitions, ..rdkafka::statistics::Topic::default() };
+            undelivered(&Statistics { topics: [("t".to_owned(), topic)].into(), ..Statistics::default() }, "t")
+        };
+        assert_eq!(told(vec![of(40, 60), of(70, 80)]), 90);
+        // Nothing was delivered yet, or nothing is being read.
+        assert_eq!(told(vec![of(-1001, 60), of(-1001, 100)]), 40);
+        assert_eq!(told(vec![Partition { fetch_state: "stopped".to_owned(), ..of(40, 60) }]), 0);
+        assert_eq!(told(vec![Partition { ls_offset: -1001, ..of(40, 60) }]), 0);
     }
 
     #[test]

@@ -65,10 +65,10 @@ fn a_worker_tells_what_it_does_and_what_it_keeps() {
     };
     let worker = ["service=\"tally\"", "worker=\"0\""];
     expect("tasuki_kafka_records_total", &worker[..1], &|records| records == 200.0);
-    expect("tasuki_kafka_transactions_total", &["end=\"committed\""], &|ended| ended >= 1.0);
-    expect("tasuki_kafka_transactions_total", &["end=\"aborted\""], &|ended| ended >= 1.0);
-    expect("tasuki_kafka_aborts_total", &["cause=\"spoiled\""], &|aborts| aborts >= 1.0);
-    expect("tasuki_kafka_producer_rebuilds_total", &["reason=\"failed\""], &|rebuilds| rebuilds >= 1.0);
+    expect("tasuki_kafka_transactions_total", &[worker[0], "end=\"committed\""], &|ended| ended >= 1.0);
+    expect("tasuki_kafka_transactions_total", &[worker[0], "end=\"aborted\""], &|ended| ended >= 1.0);
+    expect("tasuki_kafka_aborts_total", &[worker[0], "cause=\"spoiled\""], &|aborts| aborts >= 1.0);
+    expect("tasuki_kafka_producer_rebuilds_total", &[worker[0], "reason=\"failed\""], &|rebuilds| rebuilds >= 1.0);
     expect("tasuki_kafka_dead_letters_total", &["service=\"tally\""], &|letters| letters == 10.0);
     expect("tasuki_kafka_transaction_seconds_count", &worker[..1], &|count| count >= 1.0);
     expect("tasuki_kafka_commit_seconds_count", &worker[..1], &|count| count >= 1.0);
@@ -78,7 +78,7 @@ fn a_worker_tells_what_it_does_and_what_it_keeps() {
     expect("tasuki_kafka_state_bytes", &worker, &|bytes| bytes > 20.0);
     expect("tasuki_kafka_partitions", &worker, &|partitions| partitions >= 1.0);
     expect("tasuki_kafka_poll_age_seconds", &worker, &|seconds| seconds < 10.0);
-    expect("tasuki_kafka_lag_records", &["topic="], &|lag| lag == 0.0);
+    expect("tasuki_kafka_lag_records", &[worker[0], "topic="], &|lag| lag == 0.0);
     running.stop().unwrap();
 
     // A start with state to be read back, by two processes of one name: the first gives way.
@@ -89,7 +89,7 @@ fn a_worker_tells_what_it_does_and_what_it_keeps() {
     within(PATIENCE, "the first to work", || if first.health.is_ready() { Ok(()) } else { Err("waiting") });
     let second = Running::start(&settings, Tally, 0, TestClock::default());
     within(PATIENCE, "the first to give way", || if first.has_ended() { Ok(()) } else { Err("it runs") });
-    expect("tasuki_kafka_fenced_total", &["as=\"member\""], &|fenced| fenced >= 1.0);
+    expect("tasuki_kafka_fenced_total", &[worker[0], "as=\"member\""], &|fenced| fenced >= 1.0);
     expect("tasuki_kafka_sessions_total", &worker[..1], &|sessions| sessions >= 3.0);
     assert!(first.stop().is_err());
     second.stop().unwrap();

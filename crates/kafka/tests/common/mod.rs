@@ -21,6 +21,7 @@ use tasuki_service::{Clock, Health, Shutdown};
 use tasuki_stream::log::LogRecord;
 use tasuki_stream::{Emitted, Processor};
 use tasuki_testkit::contract::{PARTITIONS, Tally, TestClock};
+use tasuki_testkit::eventually::eventually;
 use tasuki_testkit::kafka::{KafkaBroker, unique_prefix};
 use tasuki_wire::{Partition, Topic};
 use tokio::runtime::Runtime;
@@ -43,7 +44,8 @@ pub(crate) fn settings(name: &str) -> Settings {
 }
 
 pub(crate) fn open(settings: &Settings) -> KafkaLog {
-    runtime().block_on(KafkaLog::open(settings.clone())).unwrap()
+    // A broker that has just started, on a machine that is busy, may need longer than a client waits.
+    eventually("the broker to answer", || runtime().block_on(KafkaLog::open(settings.clone())))
 }
 
 /// Writes the records, by a client of its own: the publisher gives up after 4 s, which a busy machine may need.
