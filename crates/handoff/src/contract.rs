@@ -94,9 +94,10 @@ fn some(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-/// The rules that gave most. What takes points away is no reason to call.
+/// The rules that gave most. What takes points away is no reason to call, nor is what a bound gives back.
 fn reasons(contributions: &[v1::Contribution]) -> Vec<Reason> {
-    let mut gave: Vec<_> = contributions.iter().filter(|contribution| contribution.points_mp > 0).collect();
+    let is_reason = |contribution: &&v1::Contribution| contribution.points_mp > 0 && contribution.raw_mp > 0;
+    let mut gave: Vec<_> = contributions.iter().filter(is_reason).collect();
     gave.sort_by_key(|contribution| (Reverse(contribution.points_mp), contribution.axis, &contribution.rule));
     gave.into_iter()
         .take(REASONS)

@@ -1,7 +1,7 @@
 //! One input at work on one lead: its state, and what is written because of it.
 
 use tasuki_domain::{Cycle, EventId, HandoffId, LeadId, Timestamp, Version};
-use tasuki_stream::Context;
+use tasuki_stream::{Context, Publication};
 use tasuki_wire::v1::handoff_record::Event;
 use tasuki_wire::{Head, Topic, v1};
 
@@ -13,11 +13,6 @@ pub(crate) struct Work<'c, 't> {
     context: &'c mut Context<'t, HandoffState>,
     pub(crate) state: HandoffState,
     pub(crate) lead: LeadId,
-}
-
-/// Where a published playbook is kept. No lead has this key.
-pub(crate) fn playbook_key(version: u32) -> String {
-    format!("playbook:{version}")
 }
 
 /// Everything that an assignment says.
@@ -61,7 +56,7 @@ impl<'c, 't> Work<'c, 't> {
 
     /// The playbook of this version, if it was published.
     pub(crate) fn published(&mut self, version: u32) -> Option<v1::PlaybookRecord> {
-        self.context.peek(&playbook_key(version))?.playbook.clone()
+        self.context.peek(&Publication::key(version))?.playbook.clone()
     }
 
     pub(crate) fn count(&mut self, (what, reason): (&'static str, &'static str)) {

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use tasuki_domain::{Cycle, EventId, HandoffId, LeadId, Timestamp, Version};
 use tasuki_playbook::{Playbook, Shelf};
-use tasuki_stream::{Admission, Context, Due, Input, Poison, Processor, Topology, admit};
+use tasuki_stream::{Admission, Context, Due, Input, Poison, Processor, Publication, Topology, admit};
 use tasuki_wire::v1::handoff_record::Event;
 use tasuki_wire::v1::identity_record::Event as Identity;
 use tasuki_wire::v1::qualification_record::Event as Qualification;
 use tasuki_wire::{Head, Topic, v1};
 
 use crate::command::{Command, Says};
-use crate::emit::{Assignment, Times, Work, playbook_key};
+use crate::emit::{Assignment, Times, Work};
 use crate::metrics;
 use crate::policy::HandoffPolicy;
 use crate::state::{HandoffState, Verdict, Whose};
@@ -43,14 +43,10 @@ impl Handoff {
     }
 
     fn read(&self, record: &v1::PlaybookRecord) -> Result<Arc<HandoffPolicy>, Poison> {
-        let head = Head::read(record.meta.as_ref())?;
-        let text = match &record.event {
-            Some(v1::playbook_record::Event::Published(playbook)) => &playbook.text,
-            None => return Err(Poison::new("unknown-event", "found no event that this release knows")),
-        };
-        self.published.get(*head.event_id.as_bytes(), || match Playbook::parse(text) {
-            Ok(playbook) => Ok(HandoffPolicy::from(&playbook)),
-            Err(faults) => Err(Poison::new("unreadable-playbook", format!("this release cannot use it: {faults}"))),
+        let published = Publication::of(record)?;
+        self.published.get(*published.id.as_bytes(), || {
+            let playbook = Playbook::parse(&published.playbook.text).map_err(Publication::unreadable)?;
+            Ok(HandoffPolicy::from(&playbook))
         })
     }
 
@@ -61,13 +57,12 @@ impl Handoff {
         meta: Option<v1::Meta>,
         playbook: v1::PlaybookPublished,
     ) -> Result<(), Poison> {
-        let key = playbook_key(playbook.version);
+        let key = Publication::key(playbook.version);
         let record = v1::PlaybookRecord { meta, event: Some(v1::playbook_record::Event::Published(playbook)) };
         self.read(&record)?;
-        let order =
-            |record: &v1::PlaybookRecord| record.meta.as_ref().map(|meta| (meta.occurred_at_ms, meta.event_id.clone()));
+        let order = Publication::of(&record)?.order();
         let known = context.peek(&key).and_then(|state| state.playbook.as_ref());
-        if known.is_none_or(|known| order(known) < order(&record)) {
+        if known.and_then(|known| Publication::of(known).ok()).is_none_or(|known| known.order() < order) {
             context.state(&key).playbook = Some(record);
         }
         Ok(())

@@ -123,7 +123,7 @@ fn the_public_contract_tells_all_a_connector_needs() {
         },
         company: Company { account_id: some("acme.example"), name: some("Acme K.K."), ..Company::default() },
         score: Score {
-            engagement: Millipoints::new(62_125),
+            engagement: Millipoints::new(82_125),
             fit: Millipoints::new(40_000),
             grade: "B2".into(),
             as_of: at("08:59:59"),

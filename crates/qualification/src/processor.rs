@@ -5,7 +5,7 @@ use std::sync::Arc;
 use prost::Message;
 use tasuki_domain::{EventId, LeadId, Timestamp, Version};
 use tasuki_playbook::{Consequence, Playbook, Shelf};
-use tasuki_stream::{Admission, Context, Due, Input, Poison, Processor, Topology, admit};
+use tasuki_stream::{Admission, Context, Due, Input, Poison, Processor, Publication, Topology, admit};
 use tasuki_wire::v1::handoff_record::Event as Handoff;
 use tasuki_wire::v1::identity_record::Event as Identity;
 use tasuki_wire::v1::qualification_link_record;
@@ -48,33 +48,26 @@ impl Qualification {
 
     /// The playbook of a version: as it was published, else the one from the start.
     fn playbook(&self, context: Deciding<'_, '_>, version: u32) -> Arc<Playbook> {
-        let state = context.peek(&playbook_key(version)).and_then(|state| state.playbook.as_ref());
+        let state = context.peek(&Publication::key(version)).and_then(|state| state.playbook.as_ref());
         let read = state.and_then(|record| self.read(record).ok());
         read.unwrap_or_else(|| Arc::clone(&self.start))
     }
 
     fn read(&self, record: &v1::PlaybookRecord) -> Result<Arc<Playbook>, Poison> {
-        let head = Head::read(record.meta.as_ref())?;
-        let text = match &record.event {
-            Some(v1::playbook_record::Event::Published(playbook)) => &playbook.text,
-            None => return Err(missing_event()),
-        };
-        self.published.get(*head.event_id.as_bytes(), || {
-            let unusable = |faults| Poison::new("unreadable-playbook", format!("this release cannot use it: {faults}"));
-            Playbook::parse(text).map_err(unusable)
+        let published = Publication::of(record)?;
+        self.published.get(*published.id.as_bytes(), || {
+            Playbook::parse(&published.playbook.text).map_err(Publication::unreadable)
         })
     }
 
     /// Keeps a playbook for the scores by it, and passes it on ahead of the decisions by it.
     fn published(&self, context: Deciding<'_, '_>, key: &str, record: v1::PlaybookRecord) -> Result<(), Poison> {
         self.read(&record)?;
-        let Some(v1::playbook_record::Event::Published(playbook)) = &record.event else { return Err(missing_event()) };
-        let (meta, event) = (record.meta.clone(), Some(Decision::Playbook(playbook.clone())));
-        let order =
-            |record: &v1::PlaybookRecord| record.meta.as_ref().map(|meta| (meta.occurred_at_ms, meta.event_id.clone()));
-        let kept_as = playbook_key(playbook.version);
+        let published = Publication::of(&record)?;
+        let (meta, event) = (record.meta.clone(), Some(Decision::Playbook(published.playbook.clone())));
+        let (order, kept_as) = (published.order(), Publication::key(published.playbook.version));
         let known = context.peek(&kept_as).and_then(|state| state.playbook.as_ref());
-        if known.is_none_or(|known| order(known) < order(&record)) {
+        if known.and_then(|known| Publication::of(known).ok()).is_none_or(|known| known.order() < order) {
             context.state(&kept_as).playbook = Some(record);
         }
         context.emit_bytes(Topic::Qualification, key, v1::QualificationRecord { meta, event }.encode_to_vec());
@@ -403,11 +396,6 @@ impl Processor for Qualification {
         }
         tell_standing(context, cause);
     }
-}
-
-/// Where a published playbook is kept. No lead has this key.
-fn playbook_key(version: u32) -> String {
-    format!("playbook:{version}")
 }
 
 fn cause<'k>(key: &'k str, meta: Option<&v1::Meta>) -> Result<Cause<'k>, Poison> {

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use prost::Message;
 use tasuki_domain::{EventId, Timestamp};
 use tasuki_playbook::{Playbook, Shelf};
-use tasuki_stream::{Poison, StateError};
-use tasuki_wire::v1::playbook_record::Event;
-use tasuki_wire::{Head, v1};
+use tasuki_stream::{Poison, Publication, StateError};
+use tasuki_wire::v1;
 
 use crate::matching;
 use crate::record::Wording;
@@ -51,13 +50,9 @@ pub(crate) struct Published {
 }
 
 impl Published {
-    pub(crate) fn read(record: v1::PlaybookRecord) -> Result<Self, Poison> {
-        let head = Head::read(record.meta.as_ref())?;
-        let Some(Event::Published(playbook)) = record.event else {
-            return Err(Poison::new("missing-field", "event is not set, or by a release that this one does not know"));
-        };
-        let revision = Playbook::fingerprint(&playbook.text);
-        Ok(Self { id: head.event_id, at: head.occurred_at, revision, playbook })
+    pub(crate) fn read(record: &v1::PlaybookRecord) -> Result<Self, Poison> {
+        let Publication { id, at, playbook } = Publication::of(record)?;
+        Ok(Self { id, at, revision: Playbook::fingerprint(&playbook.text), playbook: playbook.clone() })
     }
 
     /// What decides which of two counts, in whatever order they come.
@@ -67,10 +62,9 @@ impl Published {
 
     /// Ready for use.
     pub(crate) fn compiled(&self, shelf: &Shelf<Compiled>) -> Result<Arc<Compiled>, Poison> {
-        shelf.get(*self.id.as_bytes(), || match Playbook::parse(&self.playbook.text) {
-            Ok(playbook) => Ok(Compiled::of(Arc::new(playbook))),
-            // What is wrong with it quotes the file, in which nothing personal stands.
-            Err(faults) => Err(Poison::new("unreadable-playbook", format!("this release cannot use it: {faults}"))),
+        shelf.get(*self.id.as_bytes(), || {
+            let playbook = Playbook::parse(&self.playbook.text).map_err(Publication::unreadable)?;
+            Ok(Compiled::of(Arc::new(playbook)))
         })
     }
 

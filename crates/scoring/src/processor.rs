@@ -70,7 +70,7 @@ impl Scoring {
     /// Passes a publication on to every partition.
     fn pass_on(&self, context: &mut Context<'_, ScoringState>, input: &Input<'_>) -> Result<(), Poison> {
         // Refused here, it is refused once and not in every partition.
-        Published::read(input.decode()?)?.compiled(&self.published)?;
+        Published::read(&input.decode()?)?.compiled(&self.published)?;
         for key in self.partitions.all().filter_map(|partition| self.partitions.key_of(partition)) {
             context.emit_bytes(Topic::PlaybookMarkers, key, input.payload.to_vec());
         }
@@ -80,8 +80,7 @@ impl Scoring {
     /// Takes a publication as what this partition has in common, unless it has a later one.
     fn adopt(&self, context: &mut Context<'_, ScoringState>, input: &Input<'_>) -> Result<(), Poison> {
         let record: v1::PlaybookRecord = input.decode()?;
-        let meta = record.meta.clone();
-        let published = Published::read(record)?;
+        let published = Published::read(&record)?;
         published.compiled(&self.published)?;
         let key = input.key_str()?;
         let before = context.peek(playbook::KEY).and_then(|state| state.published.as_deref()).map(Published::order);
@@ -89,8 +88,8 @@ impl Scoring {
             metrics::repeated_record(context);
             return Ok(());
         }
-        let ahead =
-            v1::ScoreRecord { meta, event: Some(v1::score_record::Event::Playbook(published.playbook.clone())) };
+        let event = Some(v1::score_record::Event::Playbook(published.playbook.clone()));
+        let ahead = v1::ScoreRecord { meta: record.meta, event };
         context.emit_bytes(Topic::Scores, key, ahead.encode_to_vec());
         if before > Some(published.order()) {
             metrics::playbook(context, "older");

@@ -108,7 +108,7 @@ pub(crate) fn seen() -> v1::LeadScored {
     v1::LeadScored {
         playbook_version: 3,
         as_of_ms: at("08:59:59").as_millis(),
-        engagement_mp: 62_125,
+        engagement_mp: 82_125,
         fit_mp: 40_000,
         grade: "B2".into(),
         evidence: Some(columns(at("08:59:59").as_millis(), events)),
@@ -118,6 +118,8 @@ pub(crate) fn seen() -> v1::LeadScored {
             contribution(v1::Axis::Engagement, "any-page", 5_000, vec![1]),
             contribution(v1::Axis::Engagement, "demo", 60_000, vec![0]),
             contribution(v1::Axis::Engagement, "cap", -15_000, vec![]),
+            // What a bound gives back.
+            v1::Contribution { raw_mp: 0, ..contribution(v1::Axis::Engagement, "cap:content", 20_000, vec![]) },
         ],
         profile: Some(v1::Profile {
             email: "hanako@acme.example".into(),
