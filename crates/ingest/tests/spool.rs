@@ -150,7 +150,7 @@ async fn what_an_ended_process_has_left_is_replayed_and_a_torn_write_costs_nothi
 
 /// The spool once the thread of its predecessor has ended.
 async fn eventual_spool(folder: &Path) -> Spool {
-    let until = Instant::now() + Duration::from_secs(5);
+    let until = Instant::now() + Duration::from_secs(60);
     loop {
         let spool = Spool::open(folder, MEBIBYTE).unwrap();
         if !folder.join("1").exists() {
