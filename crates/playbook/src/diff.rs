@@ -31,6 +31,17 @@ impl Change {
             Self::Moved => "moved",
         }
     }
+
+    /// As people read it.
+    pub const fn in_words(self, language: Language) -> &'static str {
+        match (self, language) {
+            (_, Language::En) => self.name(),
+            (Self::Added, Language::Ja) => "追加",
+            (Self::Removed, Language::Ja) => "削除",
+            (Self::Changed, Language::Ja) => "変更",
+            (Self::Moved, Language::Ja) => "順序変更",
+        }
+    }
 }
 
 /// One part that differs.
@@ -50,13 +61,37 @@ pub struct Difference {
     pub concerns: String,
 }
 
+impl Difference {
+    /// What kind of part, as people read it.
+    pub fn part_in(&self, language: Language) -> &'static str {
+        match (language, self.part) {
+            (Language::En, part) => part,
+            (Language::Ja, "engagement rule") => "エンゲージメントのルール",
+            (Language::Ja, "group") => "グループ",
+            (Language::Ja, "fit rule") => "フィットのルール",
+            (Language::Ja, "most engagement") => "エンゲージメントの上限",
+            (Language::Ja, "most fit") => "フィットの上限",
+            (Language::Ja, "grades") => "グレード",
+            (Language::Ja, "route") => "ルート",
+            (Language::Ja, "after rejection") => "営業が断ったあと",
+            (Language::Ja, "exclusion") => "渡さない相手",
+            (Language::Ja, part) => part,
+        }
+    }
+}
+
 impl Playbook {
-    /// What is different in a later playbook, in the order in which a playbook is read.
+    /// What is different in a later playbook, in the order in which a playbook is read; in English.
     pub fn differences(&self, later: &Self) -> Vec<Difference> {
+        self.differences_in(later, Language::En)
+    }
+
+    /// The same, with its sentences in a language; the kinds of parts keep their names.
+    pub fn differences_in(&self, later: &Self, language: Language) -> Vec<Difference> {
         let mut found = Vec::new();
-        of_list("engagement rule", &self.rules, &later.rules, &mut found);
-        of_list("group", &self.groups, &later.groups, &mut found);
-        of_list("fit rule", &self.fit_rules, &later.fit_rules, &mut found);
+        of_list("engagement rule", &self.rules, &later.rules, language, &mut found);
+        of_list("group", &self.groups, &later.groups, language, &mut found);
+        of_list("fit rule", &self.fit_rules, &later.fit_rules, language, &mut found);
         for (part, before, after) in
             [("most engagement", self.engagement_cap, later.engagement_cap), ("most fit", self.fit_cap, later.fit_cap)]
         {
@@ -67,33 +102,38 @@ impl Playbook {
                     change: Change::Changed,
                     before: before.to_string(),
                     after: after.to_string(),
-                    concerns: format!("leads with more than {} points", before.min(after)),
+                    concerns: match language {
+                        Language::En => format!("leads with more than {} points", before.min(after)),
+                        Language::Ja => format!("{}点を超えるリード", before.min(after)),
+                    },
                 });
             }
         }
         if self.grades != later.grades {
-            let sentence = |playbook: &Self| playbook.in_words(Language::En)[2].sentences.join(" ");
+            let sentence = |playbook: &Self| playbook.in_words(language)[2].sentences.join(" ");
             found.push(Difference {
                 part: "grades",
                 name: String::new(),
                 change: Change::Changed,
                 before: sentence(self),
                 after: sentence(later),
-                concerns: "leads between the old limits and the new".to_owned(),
+                concerns: language
+                    .pick("leads between the old limits and the new", "新旧の境界のあいだにいるリード")
+                    .to_owned(),
             });
         }
-        self.diff_routes(later, &mut found);
-        self.diff_rejections(later, &mut found);
-        of_list("exclusion", &self.exclusions, &later.exclusions, &mut found);
+        self.diff_routes(later, language, &mut found);
+        self.diff_rejections(later, language, &mut found);
+        of_list("exclusion", &self.exclusions, &later.exclusions, language, &mut found);
         found
     }
 
-    fn diff_routes(&self, later: &Self, found: &mut Vec<Difference>) {
+    fn diff_routes(&self, later: &Self, language: Language, found: &mut Vec<Difference>) {
         let with_limits = |playbook: &Self| -> Vec<_> {
             playbook.routes.iter().map(|route| (route_text(route), playbook.limit_of(route))).collect()
         };
         let (before, after) = (with_limits(self), with_limits(later));
-        let sentence = |playbook: &Self, route: &Route| route.in_words(Language::En, playbook.limit_of(route));
+        let sentence = |playbook: &Self, route: &Route| route.in_words(language, playbook.limit_of(route));
         for (index, route) in self.routes.iter().enumerate() {
             let place = later.routes.iter().position(|other| other.name == route.name);
             let after_this = place.map(|at| sentence(later, &later.routes[at])).unwrap_or_default();
@@ -109,7 +149,12 @@ impl Playbook {
                 change,
                 before: sentence(self, route),
                 after: after_this,
-                concerns: "leads that qualify from then on; what was handed over stays".to_owned(),
+                concerns: language
+                    .pick(
+                        "leads that qualify from then on; what was handed over stays",
+                        "これから条件を満たすリード。引き渡し済みのものは変わらない",
+                    )
+                    .to_owned(),
             });
         }
         for route in later.routes.iter().filter(|route| !self.routes.iter().any(|other| other.name == route.name)) {
@@ -119,12 +164,14 @@ impl Playbook {
                 change: Change::Added,
                 before: String::new(),
                 after: sentence(later, route),
-                concerns: "every lead for which it holds, at once".to_owned(),
+                concerns: language
+                    .pick("every lead for which it holds, at once", "条件を満たすすべてのリード（ただちに）")
+                    .to_owned(),
             });
         }
     }
 
-    fn diff_rejections(&self, later: &Self, found: &mut Vec<Difference>) {
+    fn diff_rejections(&self, later: &Self, language: Language, found: &mut Vec<Difference>) {
         for &reason in RejectReason::ALL {
             let (before, after) = (self.after_rejection(reason), later.after_rejection(reason));
             if before != after {
@@ -132,9 +179,9 @@ impl Playbook {
                     part: "after rejection",
                     name: reason.name().to_owned(),
                     change: Change::Changed,
-                    before: consequence_in_words(reason, before, Language::En),
-                    after: consequence_in_words(reason, after, Language::En),
-                    concerns: "leads rejected from then on".to_owned(),
+                    before: consequence_in_words(reason, before, language),
+                    after: consequence_in_words(reason, after, language),
+                    concerns: language.pick("leads rejected from then on", "これから断られるリード").to_owned(),
                 });
             }
         }
@@ -157,20 +204,23 @@ fn route_text(route: &Route) -> (String, String, crate::Urgency) {
 /// Something that is known by its name within a list.
 trait Named: Debug {
     fn name(&self) -> &str;
-    fn sentence(&self) -> String;
-    fn concerns(before: Option<&Self>, after: Option<&Self>) -> String;
+    fn sentence(&self, language: Language) -> String;
+    fn concerns(before: Option<&Self>, after: Option<&Self>, language: Language) -> String;
 }
 
-fn of_list<T: Named>(part: &'static str, before: &[T], after: &[T], found: &mut Vec<Difference>) {
+fn of_list<T: Named>(part: &'static str, before: &[T], after: &[T], language: Language, found: &mut Vec<Difference>) {
     let mut add = |change, before: Option<&T>, after: Option<&T>| {
         let name = before.or(after).map(|item| item.name().to_owned()).unwrap_or_default();
-        let [was, is] = [before, after].map(|item| item.map(T::sentence).unwrap_or_default());
-        found.push(Difference { part, name, change, before: was, after: is, concerns: T::concerns(before, after) });
+        let [was, is] = [before, after].map(|item| item.map(|item| item.sentence(language)).unwrap_or_default());
+        let concerns = T::concerns(before, after, language);
+        found.push(Difference { part, name, change, before: was, after: is, concerns });
     };
     for item in before {
         match after.iter().find(|other| other.name() == item.name()) {
             None => add(Change::Removed, Some(item), None),
-            Some(other) if other.sentence() != item.sentence() => add(Change::Changed, Some(item), Some(other)),
+            Some(other) if other.sentence(Language::En) != item.sentence(Language::En) => {
+                add(Change::Changed, Some(item), Some(other))
+            }
             Some(_) => {}
         }
     }
@@ -184,18 +234,25 @@ impl Named for Rule {
         &self.name
     }
 
-    fn sentence(&self) -> String {
-        self.in_words(Language::En)
+    fn sentence(&self, language: Language) -> String {
+        self.in_words(language)
     }
 
-    fn concerns(before: Option<&Self>, after: Option<&Self>) -> String {
+    fn concerns(before: Option<&Self>, after: Option<&Self>, language: Language) -> String {
         let most = |rule: Option<&Self>| rule.map_or(Millipoints::ZERO, most_of);
         let by = most(after) - most(before);
-        let whom = match (before, after) {
-            (Some(before), Some(after)) if !before.looks_for_the_same(after) => "leads with signals of either",
-            (Some(_) | None, Some(_) | None) => "leads with such signals",
+        let (en, ja) = match (before, after) {
+            (Some(before), Some(after)) if !before.looks_for_the_same(after) => {
+                ("leads with signals of either", "どちらかの行動があるリード")
+            }
+            (Some(_) | None, Some(_) | None) => ("leads with such signals", "該当する行動があるリード"),
         };
-        format!("{whom}, at once, when their scores are computed anew; at most {}", signed(by))
+        match language {
+            Language::En => {
+                format!("{en}, at once, when their scores are computed anew; at most {}", signed(by, language))
+            }
+            Language::Ja => format!("{ja}（再計算時にただちに）。最大{}", signed(by, language)),
+        }
     }
 }
 
@@ -204,14 +261,21 @@ impl Named for Group {
         &self.name
     }
 
-    fn sentence(&self) -> String {
-        self.in_words(Language::En)
+    fn sentence(&self, language: Language) -> String {
+        self.in_words(language)
     }
 
-    fn concerns(before: Option<&Self>, after: Option<&Self>) -> String {
+    fn concerns(before: Option<&Self>, after: Option<&Self>, language: Language) -> String {
         let caps = [before, after].into_iter().flatten().map(|group| group.cap);
         let least = caps.min().unwrap_or(Millipoints::ZERO);
-        format!("leads that have more than {least} points by its rules, at once, when their scores are computed anew")
+        match language {
+            Language::En => {
+                format!(
+                    "leads that have more than {least} points by its rules, at once, when their scores are computed anew"
+                )
+            }
+            Language::Ja => format!("このグループで{least}点を超えるリード（再計算時にただちに）"),
+        }
     }
 }
 
@@ -220,13 +284,17 @@ impl Named for FitRule {
         &self.name
     }
 
-    fn sentence(&self) -> String {
-        self.in_words(Language::En)
+    fn sentence(&self, language: Language) -> String {
+        self.in_words(language)
     }
 
-    fn concerns(before: Option<&Self>, after: Option<&Self>) -> String {
+    fn concerns(before: Option<&Self>, after: Option<&Self>, language: Language) -> String {
         let points = |rule: Option<&Self>| rule.map_or(Millipoints::ZERO, |rule| rule.points);
-        format!("leads with such attributes; {}", signed(points(after) - points(before)))
+        let by = signed(points(after) - points(before), language);
+        match language {
+            Language::En => format!("leads with such attributes; {by}"),
+            Language::Ja => format!("該当する属性のリード。{by}"),
+        }
     }
 }
 
@@ -235,12 +303,16 @@ impl Named for crate::Exclusion {
         &self.name
     }
 
-    fn sentence(&self) -> String {
-        self.in_words(Language::En)
+    fn sentence(&self, language: Language) -> String {
+        self.in_words(language)
     }
 
-    fn concerns(_: Option<&Self>, _: Option<&Self>) -> String {
-        "leads with such an e-mail address; what was handed over stays".to_owned()
+    fn concerns(_: Option<&Self>, _: Option<&Self>, language: Language) -> String {
+        let (en, ja) = (
+            "leads with such an e-mail address; what was handed over stays",
+            "該当するメールアドレスのリード。引き渡し済みのものは変わらない",
+        );
+        language.pick(en, ja).to_owned()
     }
 }
 
@@ -250,6 +322,10 @@ fn most_of(rule: &Rule) -> Millipoints {
     rule.cap.map_or(many, |cap| many.clamp(-cap, cap))
 }
 
-fn signed(points: Millipoints) -> String {
-    if points > Millipoints::ZERO { format!("+{points} points") } else { format!("{points} points") }
+fn signed(points: Millipoints, language: Language) -> String {
+    let plus = if points > Millipoints::ZERO { "+" } else { "" };
+    match language {
+        Language::En => format!("{plus}{points} points"),
+        Language::Ja => format!("{plus}{points}点"),
+    }
 }

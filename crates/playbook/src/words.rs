@@ -202,7 +202,7 @@ impl Exclusion {
 }
 
 impl Language {
-    const fn pick<'t>(self, en: &'t str, ja: &'t str) -> &'t str {
+    pub(crate) const fn pick<'t>(self, en: &'t str, ja: &'t str) -> &'t str {
         match self {
             Self::En => en,
             Self::Ja => ja,

@@ -147,3 +147,42 @@ fn routes_in_another_order_have_moved() {
     let differences = built_in.differences(&later);
     assert_eq!(told(&differences), ["route score moved: leads that qualify from then on; what was handed over stays"]);
 }
+
+#[test]
+fn what_differs_is_told_in_japanese_as_well() {
+    let later = changed(&[
+        ("cap = 24", "cap = 36"),
+        ("points = -20", "points = -30"),
+        ("A = 70", "A = 75"),
+        ("engagement >= 60 && fit >= 40", "engagement >= 50 && fit >= 40"),
+        ("no-need = \"recycle after 180d\"", "no-need = \"disqualify\""),
+    ]);
+    let differences = Playbook::built_in().differences_in(&later, Language::Ja);
+    let line = |d: &Difference| {
+        let (part, change) = (d.part_in(Language::Ja), d.change.in_words(Language::Ja));
+        format!("{part} {} {change}：{}", d.name, d.concerns)
+    };
+    assert_eq!(
+        differences.iter().map(line).collect::<Vec<_>>(),
+        [
+            "エンゲージメントのルール pricing-page 変更：該当する行動があるリード（再計算時にただちに）。最大+12点",
+            "フィットのルール free-mail 変更：該当する属性のリード。-10点",
+            "グレード  変更：新旧の境界のあいだにいるリード",
+            "ルート score 変更：これから条件を満たすリード。引き渡し済みのものは変わらない",
+            "営業が断ったあと no-need 変更：これから断られるリード",
+        ]
+    );
+    let pricing = &differences[0];
+    assert_eq!(
+        (pricing.before.ends_with("合計24点まで。"), pricing.after.ends_with("合計36点まで。")),
+        (true, true),
+        "{pricing:?}"
+    );
+    let part = |later: &Playbook, earlier: &Playbook| -> Vec<_> {
+        earlier.differences_in(later, Language::Ja).iter().map(|d| d.part_in(Language::Ja)).collect()
+    };
+    let ready = |name: &str| Playbook::parse(Playbook::ready_made(name).expect("there is")).expect("it is right");
+    for part in part(&ready("insurance"), &ready("industrial")) {
+        assert!(!part.is_ascii(), "{part} is not said in Japanese");
+    }
+}
