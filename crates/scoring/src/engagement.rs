@@ -50,7 +50,7 @@ pub(crate) struct Tally {
 
 /// How often a rule has counted in the stretch of time that was looked at last; signals come newest first.
 #[derive(Clone, Copy, Debug)]
-struct Counted {
+pub(crate) struct Counted {
     stretch: i64,
     times: u32,
 }
@@ -345,11 +345,11 @@ impl Within {
 }
 
 impl Counted {
-    const NONE: Self = Self { stretch: 0, times: 0 };
+    pub(crate) const NONE: Self = Self { stretch: 0, times: 0 };
 
     /// Whether the rule counts a signal that occurred then; they are asked about newest first.
     #[inline]
-    fn counts(&mut self, rule: &Rule, occurred_at: Timestamp) -> bool {
+    pub(crate) fn counts(&mut self, rule: &Rule, occurred_at: Timestamp) -> bool {
         let Some(limit) = rule.limit else { return true };
         let stretch = occurred_at.as_millis().div_euclid(limit.per.get());
         if self.times == 0 || self.stretch != stretch {
@@ -382,7 +382,7 @@ impl Total {
 const FORGOTTEN: Millis = Millis::new(KEPT_FOR.get() + 1);
 
 /// What one signal that counts is worth under a rule at an instant at which it is kept, before the cap.
-fn worth(rule: &Rule, occurred_at: Timestamp, instant: Timestamp) -> Fine {
+pub(crate) fn worth(rule: &Rule, occurred_at: Timestamp, instant: Timestamp) -> Fine {
     decayed(rule.points, &rule.decay, age(occurred_at, instant))
 }
 

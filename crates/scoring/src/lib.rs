@@ -2,12 +2,13 @@
 //!
 //! [`score()`] says what a lead is worth as of an instant, with every point accounted for. [`Scoring`] keeps the signals of
 //! each lead, compactly, scores it anew with every change, and wakes up when time alone will change something that a
-//! route or the grade looks at.
+//! route or the grade looks at. [`explain()`] says it as of any instant, and what is expected next.
 
 mod bytes;
 mod codec;
 mod decay;
 mod engagement;
+mod explain;
 mod falling;
 mod fields;
 mod fit;
@@ -24,6 +25,7 @@ mod score;
 mod signals;
 mod state;
 
+pub use explain::{ChangedFact, Expected, Explanation, Lift, LiftedBy, MOST_EXPECTED, MOST_TIMES, explain};
 pub use processor::Scoring;
 pub use score::{CAP, GROUP_CAP, MOST_EVIDENCE, Score, score};
 pub use signals::{MOST_SIGNALS, NewSignal, Signals};

@@ -107,6 +107,16 @@ impl Signals {
         true
     }
 
+    /// Those that had happened by an instant, within the bounds of what is kept: that something lies ahead of its own
+    /// receipt is what a wrong clock says, and then the receipt decides.
+    pub(crate) fn happened_by(&self, as_of: Timestamp) -> Self {
+        let mut then = self.clone();
+        then.list.retain(|signal| signal.occurred_at.min(signal.received_at) <= as_of);
+        then.look_for_receipt(self.received_at);
+        then.prune(as_of);
+        then
+    }
+
     /// The latest receipt.
     pub fn received_at(&self) -> Option<Timestamp> {
         self.received_at

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use common::{Did, OneLead, assert_ledger, profile, signals_of};
 use tasuki_domain::{Millipoints, Timestamp};
 use tasuki_playbook::Playbook;
-use tasuki_scoring::score;
+use tasuki_scoring::{explain, score};
 use tasuki_wire::evidence::Evidence;
 use tasuki_wire::v1;
 use tasuki_wire::v1::activity_record::Event as Activity;
@@ -107,8 +107,8 @@ fn play(text: &str) -> String {
             continue;
         }
         if let Some(instant) = line.strip_prefix("look ") {
-            let theirs = (1..).zip(&done).filter(|(number, _)| !gone.contains(number)).map(|(_, did)| did.clone());
-            tell(&mut out, "look", &look(&lead, &theirs.collect::<Vec<_>>(), &playbook, instant.parse().unwrap()));
+            let theirs = theirs(&done, &gone);
+            tell(&mut out, "look", &look(&lead, &theirs, &playbook, instant.parse().unwrap()));
             continue;
         }
         step(&mut lead, &mut done, &mut gone, line);
@@ -117,9 +117,36 @@ fn play(text: &str) -> String {
             assert_ledger(scored);
             tell(&mut out, &format!("{}.", head.version.get()), scored);
         }
+        if let Some((_, last)) = scores.last() {
+            assert_eq!(explained(&theirs(&done, &gone), &playbook, last), *last, "{line}");
+        }
         told = scores.len();
     }
     out
+}
+
+/// What was done, without what turned out to be somebody else's.
+fn theirs(done: &[Did], gone: &[usize]) -> Vec<Did> {
+    (1..).zip(done).filter(|(number, _)| !gone.contains(number)).map(|(_, did)| did.clone()).collect()
+}
+
+/// What stands on the log, with all that an explanation as of the same instant says in its place.
+fn explained(theirs: &[Did], playbook: &Playbook, last: &v1::LeadScored) -> v1::LeadScored {
+    let profile = last.profile.clone().unwrap_or_default();
+    let explained = explain(&signals_of(theirs), &profile, playbook, Timestamp::from_millis(last.as_of_ms));
+    let score = explained.score;
+    let facts = playbook.facts().iter().zip(&score.facts);
+    v1::LeadScored {
+        engagement_mp: score.engagement.get(),
+        fit_mp: score.fit.get(),
+        grade: score.grade.to_string(),
+        contributions: score.contributions,
+        facts: facts.map(|(fact, &value)| v1::Fact { name: fact.name.clone(), value }).collect(),
+        next_change_at_ms: score.next_change_at.map_or(0, Timestamp::as_millis),
+        signals: u32::try_from(explained.signals).unwrap(),
+        evidence: Some(score.evidence),
+        ..last.clone()
+    }
 }
 
 /// The score as of an instant, by all that the lead did and is.

@@ -42,7 +42,7 @@ pub(crate) fn shown(ledger: &[Line]) -> i64 {
 }
 
 /// A playbook as it is written, and which of the things that a lead did match which of its rules.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Lead {
     playbook: Table,
     /// In the order of the playbook.
@@ -58,6 +58,20 @@ impl Lead {
             (rule, own)
         };
         Self { rules: rules.into_iter().map(own).collect(), playbook }
+    }
+
+    /// The same with so many more things that match this rule, and no other, at an instant.
+    pub(crate) fn with_more(mut self, rule: &str, times: u32, instant: i64) -> Self {
+        let (_, own) = self.rules.iter_mut().find(|(known, _)| text(known, "name") == rule).unwrap();
+        own.extend((0..times).map(|number| Did {
+            id: u128::MAX - u128::from(number),
+            occurred_at: instant,
+            received_at: instant,
+            event: Behavior::CustomBehavior(v1::CustomBehavior::default()),
+            path: String::new(),
+            campaign: String::new(),
+        }));
+        self
     }
 }
 

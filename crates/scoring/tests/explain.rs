@@ -1,0 +1,195 @@
+//! What is explained is what was scored, as of every instant.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::sync::Arc;
+
+use common::obvious::{self, Lead, Obvious, shown};
+use common::random::{self, NOW};
+use common::{DAY, Did, OneLead, signals_of};
+use proptest::prelude::*;
+use tasuki_domain::{Millipoints, Timestamp};
+use tasuki_playbook::Playbook;
+use tasuki_scoring::{MOST_EXPECTED, MOST_TIMES, Score, explain};
+use tasuki_wire::v1;
+use tasuki_wire::v1::activity_record::Event as Activity;
+
+/// What had happened by then, in the words of the documentation.
+fn happened_by(history: &[Did], as_of: i64) -> Vec<Did> {
+    history.iter().filter(|did| did.occurred_at <= as_of || did.received_at <= as_of).cloned().collect()
+}
+
+fn at(instant: i64) -> Timestamp {
+    Timestamp::from_millis(instant)
+}
+
+/// The points of an axis by rule.
+fn points(score: &Score, axis: v1::Axis) -> Vec<(String, i64)> {
+    let own = score.contributions.iter().filter(|contribution| contribution.axis() == axis);
+    own.map(|contribution| (contribution.rule.clone(), contribution.points_mp)).collect()
+}
+
+fn lines(ledger: &[obvious::Line]) -> Vec<(String, i64)> {
+    ledger.iter().map(|line| (line.rule.clone(), line.points)).collect()
+}
+
+fn as_on_the_log(scored: &v1::LeadScored, playbook: &Playbook) -> Score {
+    let mut grade = scored.grade.chars();
+    let fit = grade.next().unwrap();
+    Score {
+        as_of: at(scored.as_of_ms),
+        engagement: Millipoints::new(scored.engagement_mp),
+        fit: Millipoints::new(scored.fit_mp),
+        grade: tasuki_playbook::Grade { fit, engagement: grade.as_str().parse().unwrap() },
+        contributions: scored.contributions.clone(),
+        evidence: scored.evidence.clone().unwrap(),
+        facts: playbook.facts().iter().zip(&scored.facts).map(|(_, fact)| fact.value).collect(),
+        next_change_at: (scored.next_change_at_ms != 0).then(|| at(scored.next_change_at_ms)),
+    }
+}
+
+fn model(text: &str, history: &[Did], profile: &v1::Profile, as_of: i64) -> Obvious {
+    obvious::score(&Lead::new(text, &happened_by(history, as_of)), profile, as_of)
+}
+
+proptest! {
+    /// Whatever came late, twice, from the future, or was taken back in between, and also after time alone changed something.
+    #[test]
+    fn as_of_the_last_score_it_is_what_stands_on_the_log(
+        text in random::playbook(), history in random::history(25), profile in random::any_profile(),
+        gone in proptest::collection::vec(any::<bool>(), 5), wait in 0..60 * DAY,
+    ) {
+        let playbook = Arc::new(Playbook::parse(&text).expect("a playbook"));
+        let mut lead = OneLead::new(&playbook, NOW);
+        let changed = v1::ProfileChanged { profile: Some(profile.clone()) };
+        lead.activity(Activity::ProfileChanged(changed), NOW - 2 * DAY);
+        // What is too old when it comes had to go, and what was kept for it does not come back.
+        let history: Vec<_> = history.into_iter().filter(|did| NOW - did.occurred_at <= 300 * DAY).collect();
+        history.iter().for_each(|did| lead.activity(did.attributed(), did.received_at));
+        let mut kept = Vec::new();
+        for (place, did) in history.iter().enumerate() {
+            if gone.get(place) == Some(&true) {
+                lead.activity(did.retracted(), NOW);
+            } else {
+                kept.push(did.clone());
+            }
+        }
+        lead.pipeline.advance_to(at(NOW + wait));
+        let (_, last) = lead.scores().pop().expect("the profile was scored");
+        let explained = explain(&signals_of(&kept), &profile, &playbook, at(last.as_of_ms));
+        prop_assert_eq!(&explained.score, &as_on_the_log(&last, &playbook));
+        prop_assert_eq!(u32::try_from(explained.signals).unwrap(), last.signals);
+    }
+
+    #[test]
+    fn as_of_any_instant_it_is_what_the_obvious_model_says_of_what_had_happened(
+        text in random::playbook(), history in random::history(40), profile in random::any_profile(),
+        instants in proptest::collection::vec(-60 * DAY..430 * DAY, 6),
+    ) {
+        let playbook = Playbook::parse(&text).expect("a playbook");
+        let signals = signals_of(&history);
+        let near: Vec<_> = history.iter().take(6).flat_map(|did| [did.occurred_at - 1, did.occurred_at]).collect();
+        for as_of in instants.into_iter().map(|away| NOW + away).chain(near) {
+            let explained = explain(&signals, &profile, &playbook, at(as_of));
+            let expected = model(&text, &history, &profile, as_of);
+            prop_assert_eq!(points(&explained.score, v1::Axis::Engagement), lines(&expected.engagement));
+            prop_assert_eq!(points(&explained.score, v1::Axis::Fit), lines(&expected.fit));
+            prop_assert_eq!(explained.score.engagement.get(), shown(&expected.engagement));
+            prop_assert_eq!(explained.score.fit.get(), shown(&expected.fit));
+            prop_assert_eq!(explained.score.grade.to_string(), expected.grade);
+        }
+    }
+
+    #[test]
+    fn what_is_expected_comes_when_it_is_said_and_nothing_before(
+        text in random::playbook(), history in random::history(15), away in -10 * DAY..10 * DAY,
+    ) {
+        let playbook = Playbook::parse(&text).expect("a playbook");
+        let as_of = NOW + away;
+        let explained = explain(&signals_of(&history), &v1::Profile::default(), &playbook, at(as_of));
+        let lead = Lead::new(&text, &happened_by(&history, as_of));
+        let engagement = |instant: i64| shown(&obvious::score(&lead, &v1::Profile::default(), instant).engagement);
+        let sides = |shown: i64| playbook.boundaries().iter().filter(|at| at.get() <= shown).count();
+        let mut before = engagement(as_of);
+        prop_assert!(explained.expected.len() <= MOST_EXPECTED);
+        for expected in &explained.expected {
+            let then = expected.at.as_millis();
+            // A millisecond sooner it is as before.
+            prop_assert_eq!(sides(engagement(then - 1)), sides(before));
+            let after = engagement(then);
+            prop_assert_eq!(expected.engagement.get(), after);
+            let crossed: Vec<_> = playbook.boundaries().iter().copied()
+                .filter(|at| (at.get() <= before) != (at.get() <= after)).collect();
+            let (down, up) = if after < before { (crossed, vec![]) } else { (vec![], crossed) };
+            prop_assert_eq!((&expected.falls_below, &expected.reaches), (&down, &up));
+            prop_assert!(!down.is_empty() || !up.is_empty() || !expected.facts.is_empty());
+            before = after;
+        }
+        if explained.expected.is_empty() {
+            prop_assert_eq!(sides(engagement(as_of + 500 * DAY)), sides(before), "nothing is said, and it falls");
+        }
+    }
+
+    #[test]
+    fn what_lifts_engagement_does_so_in_the_obvious_model(
+        text in random::playbook(), history in random::history(20), away in -10 * DAY..10 * DAY,
+    ) {
+        let playbook = Playbook::parse(&text).expect("a playbook");
+        let as_of = NOW + away;
+        let profile = v1::Profile::default();
+        let explained = explain(&signals_of(&history), &profile, &playbook, at(as_of));
+        let now = explained.score.engagement.get();
+        let next = playbook.boundaries().iter().map(|at| at.get()).find(|at| *at > now);
+        let lift = explained.lifts.iter().find(|lift| lift.axis == v1::Axis::Engagement);
+        prop_assert_eq!(lift.map(|lift| (lift.to.get(), lift.missing.get())), next.map(|to| (to, to - now)));
+        let Some(lift) = lift else { return Ok(()) };
+        let lead = Lead::new(&text, &happened_by(&history, as_of));
+        for rule in playbook.rules() {
+            let with = |times: u32| {
+                let lead = lead.clone().with_more(&rule.name, times, as_of);
+                shown(&obvious::score(&lead, &profile, as_of).engagement)
+            };
+            let gain = with(1) - now;
+            let times = (1..=MOST_TIMES).find(|times| with(*times) >= lift.to.get());
+            let said = lift.by.iter().find(|by| by.rule == rule.name);
+            let said = said.map(|by| (by.points.get(), by.times));
+            prop_assert_eq!(said, (gain > 0 || times.is_some()).then_some((gain, times)), "{}", &rule.name);
+        }
+        prop_assert!(lift.by.is_sorted_by(|a, b| a.points >= b.points));
+    }
+}
+
+/// What a lead would need so that its fit has the next grade, by the playbook that comes with the program.
+#[test]
+fn what_lifts_fit_is_what_is_missing_and_what_takes_points() {
+    let rest = Playbook::DEFAULT;
+    let playbook = Playbook::parse(rest).unwrap();
+    let nobody = explain(&signals_of(&[]), &v1::Profile::default(), &playbook, at(NOW));
+    let lift = nobody.lifts.iter().find(|lift| lift.axis == v1::Axis::Fit).unwrap();
+    assert_eq!((lift.to, lift.missing), (Millipoints::from_points(20), Millipoints::from_points(20)));
+    for by in &lift.by {
+        let rule = playbook.fit_rules().iter().find(|rule| rule.name == by.rule).unwrap();
+        assert_eq!((by.points, by.times), (rule.points, (rule.points >= lift.missing).then_some(1)), "{}", by.rule);
+    }
+    assert!(!lift.by.is_empty());
+}
+
+#[test]
+fn before_anything_happened_there_is_nothing_and_what_came_late_counts_from_when_it_happened() {
+    let playbook = Playbook::built_in();
+    let mut visit = common::typical_visit(2);
+    visit.received_at = visit.occurred_at + 30 * DAY;
+    let signals = signals_of(std::slice::from_ref(&visit));
+    let explained = |as_of: i64| explain(&signals, &v1::Profile::default(), &playbook, at(as_of));
+    let before = explained(visit.occurred_at - 1);
+    assert_eq!((before.score.engagement, before.signals, before.expected), (Millipoints::ZERO, 0, vec![]));
+    assert_eq!(explained(visit.occurred_at).score.engagement, Millipoints::from_points(9));
+    // Said to happen in the future: received is early enough.
+    visit.occurred_at += 10 * DAY;
+    visit.received_at = visit.occurred_at - 5 * DAY;
+    let signals = signals_of(std::slice::from_ref(&visit));
+    let explained = explain(&signals, &v1::Profile::default(), &playbook, at(visit.received_at));
+    assert_eq!((explained.score.engagement, explained.signals), (Millipoints::from_points(9), 1));
+}
