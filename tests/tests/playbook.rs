@@ -42,6 +42,7 @@ fn published(log: Log) -> anyhow::Result<()> {
     ensure!(first.iter().all(|(lead, points)| second[lead] > *points), "{first:?} {second:?}");
     let again = json_of(&tasuki, &["publish", &path, "--json"], 0)?;
     ensure!(again == json!({ "changed": false, "version": 2 }), "{again}");
+    explained(&tasuki, &path, first[&address(0)])?;
     refusals(&tasuki, folder.path(), &built_in)?;
 
     // A kill, and a start with a file that has no effect any more.
@@ -66,6 +67,56 @@ fn published(log: Log) -> anyhow::Result<()> {
     let expected = [["version 1", "rolled-back by mori"], ["version 2", "published by mori"], ["version 1", "started"]];
     ensure!(told == expected, "{history}");
     tasuki.stop()
+}
+
+/// What is explained is what the log holds, to the last thousandth and piece of evidence; by the earlier version it is what
+/// was shown before, `first`.
+fn explained(tasuki: &Tasuki, second: &str, first: i64) -> anyhow::Result<()> {
+    let found = tasuki.get(&format!("/api/v1/leads?search={}", address(0)))?;
+    let id = found["items"][0]["id"].as_str().context("the lead is found")?.to_owned();
+    let shown = tasuki.get(&format!("/api/v1/leads/{id}"))?;
+    let said = |arguments: &[&str], code: i32| -> anyhow::Result<String> {
+        let mut command: Command = program(tasuki)?;
+        command.args(["leads", "explain"]).args(arguments);
+        command.args(["--to", tasuki.told("console"), "--api-token", tasuki.told("api_token")]);
+        let output = command.output()?;
+        let (said, why) = (String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?);
+        ensure!(output.status.code() == Some(code), "{arguments:?} ended with {}: {said}{why}", output.status);
+        Ok(said + &why)
+    };
+    let explained = |arguments: &[&str]| -> anyhow::Result<Value> {
+        Ok(serde_json::from_str(&said(&[&[id.as_str(), "--json"], arguments].concat(), 0)?)?)
+    };
+    let now = explained(&[])?;
+    for (name, held) in [
+        ("as_of", "scored_as_of"),
+        ("engagement_mp", "engagement_mp"),
+        ("fit_mp", "fit_mp"),
+        ("score_mp", "score_mp"),
+        ("grade", "grade"),
+        ("contributions", "contributions"),
+        ("facts", "facts"),
+    ] {
+        ensure!(now[name] == shown[held], "{name} is {}, and {} is shown", now[name], shown[held]);
+    }
+    ensure!(now["playbook"]["version"] == 2 && now["playbook"]["in_force"] == true, "{now}");
+    ensure!(explained(&["--playbook-file", second])?["contributions"] == now["contributions"], "by its file");
+    let before = explained(&["--playbook", "1"])?;
+    let points = before["score_mp"].as_i64().context("points")?;
+    ensure!((points - first).abs() < FADES, "{points} by version 1, and {first} was shown");
+    ensure!(said(&[&id], 0)?.contains("by playbook default, version 2, in force; 2 signals"), "in words");
+    let nobody = "00000000-0000-8000-8000-000000000000";
+    for (arguments, code, told) in [
+        (&[nobody][..], 65, "no lead with id"),
+        (&[&id, "--playbook", "9"], 65, "no playbook of version 9 was ever published"),
+        (&[&id, "--as-of", "1969-01-01T00:00:00Z"], 65, "allowed is from 1970-01-01T00:00:00.000Z"),
+        (&[&id, "--as-of", "yesterday"], 64, "not an instant"),
+        (&[&id, "--playbook-file", "/nowhere.toml"], 66, "cannot read /nowhere.toml"),
+    ] {
+        let answer = said(arguments, code)?;
+        ensure!(answer.contains(told), "{arguments:?}: {answer}");
+    }
+    Ok(())
 }
 
 /// What must not be published is not, and is told with its place.

@@ -52,6 +52,22 @@ impl Clock for Standing {
     }
 }
 
+/// The built-in playbook, and a later one that differs a little.
+async fn publications(url: &str) {
+    let first = tasuki_playbook::Playbook::DEFAULT;
+    let later = first.replacen("version = 1", "version = 2", 1).replacen("points = 8", "points = 12", 1);
+    let later = later.replacen("engagement >= 60", "engagement >= 50", 1);
+    for (version, text, at, by, because) in
+        [(1, first, "2026-11-02T00:30:00Z", "", "started"), (2, &later, "2026-11-20T06:00:00Z", "森 健太", "published")]
+    {
+        let insert = format!(
+            "insert into tasuki.playbooks (event_id, version, name, body, published_at, published_by, because) \
+             values (gen_random_uuid(), {version}, 'default', $text${text}$text$, '{at}', '{by}', '{because}')"
+        );
+        fixture::statements(url, &insert).await;
+    }
+}
+
 #[tokio::main]
 async fn main() {
     let settings = Arguments::parse().console;
@@ -59,6 +75,7 @@ async fn main() {
     fixture::make_tables(&url).await;
     fixture::fill(&url).await;
     fixture::statements(&url, DUPLICATES).await;
+    publications(&url).await;
     let pool = PgPoolOptions::new().connect(&url).await.expect("the database was just made");
     let token = "demo-token-0123456789";
     let listener = tokio::net::TcpListener::bind(&settings.console_listen).await.expect("a free port");
@@ -70,6 +87,7 @@ async fn main() {
         health: Health::default(),
         token: ApiToken::new(token).expect("long enough"),
         start: Arc::new(tasuki_playbook::Playbook::built_in()),
+        explainer: fixture::explainer::explainer(),
         settings,
     };
     serve(listener, router(state), Shutdown::new()).await.expect("serves");

@@ -36,6 +36,14 @@ impl Language {
         }
     }
 
+    /// The same where a playbook is put into words.
+    pub(crate) const fn of_playbooks(self) -> tasuki_playbook::Language {
+        match self {
+            Self::En => tasuki_playbook::Language::En,
+            Self::Ja => tasuki_playbook::Language::Ja,
+        }
+    }
+
     /// Reads `en`, `ja`, `ja-JP` ...
     pub(crate) fn from_code(code: &str) -> Option<Self> {
         let primary = code.split(['-', '_']).next().unwrap_or_default().trim();

@@ -11,6 +11,7 @@
 mod api;
 mod auth;
 mod command;
+mod explain;
 mod guard;
 mod language;
 mod link;
@@ -26,5 +27,6 @@ mod store;
 mod text;
 
 pub use auth::{ApiToken, TokenTooShort};
+pub use explain::{Expected, Explained, Explainer, KnownSignal, Lift, LiftedBy, Question};
 pub use routes::{ConsoleState, router, serve};
 pub use settings::{ConsoleSettings, UnknownZone, Zone};

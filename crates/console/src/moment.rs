@@ -62,6 +62,16 @@ pub(crate) fn length(length: Millis, language: Language) -> String {
     }
 }
 
+/// What somebody says, on the calendar of the zone where it has no zone of its own: `2026-11-23T18:30`,
+/// `2026-11-23T09:30:00Z`. `None` if it is no instant.
+pub(crate) fn read(text: &str, zone: &Zone) -> Option<Timestamp> {
+    let local = || {
+        let said: jiff::civil::DateTime = text.parse().ok()?;
+        Some(Timestamp::from_millis(said.to_zoned(zone.tz()).ok()?.timestamp().as_millisecond()))
+    };
+    text.parse().ok().or_else(local)
+}
+
 fn day(instant: Timestamp, zone: &Zone, language: Language) -> String {
     let Some(local) = local(instant, zone) else { return instant.to_string() };
     match language {
@@ -112,6 +122,18 @@ mod tests {
         assert_eq!(full(instant, &Zone::utc(), Language::En), "Mon 23 Nov 2026, 20:05");
         assert_eq!(full(instant, &tokyo, Language::En), "Tue 24 Nov 2026, 05:05");
         assert_eq!(full(instant, &tokyo, Language::Ja), "2026年11月24日(火) 05:05");
+    }
+
+    #[test]
+    fn what_somebody_says_is_on_the_calendar_of_the_zone_unless_it_has_its_own() {
+        let tokyo: Zone = "Asia/Tokyo".parse().unwrap();
+        let expected: Timestamp = "2026-11-23T09:30:00Z".parse().unwrap();
+        for text in ["2026-11-23T18:30", "2026-11-23T18:30:00", "2026-11-23T09:30:00Z", "2026-11-23T10:30:00+01:00"] {
+            assert_eq!(read(text, &tokyo), Some(expected), "{text}");
+        }
+        for text in ["", "yesterday", "2026-11-31T00:00", "2026-11-23T25:00"] {
+            assert_eq!(read(text, &tokyo), None, "{text:?}");
+        }
     }
 
     #[test]

@@ -69,6 +69,21 @@ impl<'a> Published<'a> {
         self.rows.first().map_or(self.start.text(), |row| &row.text)
     }
 
+    /// The versions of all that was ever in force; some of them twice.
+    pub(crate) fn versions(&self) -> Vec<PlaybookVersion> {
+        match self.rows {
+            [] => vec![self.start.version()],
+            rows => rows.iter().map(|row| row.version).collect(),
+        }
+    }
+
+    /// The latest text of a version that was ever in force.
+    pub(crate) fn text_of(&self, version: PlaybookVersion) -> Option<&str> {
+        let row = self.rows.iter().find(|row| row.version == version);
+        let at_start = self.rows.is_empty() && version == self.start.version();
+        row.map(|row| row.text.as_str()).or(at_start.then(|| self.start.text()))
+    }
+
     /// The version in force.
     pub(crate) fn version(&self) -> PlaybookVersion {
         self.rows.first().map_or(self.start.version(), |row| row.version)

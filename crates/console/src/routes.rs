@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 
 use crate::auth::ApiToken;
 use crate::command::{self, Command};
+use crate::explain::Explainer;
 use crate::merge::{self, LeadCommand};
 use crate::metrics::{self, CommandOutcome};
 use crate::pages::assets;
@@ -48,6 +49,8 @@ pub struct ConsoleState {
     pub token: ApiToken,
     /// The playbook that is in force until one is published.
     pub start: Arc<Playbook>,
+    /// Says what a lead is worth as of any instant, by any playbook.
+    pub explainer: Explainer,
     /// What the person who runs it has set.
     pub settings: ConsoleSettings,
 }
@@ -65,6 +68,7 @@ pub(crate) struct Console {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) token: ApiToken,
     pub(crate) start: Arc<Playbook>,
+    pub(crate) explainer: Explainer,
     pub(crate) settings: ConsoleSettings,
     pub(crate) readiness: Readiness,
     /// Address of the style sheet, with its content's hash.
@@ -76,7 +80,7 @@ pub(crate) type Shared = Arc<Console>;
 /// Pages and API. Must be called inside a tokio runtime: it starts looking for the database, so that readiness is told
 /// before the first request.
 pub fn router(state: ConsoleState) -> Router {
-    let ConsoleState { pool, publisher, clock, health, token, start, settings } = state;
+    let ConsoleState { pool, publisher, clock, health, token, start, explainer, settings } = state;
     let readiness = Readiness::new(pool.clone(), &health);
     readiness.look();
     let console: Shared = Arc::new(Console {
@@ -85,6 +89,7 @@ pub fn router(state: ConsoleState) -> Router {
         clock,
         token,
         start,
+        explainer,
         settings,
         readiness,
         style: assets::style_address().into(),
@@ -94,6 +99,8 @@ pub fn router(state: ConsoleState) -> Router {
         .route("/", get(|| async { Redirect::to("/leads") }))
         .route("/leads", get(pages::leads::show))
         .route("/leads/{id}", get(pages::lead::show))
+        .route("/leads/{id}/explain", get(pages::explain::show))
+        .route("/playbook", get(pages::playbook::show))
         .route("/dead-letters", get(pages::dead_letters::show))
         .route("/handoffs/{id}/accept", post(pages::verdict::accept))
         .route("/handoffs/{id}/reject", post(pages::verdict::reject))
@@ -105,6 +112,10 @@ pub fn router(state: ConsoleState) -> Router {
         // API.
         .route("/api/v1/leads", get(api::leads::list))
         .route("/api/v1/leads/{id}", get(api::leads::one))
+        .route(
+            "/api/v1/leads/{id}/explain",
+            get(api::explain::published).post(api::explain::given).layer(DefaultBodyLimit::max(LARGEST_PLAYBOOK)),
+        )
         .route("/api/v1/leads/{id}/duplicates", get(api::duplicates::of_lead))
         .route("/api/v1/leads/{id}/merge", post(api::merges::merge))
         .route("/api/v1/leads/{id}/split", post(api::merges::split))

@@ -31,6 +31,8 @@ macro_rules! phrases {
     };
 }
 
+mod playbook;
+
 texts! {
     // The frame of every page.
     skip_to_content: "Skip to content", "本文へ移動";

@@ -3,7 +3,7 @@
 mod common;
 
 use axum::http::StatusCode;
-use common::{App, HANAKO, HANAKOS_HANDOFF, MALLORY, TOKEN};
+use common::{App, HANAKO, HANAKOS_HANDOFF, MALLORY, TOKEN, text_of};
 use tasuki_wire::v1::{RejectReason, sales_feedback::Command};
 
 #[tokio::test]
@@ -187,17 +187,4 @@ async fn what_does_not_work_is_said_on_a_page() {
     let answer = empty.page("/leads", "ja").await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(answer.body.contains("データベースが応答しません"));
-}
-
-/// What a page says, without its markup: a line per piece of text.
-fn text_of(page: &str) -> String {
-    let body = page.split_once("<main").map_or(page, |(_, body)| body);
-    let mut lines = Vec::new();
-    for piece in body.split('<').skip(1) {
-        let text = piece.split_once('>').map_or("", |(_, text)| text).trim();
-        if !text.is_empty() {
-            lines.push(text);
-        }
-    }
-    lines.join("\n")
 }

@@ -1,4 +1,6 @@
-//! `tasuki leads`: who is one person with whom.
+//! `tasuki leads`: who is one person with whom, and why a lead is worth what it is.
+
+mod explain;
 
 use std::io::Write;
 
@@ -22,6 +24,10 @@ enum Action {
     Merge(Two),
     /// They are two after all: each has its own again.
     Split(Two),
+    /// Say what a lead is worth as of any instant, by any playbook, with every point and what is expected next.
+    ///
+    /// Ends with 65 if there is no such lead, or the playbook or the instant is not one that there is.
+    Explain(explain::Explain),
 }
 
 #[derive(Debug, Args)]
@@ -50,6 +56,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let (verb, two) = match &options.action {
         Action::Merge(two) => ("merge", two),
         Action::Split(two) => ("split", two),
+        Action::Explain(asked) => {
+            let said = explain::answer(asked)?;
+            return write!(std::io::stdout(), "{said}").context("cannot write the answer");
+        }
     };
     let answer = ask(verb, two)?;
     let id = answer["command_id"].as_str().unwrap_or_default();
@@ -57,7 +67,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let said = match &options.action {
         _ if two.json => answer.to_string(),
         Action::Merge(_) => format!("{from} goes into {into} (command {id})"),
-        Action::Split(_) => format!("{from} comes out of {into} (command {id})"),
+        Action::Split(_) | Action::Explain(_) => format!("{from} comes out of {into} (command {id})"),
     };
     writeln!(std::io::stdout(), "{said}").context("cannot write the answer")
 }

@@ -3,6 +3,7 @@
 mod ask;
 mod dead_letters;
 mod describe;
+mod explainer;
 mod identity;
 mod import;
 mod in_force;
@@ -60,7 +61,7 @@ enum Command {
     Import(Box<import::Options>),
     /// Check a playbook, read it aloud, compare two of them, publish one.
     Playbook(Box<playbook::Options>),
-    /// Say that two leads are one person, or two after all.
+    /// Say that two leads are one person, or two after all, or why a lead is worth what it is.
     Leads(Box<leads::Options>),
     /// List, show and send again what could not be processed.
     DeadLetters(Box<dead_letters::Options>),

@@ -338,7 +338,8 @@ fn text(path: Option<&Path>) -> anyhow::Result<String> {
     }
 }
 
-fn read(path: Option<&Path>) -> anyhow::Result<Playbook> {
+/// A playbook out of a file, or a ready-made one.
+pub(crate) fn read(path: Option<&Path>) -> anyhow::Result<Playbook> {
     let text = text(path)?;
     let shown = path.unwrap_or(Path::new(BUILT_IN)).display();
     Ok(Playbook::parse(&text).map_err(|faults| {

@@ -188,6 +188,7 @@ fn console(door: Listener, pool: sqlx::PgPool, parts: &Parts, running: &mut Runn
         health: parts.health.clone(),
         token: parts.token.clone(),
         start: Arc::clone(&parts.playbook),
+        explainer: crate::explainer::explainer(),
         settings: parts.console.clone(),
     };
     running.door("console", |shutdown: Shutdown| async move {

@@ -47,9 +47,9 @@ impl ApiError {
             "no-such-address",
             format!(
                 "nothing answers {method} {path}; there are GET /api/v1/leads, /api/v1/leads/{{id}}, \
-                 /api/v1/leads/{{id}}/duplicates, /api/v1/handoffs, /api/v1/handoffs/{{id}}, /api/v1/playbooks, \
+                 /api/v1/leads/{{id}}/explain and /duplicates, /api/v1/handoffs, /api/v1/handoffs/{{id}}, /api/v1/playbooks, \
                  /api/v1/playbooks/{{version}}, /api/v1/dead-letters and POST /api/v1/handoffs/{{id}}/accept and /reject, \
-                 /api/v1/leads/{{id}}/merge and /split, /api/v1/playbooks and /rollback"
+                 /api/v1/leads/{{id}}/merge, /split and /explain, /api/v1/playbooks and /rollback"
             ),
         )
     }
@@ -60,7 +60,7 @@ impl ApiError {
             StatusCode::METHOD_NOT_ALLOWED,
             "wrong-method",
             format!(
-                "this address does not take {method}; accept, reject, merge, split and rollback take POST, playbooks both, all others GET"
+                "this address does not take {method}; accept, reject, merge, split and rollback take POST, playbooks and explain both, all others GET"
             ),
         )
     }
@@ -116,7 +116,8 @@ impl ApiError {
         )
     }
 
-    fn defect() -> Self {
+    /// What must not happen; the log has it.
+    pub(crate) fn defect() -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "defect", "a defect of ours; it has been logged")
     }
 }

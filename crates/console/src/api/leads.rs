@@ -80,7 +80,7 @@ pub(super) fn lead(lead: &LeadRow) -> Value {
     })
 }
 
-fn contribution(contribution: &ContributionRow) -> Value {
+pub(super) fn contribution(contribution: &ContributionRow) -> Value {
     let evidence: Vec<Value> = contribution
         .evidence
         .iter()
@@ -102,6 +102,7 @@ fn contribution(contribution: &ContributionRow) -> Value {
         "raw": points(contribution.raw()),
         "raw_mp": contribution.raw().get(),
         "limit_mp": contribution.by_limit().get(),
+        "decay_mp": contribution.by_decay().get(),
         "cap_mp": contribution.by_cap().get(),
         "matches": contribution.matches,
         "evidence": evidence,

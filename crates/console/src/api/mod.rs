@@ -3,6 +3,7 @@
 
 pub(crate) mod dead_letters;
 pub(crate) mod duplicates;
+pub(crate) mod explain;
 pub(crate) mod handoffs;
 pub(crate) mod leads;
 pub(crate) mod merges;

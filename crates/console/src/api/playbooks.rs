@@ -19,7 +19,7 @@ use crate::routes::Shared;
 use crate::store::{self, PublicationRow};
 
 /// Longest text of a playbook, in characters: far more than anybody reads aloud, and far less than a record may have.
-const LONGEST_TEXT: usize = 200_000;
+pub(super) const LONGEST_TEXT: usize = 200_000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -176,7 +176,7 @@ fn refused(refusal: Refusal) -> ApiError {
     }
 }
 
-fn faults_shown(faults: &Faults) -> Value {
+pub(super) fn faults_shown(faults: &Faults) -> Value {
     let shown = |fault: &tasuki_playbook::Fault| json!({ "line": fault.line, "column": fault.column, "problem": fault.problem });
     faults.iter().map(shown).collect()
 }

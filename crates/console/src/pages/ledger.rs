@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 use tasuki_domain::Millipoints;
 
-use super::{Visit, parts};
+use super::{Visit, explain, parts};
 use crate::language::Language;
 use crate::moment;
 use crate::store::{AxisOf, ContributionRow, EvidenceRow, LeadDetail};
@@ -26,11 +26,20 @@ pub(super) fn section(detail: &LeadDetail, visit: &Visit) -> Markup {
                         (text.score_as_of(&moment::full(as_of, &visit.zone, text))) " · "
                         (text.playbook_version(lead.playbook_version))
                     }
-                    (axis(AxisOf::Engagement, text.engagement(), lead.engagement, &detail.contributions, visit))
-                    (axis(AxisOf::Fit, text.fit(), lead.fit, &detail.contributions, visit))
+                    (axes(lead.engagement, lead.fit, &detail.contributions, visit))
+                    (explain::way_in(lead.id, visit))
                 }
             }
         }
+    }
+}
+
+/// Both axes with all that they are made of.
+pub(super) fn axes(engagement: Millipoints, fit: Millipoints, all: &[ContributionRow], visit: &Visit) -> Markup {
+    let text = visit.language;
+    html! {
+        (axis(AxisOf::Engagement, text.engagement(), engagement, all, visit))
+        (axis(AxisOf::Fit, text.fit(), fit, all, visit))
     }
 }
 

@@ -4,8 +4,10 @@
 
 pub(crate) mod assets;
 pub(crate) mod dead_letters;
+pub(crate) mod explain;
 pub(crate) mod lead;
 pub(crate) mod leads;
+pub(crate) mod playbook;
 pub(crate) mod sign_in;
 pub(crate) mod verdict;
 

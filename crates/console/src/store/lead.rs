@@ -8,6 +8,8 @@ use serde_json::Value;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgPool, Row};
 use tasuki_domain::{LeadId, Millipoints, Timestamp};
+use tasuki_wire::evidence::{Evidence, Named};
+use tasuki_wire::v1;
 use uuid::Uuid;
 
 use super::leads::lead_columns;
@@ -80,6 +82,22 @@ pub(crate) struct ContributionRow {
 }
 
 impl ContributionRow {
+    /// The contributions of a score that stands in no table, in their order.
+    pub(crate) fn of(scored: &v1::LeadScored) -> Vec<Self> {
+        let evidence = Evidence::of(scored);
+        let row = |contribution: &v1::Contribution| Self {
+            axis: crate::explain::axis(contribution.axis()),
+            rule: contribution.rule.clone(),
+            points_mp: contribution.points_mp,
+            raw_mp: contribution.raw_mp,
+            limit_mp: contribution.limit_mp,
+            cap_mp: contribution.cap_mp,
+            matches: i64::from(contribution.matches),
+            evidence: evidence.named_by(contribution).map(EvidenceRow::of).collect(),
+        };
+        scored.contributions.iter().map(row).collect()
+    }
+
     /// After decay and caps: these add up to the axis.
     pub(crate) const fn points(&self) -> Millipoints {
         Millipoints::new(self.points_mp)
@@ -93,6 +111,12 @@ impl ContributionRow {
     /// What the frequency limit of the rule changes in that.
     pub(crate) const fn by_limit(&self) -> Millipoints {
         Millipoints::new(self.limit_mp)
+    }
+
+    /// What decay changes in what is left within the limit.
+    pub(crate) const fn by_decay(&self) -> Millipoints {
+        let of_a_rule = self.matches > 0;
+        Millipoints::new(if of_a_rule { self.points_mp - self.cap_mp - self.limit_mp - self.raw_mp } else { 0 })
     }
 
     /// What the cap of the rule changes in what is left after decay.
@@ -115,6 +139,15 @@ pub(crate) struct EvidenceRow {
 }
 
 impl EvidenceRow {
+    fn of((event, points_mp): (Named<'_>, i64)) -> Self {
+        Self {
+            behavior_id: Uuid::from_slice(event.behavior_id).ok().map(|id| id.to_string()),
+            occurred_at: Some(Timestamp::from_millis(event.occurred_at_ms).to_string()),
+            what: event.what.to_owned(),
+            points_mp,
+        }
+    }
+
     /// When it happened, if that was told.
     pub(crate) fn occurred_at(&self) -> Option<Timestamp> {
         self.occurred_at.as_deref().and_then(|text| text.parse().ok()).filter(|at| *at != Timestamp::default())

@@ -3,6 +3,7 @@
 mod dead_letters;
 mod duplicates;
 mod handoffs;
+mod known;
 mod lead;
 mod leads;
 mod playbooks;
@@ -10,6 +11,7 @@ mod playbooks;
 pub(crate) use dead_letters::{DeadLetterRow, dead_letters};
 pub(crate) use duplicates::{DuplicateRow, duplicates};
 pub(crate) use handoffs::{HandoffRow, HandoffState, StateFilter, handoff, handoffs};
+pub(crate) use known::{Known, known};
 pub(crate) use lead::{AxisOf, ContributionRow, DecisionRow, EvidenceRow, LeadDetail, TimelineRow, is_known, lead};
 pub(crate) use leads::{Cursor, LeadFilter, LeadRow, Owner, leads};
 pub(crate) use playbooks::{PublicationRow, publications};

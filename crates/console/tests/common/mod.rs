@@ -112,6 +112,7 @@ impl App {
             health: health.clone(),
             token: ApiToken::new(TOKEN).unwrap(),
             start: Arc::new(Playbook::built_in()),
+            explainer: fixture::explainer::explainer(),
             settings: ConsoleSettings {
                 console_listen: "127.0.0.1:0".parse().unwrap(),
                 console_time_zone: "Asia/Tokyo".parse().unwrap(),
@@ -166,4 +167,17 @@ impl App {
         let cookie = self.sign_in("Mika").await;
         self.send("GET", target, &[("cookie", &cookie), ("accept-language", language)], "").await
     }
+}
+
+/// What a page says, without its markup: a line per piece of text.
+pub(crate) fn text_of(page: &str) -> String {
+    let body = page.split_once("<main").map_or(page, |(_, body)| body);
+    let mut lines = Vec::new();
+    for piece in body.split('<').skip(1) {
+        let text = piece.split_once('>').map_or("", |(_, text)| text).trim();
+        if !text.is_empty() {
+            lines.push(text);
+        }
+    }
+    lines.join("\n")
 }
