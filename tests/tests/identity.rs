@@ -26,6 +26,7 @@ fn all_of_them(log: Log) -> anyhow::Result<()> {
     trade_show_card_then_web_visit(&tasuki)?;
     typo_corrected(&tasuki)?;
     two_addresses_of_one_person(&tasuki)?;
+    a_crm_id_and_a_phone_number(&tasuki)?;
     nobody_of_that_id(&tasuki)?;
     no_consent_to_be_contacted(&tasuki)?;
     tasuki.stop()
@@ -170,6 +171,27 @@ fn two_addresses_of_one_person(tasuki: &Tasuki) -> anyhow::Result<()> {
     })?;
     assert_eq!((&home_again["profile"], &work_again["profile"]), (&home["profile"], &work["profile"]));
     assert_eq!(work_again["contributions"], work["contributions"]);
+    Ok(())
+}
+
+/// A device that names only the record in the CRM system, and one that names only the phone number, are those of the person
+/// who gave both; once a colleague gives the same number it is an office's, and what names nothing else is nobody's of the two.
+fn a_crm_id_and_a_phone_number(tasuki: &Tasuki) -> anyhow::Result<()> {
+    let whole = json!({ "email": "kei@crm.example", "salesforceId": "0035g00000ABCde", "phone": "03-5555-0100" });
+    people(
+        tasuki,
+        &json!([
+            identify("crm-mail", json!({ "salesforce_id": "0035g00000ABCdeAAH" }), 60),
+            page("crm-mail", "/pumps", 50),
+            identify("callback", json!({ "phone": "+81 3 5555 0100" }), 40),
+            identify("desk", whole, 30),
+        ]),
+    )?;
+    let expected = ["LeadIdentified", "PageViewed /pumps", "LeadIdentified", "LeadIdentified"];
+    lead_with(tasuki, "kei@crm.example", &expected)?;
+    people(tasuki, &json!([identify("next-desk", json!({ "email": "leo@crm.example", "phone": "0355550100" }), 20)]))?;
+    lead_with(tasuki, "leo@crm.example", &["LeadIdentified"])?;
+    lead_with(tasuki, "kei@crm.example", &["LeadIdentified", "PageViewed /pumps", "LeadIdentified"])?;
     Ok(())
 }
 

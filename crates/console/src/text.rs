@@ -377,8 +377,9 @@ impl Language {
     pub(crate) fn refused_because(self, name: &str) -> &str {
         let (en, ja) = match name {
             "placeholder" => ("stands for nobody", "実在の人を表さない値"),
-            "invalid" => ("not an e-mail address", "メールアドレスとして不正"),
+            "invalid" => ("not what it should be", "形式が不正"),
             "role-address" => ("read by several people", "共用メールアドレス"),
+            "shared-line" => ("a phone number of several people", "共用の電話番号"),
             "blocked" => ("blocked by the settings", "設定により除外"),
             "identifiers-per-lead" => ("the lead has too many identifiers", "リードの識別子が上限に到達"),
             "visitors-per-user" => ("the user id has too many devices", "ユーザーIDの端末数が上限に到達"),
@@ -396,7 +397,9 @@ impl Language {
         let (en, ja) = match kind {
             "visitor" => ("Visitor id", "訪問者ID"),
             "user" => ("User id", "ユーザーID"),
+            "crm" => ("CRM id", "CRMのID"),
             "email" => ("E-mail", "メール"),
+            "phone" => ("Phone number", "電話番号"),
             other => return other,
         };
         match self {

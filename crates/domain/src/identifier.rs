@@ -6,7 +6,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use uuid::Uuid;
 
-use crate::{EmailAddress, LeadId};
+use crate::{CrmId, EmailAddress, LeadId, PhoneNumber};
 
 /// Something that stands for a device or a person.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,22 +15,28 @@ pub enum Identifier {
     Anonymous(String),
     /// The id under which the customer's own systems know a person.
     User(String),
+    /// The id of a person's record in a CRM system.
+    Crm(CrmId),
     /// An e-mail address.
     Email(EmailAddress),
+    /// A phone number, which several people may share.
+    Phone(PhoneNumber),
 }
 
 /// A key that is not an identifier.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not an identifier: expected \"v:\", \"u:\" or \"e:\" and something behind it")]
+#[error("not an identifier: expected \"v:\", \"u:\", \"c:\", \"e:\" or \"p:\" and something behind it")]
 pub struct InvalidIdentifier;
 
 impl Identifier {
-    /// The key under which the identifier's state and events are kept: `v:`, `u:` or `e:` and the identifier.
+    /// The key under which the identifier's state and events are kept: `v:`, `u:`, `c:`, `e:` or `p:` and the identifier.
     pub fn key(&self) -> String {
         match self {
             Self::Anonymous(id) => ["v:", id].concat(),
             Self::User(id) => ["u:", id].concat(),
+            Self::Crm(id) => ["c:", id.as_str()].concat(),
             Self::Email(address) => ["e:", address.as_str()].concat(),
+            Self::Phone(number) => ["p:", number.as_str()].concat(),
         }
     }
 
@@ -40,6 +46,8 @@ impl Identifier {
             Some((_, "")) | None => Err(InvalidIdentifier),
             Some(("v", id)) => Ok(Self::Anonymous(id.to_owned())),
             Some(("u", id)) => Ok(Self::User(id.to_owned())),
+            Some(("c", id)) => id.parse().map(Self::Crm).map_err(|_| InvalidIdentifier),
+            Some(("p", number)) => number.parse().map(Self::Phone).map_err(|_| InvalidIdentifier),
             Some(("e", address)) => address.parse().map(Self::Email).map_err(|_| InvalidIdentifier),
             Some(_) => Err(InvalidIdentifier),
         }
@@ -97,10 +105,12 @@ mod tests {
             Identifier::Anonymous("a:b".to_owned()),
             Identifier::User("4711".to_owned()),
             Identifier::Email("ana@acme.example".parse().unwrap()),
+            Identifier::Crm("hubspot:123".parse().unwrap()),
+            Identifier::Phone("+81312345678".parse().unwrap()),
         ] {
             assert_eq!(Identifier::from_key(&identifier.key()), Ok(identifier));
         }
-        for bad in ["", "v:", "x:1", "e:nobody", "u"] {
+        for bad in ["", "v:", "x:1", "e:nobody", "u", "c:123", "p:0312345678"] {
             assert_eq!(Identifier::from_key(bad), Err(InvalidIdentifier), "{bad}");
         }
     }

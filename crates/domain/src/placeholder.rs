@@ -100,14 +100,18 @@ pub fn is_placeholder_id(id: &str) -> bool {
 }
 
 impl EmailAddress {
+    /// What stands before the `@` of addresses that several people read.
+    pub const ROLES: &'static [&'static str] = &LOCAL_PARTS_OF_ROLES;
+
     /// Whether nobody is behind the address: `test@...`, `noreply@...`.
     pub fn is_placeholder(&self) -> bool {
         LOCAL_PARTS_OF_NOBODY.contains(&self.local_part())
     }
 
-    /// Whether several people read it: `info@...`, `sales@...`.
+    /// Whether several people read it: `info@...`, `sales@...`. A tag (`sales+web@...`) makes no other mailbox of it.
     pub fn is_role(&self) -> bool {
-        LOCAL_PARTS_OF_ROLES.contains(&self.local_part())
+        let untagged = self.local_part().split('+').next().unwrap_or_default();
+        LOCAL_PARTS_OF_ROLES.contains(&untagged)
     }
 }
 
@@ -130,6 +134,8 @@ mod tests {
             ("Test@acme.example", true, false),
             ("no-reply@acme.example", true, false),
             ("info@acme.example", false, true),
+            ("Sales+web@acme.example", false, true),
+            ("ana+info@acme.example", false, false),
             ("testa@acme.example", false, false),
             ("ana@test.example", false, false),
         ] {

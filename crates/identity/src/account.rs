@@ -19,6 +19,9 @@ const ROLE_ADDRESS: &str = "role_address";
 /// Raised with every change here by which a lead may belong to another account.
 const RULES: u32 = 1;
 
+/// The release of the Public Suffix List (of the crate that holds it): another may put a domain in another company.
+const PSL: &str = "2.1.247";
+
 /// Domains under which anybody can have an address, from a list that others keep (`cargo xtask lists` refreshes it), and
 /// what it misses.
 const FREE_MAIL: [&str; 2] =
@@ -41,7 +44,8 @@ impl Accounts {
         free_mail.sort_unstable();
         free_mail.dedup();
         // FNV-1a.
-        let bytes = free_mail.iter().flat_map(|domain| domain.bytes().chain([0xff]));
+        let texts = free_mail.iter().chain(EmailAddress::ROLES).chain([&PSL]);
+        let bytes = texts.flat_map(|text| text.bytes().chain([0xff]));
         let add = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
         let fingerprint = bytes.chain(RULES.to_le_bytes()).fold(0x811c_9dc5, add);
         Self { free_mail, fingerprint }
@@ -62,12 +66,7 @@ impl Accounts {
     /// Notes on a profile that its address is read by several people.
     pub(crate) fn mark_role(&self, attributes: &mut BTreeMap<String, AttributeValue>, address: Option<&EmailAddress>) {
         attributes.remove(ROLE_ADDRESS);
-        // A tag makes no other mailbox of it.
-        let untagged = |address: &EmailAddress| {
-            let local = address.local_part().split('+').next().unwrap_or_default();
-            format!("{local}@{}", address.domain()).parse::<EmailAddress>()
-        };
-        if address.is_some_and(|address| untagged(address).is_ok_and(|address| address.is_role())) {
+        if address.is_some_and(EmailAddress::is_role) {
             let value = AttributeValue { value: "yes".to_owned(), ..AttributeValue::default() };
             attributes.insert(ROLE_ADDRESS.to_owned(), value);
         }
@@ -172,6 +171,12 @@ mod tests {
             let expected = if role { attributes(&[("role_address", "yes")]) } else { BTreeMap::new() };
             assert_eq!(known, expected, "{address}");
         }
+    }
+
+    #[test]
+    fn the_release_of_the_public_suffix_list_is_the_one_that_is_built_in() {
+        let locked = format!("name = \"psl\"\nversion = \"{PSL}\"\n");
+        assert!(include_str!("../../../Cargo.lock").contains(&locked), "set PSL to what Cargo.lock has");
     }
 
     #[test]

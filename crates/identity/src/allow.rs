@@ -8,7 +8,7 @@ use tasuki_wire::v1::{self, activity_record, identity_record};
 use crate::Identity;
 use crate::consent::{Consents, Purpose, bare};
 use crate::lead::Told;
-use crate::leads::{Deciding, Moving, events, identities, lead, via, write};
+use crate::leads::{Deciding, Moving, events, identities, lead, retract, via, write};
 use crate::metrics::Metric;
 use crate::processor::{count, key_of_lead};
 
@@ -63,7 +63,7 @@ impl Identity {
     ) {
         let key = key_of_lead(lead_id);
         let after = self.consent_of(context, &key);
-        if after.said != before.said && lead(context, &key).merged_into().is_none() {
+        if !after.said.decides_like(&before.said) && lead(context, &key).merged_into().is_none() {
             for Moving { behavior, head, .. } in events(context, &key) {
                 let (id, required) = (*head.event_id.as_bytes(), self.settings.consent_required);
                 let lead = lead(context, &key);
@@ -72,10 +72,7 @@ impl Identity {
                     continue;
                 }
                 let times = Head { occurred_at: head.occurred_at, received_at: head.received_at, ..*link };
-                if told != Told::Withheld {
-                    let retracted = v1::BehaviorRetracted { behavior_id: id.to_vec() };
-                    write(context, lead_id, &times, activity_record::Event::Retracted(retracted));
-                }
+                retract(context, lead_id, &times, &id, told);
                 self.give(context, lead_id, &times, behavior);
             }
         }

@@ -19,7 +19,7 @@ pub(crate) struct Columns {
     /// Since it occurred.
     #[prost(sint64, repeated, tag = "3")]
     received_after_ms: Vec<i64>,
-    /// What the next three columns name, counted from 1; 0 is the empty one.
+    /// What the columns of numbers name, counted from 1; 0 is the empty one.
     #[prost(string, repeated, tag = "4")]
     names: Vec<String>,
     #[prost(uint32, repeated, tag = "5")]
@@ -38,6 +38,10 @@ pub(crate) struct Columns {
     records: Vec<u8>,
     #[prost(sint64, optional, tag = "11")]
     expire_at_ms: Option<i64>,
+    #[prost(uint32, repeated, tag = "12")]
+    crm_ids: Vec<u32>,
+    #[prost(uint32, repeated, tag = "13")]
+    phones: Vec<u32>,
 }
 
 /// Numbers texts in the order they first appear.
@@ -51,7 +55,7 @@ impl<'a> Numbering<'a> {
     fn number(&mut self, name: &'a str) -> u32 {
         *self.numbers.entry(name).or_insert_with(|| {
             self.names.push(name.to_owned());
-            u32::try_from(self.names.len()).expect("three for each event at most, and events are bounded")
+            u32::try_from(self.names.len()).expect("five for each event at most, and events are bounded")
         })
     }
 
@@ -95,6 +99,8 @@ impl Columns {
         columns.user_ids = names.column(events.iter().map(|event| &*event.user_id));
         columns.emails = names.column(events.iter().map(|event| &*event.email));
         columns.claimed_for = names.column(events.iter().map(|event| &*event.claimed_for));
+        columns.crm_ids = names.column(events.iter().map(|event| &*event.crm_id));
+        columns.phones = names.column(events.iter().map(|event| &*event.phone));
         columns.names = names.names;
         columns
     }
@@ -107,7 +113,8 @@ impl Columns {
         for length in [self.occurred_after_ms.len(), self.received_after_ms.len(), self.payload_bytes.len()] {
             full(length, ids.len())?;
         }
-        for column in [&self.user_ids, &self.emails, &self.claimed_for, &self.bundles] {
+        let of_names = [&self.user_ids, &self.emails, &self.claimed_for, &self.crm_ids, &self.phones];
+        for column in of_names.into_iter().chain([&self.bundles]) {
             if !column.is_empty() {
                 full(column.len(), ids.len())?;
             }
@@ -135,7 +142,9 @@ impl Columns {
                 occurred_at_ms,
                 received_at_ms: occurred_at_ms.wrapping_add(self.received_after_ms[place]),
                 user_id: name(&names, &self.user_ids, place)?,
+                crm_id: name(&names, &self.crm_ids, place)?,
                 email: name(&names, &self.emails, place)?,
+                phone: name(&names, &self.phones, place)?,
                 claimed_for: name(&names, &self.claimed_for, place)?,
                 payload,
             });
@@ -183,6 +192,11 @@ mod tests {
             named(event(2, -5, i64::MAX, Payload::Here(vec![1, 2])), "", "ana@acme.example", ana),
             named(event(3, -5, -6, Payload::default()), "4711", "", "u:4711"),
             named(event(4, i64::MAX, i64::MIN, Payload::Here(vec![3])), "4711", "ana@acme.example", ana),
+            KeptEvent {
+                crm_id: "hubspot:123".into(),
+                phone: "+81312345678".into(),
+                ..event(5, 7, 8, Payload::default())
+            },
         ];
         History { events, expire_at_ms: Some(-1) }
     }
@@ -199,12 +213,12 @@ mod tests {
     #[test]
     fn columns_that_do_not_fit_each_other_are_an_error() {
         let broken: [(&str, Break); 7] = [
-            ("an event id is not whole", |it| it.event_ids.truncate(63)),
-            ("a column has 3 of 4 events", |it| it.occurred_after_ms.truncate(3)),
-            ("a column has 5 of 4 events", |it| it.received_after_ms.push(1)),
-            ("a column has 0 of 4 events", |it| it.payload_bytes.clear()),
-            ("a column has 3 of 4 events", |it| it.bundles.truncate(3)),
-            ("name 5 of 5", |it| it.claimed_for[0] = 5),
+            ("an event id is not whole", |it| it.event_ids.truncate(79)),
+            ("a column has 3 of 5 events", |it| it.occurred_after_ms.truncate(3)),
+            ("a column has 6 of 5 events", |it| it.received_after_ms.push(1)),
+            ("a column has 0 of 5 events", |it| it.payload_bytes.clear()),
+            ("a column has 3 of 5 events", |it| it.bundles.truncate(3)),
+            ("name 7 of 7", |it| it.claimed_for[0] = 7),
             ("a payload is not whole", |it| it.records.truncate(2)),
         ];
         for (message, break_it) in broken {

@@ -127,6 +127,19 @@ impl Consents {
         self.said.retain(|it| it.event_id != event_id);
     }
 
+    /// Whether each event is allowed by these as it is by others: what is said about contact decides about none, and what is
+    /// said again does not either.
+    pub(crate) fn decides_like(&self, other: &Self) -> bool {
+        [Purpose::Tracking, Purpose::Scoring].iter().all(|purpose| self.turns(*purpose).eq(other.turns(*purpose)))
+    }
+
+    /// What was said about a purpose that had not been said before.
+    fn turns(&self, purpose: Purpose) -> impl Iterator<Item = (Order<'_>, bool)> {
+        let mut standing = None;
+        let same = self.said.iter().filter(move |it| it.purpose == purpose.name());
+        same.filter(move |it| standing.replace(it.granted) != Some(it.granted)).map(|it| (it.order(), it.granted))
+    }
+
     /// What was said last about a purpose, at or before this place in the order of events.
     fn last(&self, purpose: Purpose, at: Option<Order<'_>>) -> Option<&Said> {
         let until = at.map_or(self.said.len(), |at| self.said.partition_point(|it| it.order() <= at));

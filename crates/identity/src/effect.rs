@@ -17,10 +17,11 @@ pub(crate) struct Times {
 /// One message to another state.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Message {
-    /// To a user id: an event named it.
-    Seen { user_id: String, anonymous_id: String, email: String },
-    /// To a visitor: what is known about a user id.
-    Resolved { anonymous_id: String, user_id: String, email: String, revision: u64 },
+    /// To an alias, by key: an event named it, beside the identifier of this key, if any; whoever has the key `asker`, if
+    /// any, wants to hear by which lead it is known.
+    Seen { to: String, asker: String, named: String },
+    /// To whoever asked, by key: by which key the lead of an alias is known; its own: it has settled without another.
+    Resolved { to: String, alias: String, known_as: String, revision: u64 },
     /// To the lead known by this key of an identifier: the event is yours.
     Claimed { known_as: Arc<str>, behavior_id: Id, payload: Payload },
     /// To the lead known by this key of an identifier: the home that says so, or what it names, is refused.

@@ -3,8 +3,8 @@
 
 use std::str::FromStr;
 
-use tasuki_domain::{EmailAddress, Identifier, is_placeholder_id};
-use tasuki_wire::v1::{self, BehaviorRecord, IdentifierRefused, RefusedBecause};
+use tasuki_domain::{CrmId, EmailAddress, Identifier, PhoneNumber, is_placeholder_id};
+use tasuki_wire::v1::{self, BehaviorRecord, IdentifierRefused, Identifiers, RefusedBecause};
 
 /// Characters of an id that are shown.
 const SHOWN: usize = 12;
@@ -14,7 +14,9 @@ const SHOWN: usize = 12;
 pub(crate) enum Kind {
     Visitor,
     User,
+    Crm,
     Email,
+    Phone,
 }
 
 impl Kind {
@@ -22,7 +24,9 @@ impl Kind {
         match self {
             Self::Visitor => "visitor",
             Self::User => "user",
+            Self::Crm => "crm",
             Self::Email => "email",
+            Self::Phone => "phone",
         }
     }
 
@@ -31,7 +35,9 @@ impl Kind {
         match Identifier::from_key(key) {
             Ok(Identifier::Anonymous(_)) => Some(Self::Visitor),
             Ok(Identifier::User(_)) => Some(Self::User),
+            Ok(Identifier::Crm(_)) => Some(Self::Crm),
             Ok(Identifier::Email(_)) => Some(Self::Email),
+            Ok(Identifier::Phone(_)) => Some(Self::Phone),
             Err(_) => None,
         }
     }
@@ -39,7 +45,8 @@ impl Kind {
 
 /// Identifiers that are never believed, beside the placeholders that are built in: one, or all that begin or end alike.
 ///
-/// Written as kind, `:` and the identifier, for example `user:shop-terminal`, `email:*@mailinator.com`, `visitor:kiosk-*`. A
+/// Written as kind, `:` and the identifier, for example `user:shop-terminal`, `email:*@mailinator.com`, `visitor:kiosk-*`,
+/// `phone:+8131234*`, `crm:salesforce:0035g00000ABCdeAAH`. A
 /// `*` at the beginning or the end stands for anything. Letters count alike, capital or not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blocked {
@@ -53,7 +60,7 @@ pub struct Blocked {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidBlocked {
     /// No kind, or another.
-    #[error("expected \"visitor:\", \"user:\" or \"email:\" and what is to be refused behind it")]
+    #[error("expected \"visitor:\", \"user:\", \"crm:\", \"email:\" or \"phone:\" and what is to be refused behind it")]
     Kind,
     /// It would refuse all of a kind.
     #[error("it would refuse every identifier of its kind: expected at least one character beside \"*\"")]
@@ -71,7 +78,9 @@ impl FromStr for Blocked {
         let kind = match kind.trim() {
             "visitor" => Kind::Visitor,
             "user" => Kind::User,
+            "crm" => Kind::Crm,
             "email" => Kind::Email,
+            "phone" => Kind::Phone,
             _ => return Err(InvalidBlocked::Kind),
         };
         let pattern = pattern.trim().to_lowercase();
@@ -119,7 +128,9 @@ impl Guard {
         let fields = [
             (Kind::Visitor, &mut named.anonymous_id),
             (Kind::User, &mut named.user_id),
+            (Kind::Crm, &mut named.crm_id),
             (Kind::Email, &mut named.email),
+            (Kind::Phone, &mut named.phone),
         ];
         let before = record.refused.len();
         for (kind, id) in fields {
@@ -144,9 +155,15 @@ impl Guard {
             Kind::Email => match id.parse::<EmailAddress>() {
                 Ok(address) if address.is_placeholder() => Some(RefusedBecause::Placeholder),
                 Ok(address) if self.refuse_role_addresses && address.is_role() => Some(RefusedBecause::RoleAddress),
-                Ok(_) => None,
-                Err(_) => Some(RefusedBecause::Invalid),
+                // What is no address at all is poison, and ingest lets none through.
+                Ok(_) | Err(_) => None,
             },
+            // In another form they are no identifiers.
+            Kind::Crm => None,
+            Kind::Phone => {
+                let number = id.parse::<PhoneNumber>();
+                number.is_ok_and(|number| number.is_shared_line()).then_some(RefusedBecause::SharedLine)
+            }
         }
     }
 }
@@ -164,6 +181,11 @@ pub(crate) fn refusals(behavior: &BehaviorRecord) -> Vec<IdentifierRefused> {
     let at_ingest = behavior.flags.iter().filter_map(|flag| match flag.as_str() {
         "illegal-anonymous-id" => Some((Kind::Visitor, RefusedBecause::Placeholder)),
         "illegal-user-id" => Some((Kind::User, RefusedBecause::Placeholder)),
+        "malformed-anonymous-id" => Some((Kind::Visitor, RefusedBecause::Invalid)),
+        "malformed-user-id" => Some((Kind::User, RefusedBecause::Invalid)),
+        "invalid-crm-id" => Some((Kind::Crm, RefusedBecause::Invalid)),
+        "placeholder-phone" => Some((Kind::Phone, RefusedBecause::Placeholder)),
+        "invalid-phone" => Some((Kind::Phone, RefusedBecause::Invalid)),
         "invalid-email" => Some((Kind::Email, RefusedBecause::Invalid)),
         _ => None,
     });
@@ -171,15 +193,40 @@ pub(crate) fn refusals(behavior: &BehaviorRecord) -> Vec<IdentifierRefused> {
     here.chain(at_ingest).collect()
 }
 
-/// What of an identifier may be shown: of an address one letter and the domain, of an id its beginning.
+/// The CRM id of an event, if it is in its one form: with the system before it.
+pub(crate) fn crm_id(named: &Identifiers) -> &str {
+    let is_normal = named.crm_id.parse::<CrmId>().is_ok_and(|id| id.as_str() == named.crm_id);
+    if is_normal { &named.crm_id } else { "" }
+}
+
+/// The phone number of an event, if it is in its one form.
+pub(crate) fn phone(named: &Identifiers) -> &str {
+    if named.phone.parse::<PhoneNumber>().is_ok() { &named.phone } else { "" }
+}
+
+/// What of an identifier may be shown: of an address one letter and the domain, of an id its beginning, of a phone number the
+/// country and the last two digits, unless it is a house's.
 pub(crate) fn shown(kind: Kind, id: &str) -> String {
+    if kind == Kind::Phone {
+        let house = id.parse::<PhoneNumber>().is_ok_and(|number| number.is_shared_line());
+        let cut = |id: &str| Some(format!("{}…{}", id.get(..3)?, id.get(id.len().checked_sub(2)?..)?));
+        return if house { id.to_owned() } else { cut(id).unwrap_or_default() };
+    }
+    if kind == Kind::Crm
+        && let Some((system, id)) = id.split_once(':')
+        && id.chars().count() > SHOWN
+    {
+        let beginning: String = id.chars().take(SHOWN - 1).collect();
+        return format!("{system}:{beginning}…");
+    }
     if let Some((local, domain)) = id.rsplit_once('@') {
         let placeholder = format!("{local}@{domain}").parse::<EmailAddress>().is_ok_and(|it| it.is_placeholder());
         let first = local.chars().next().map_or_else(String::new, String::from);
         return if placeholder { id.to_owned() } else { format!("{first}…@{domain}") };
     }
     match kind {
-        Kind::Email => String::new(),
+        Kind::Email | Kind::Phone => String::new(),
+        Kind::Crm => id.to_owned(),
         Kind::Visitor | Kind::User if id.chars().count() > SHOWN => {
             let beginning: String = id.chars().take(SHOWN - 1).collect();
             format!("{beginning}…")
@@ -222,7 +269,7 @@ mod tests {
     fn what_blocks_nothing_or_everything_is_told_apart() {
         for (text, why) in [
             ("shop-1", InvalidBlocked::Kind),
-            ("phone:1", InvalidBlocked::Kind),
+            ("telephone:1", InvalidBlocked::Kind),
             ("user:", InvalidBlocked::Everything),
             ("user:*", InvalidBlocked::Everything),
             ("email:**", InvalidBlocked::Everything),
@@ -246,6 +293,10 @@ mod tests {
             (Kind::Email, "test@acme.example", "test@acme.example"),
             (Kind::User, "hanako@acme.example", "h…@acme.example"),
             (Kind::User, "guest", "guest"),
+            (Kind::Phone, "+81312345678", "+81…78"),
+            (Kind::Phone, "+81120123456", "+81120123456"),
+            (Kind::Crm, "hubspot:123", "hubspot:123"),
+            (Kind::Crm, "salesforce:0035g00000ABCdeAAH", "salesforce:0035g00000A…"),
             (Kind::Visitor, "8f1c4b1e-visitor", "8f1c4b1e-vi…"),
         ] {
             assert_eq!(shown(kind, id), text);

@@ -19,7 +19,10 @@ pub(crate) struct KeptEvent {
     pub(crate) occurred_at_ms: i64,
     pub(crate) received_at_ms: i64,
     pub(crate) user_id: Arc<str>,
+    /// In its normal form, like the phone number; else empty.
+    pub(crate) crm_id: Arc<str>,
     pub(crate) email: Arc<str>,
+    pub(crate) phone: Arc<str>,
     /// Key of the identifier of the lead that has it; empty while it is parked.
     pub(crate) claimed_for: Arc<str>,
     pub(crate) payload: Payload,
@@ -63,22 +66,44 @@ impl Payload {
     }
 }
 
-/// Whom an event names, by the strongest identifier it carries beside the visitor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whom an event names, by the strongest identifier it carries beside the visitor: the first of these. All but the address
+/// are aliases: they may turn out to be somebody known by another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Person<'a> {
     User(&'a str),
+    Crm(&'a str),
     Email(&'a str),
+    Phone(&'a str),
 }
 
 impl<'a> Person<'a> {
-    /// The person of these fields; a user id counts for more than an address.
-    pub(crate) fn named(user_id: &'a str, email: &'a str) -> Option<Self> {
-        if !user_id.is_empty() {
-            Some(Self::User(user_id))
-        } else if !email.is_empty() {
-            Some(Self::Email(email))
-        } else {
-            None
+    /// The person of these fields.
+    pub(crate) fn named(user_id: &'a str, crm_id: &'a str, email: &'a str, phone: &'a str) -> Option<Self> {
+        let named = [Self::User(user_id), Self::Crm(crm_id), Self::Email(email), Self::Phone(phone)];
+        named.into_iter().find(|person| !person.id().is_empty())
+    }
+
+    pub(crate) const fn id(self) -> &'a str {
+        match self {
+            Self::User(id) | Self::Crm(id) | Self::Email(id) | Self::Phone(id) => id,
+        }
+    }
+
+    /// The key of its state.
+    pub(crate) fn key(self) -> String {
+        let kind = match self {
+            Self::User(_) => "u:",
+            Self::Crm(_) => "c:",
+            Self::Email(_) => "e:",
+            Self::Phone(_) => "p:",
+        };
+        [kind, self.id()].concat()
+    }
+
+    pub(crate) const fn is_alias(self) -> bool {
+        match self {
+            Self::User(_) | Self::Crm(_) | Self::Phone(_) => true,
+            Self::Email(_) => false,
         }
     }
 }
@@ -93,7 +118,19 @@ impl KeptEvent {
     }
 
     pub(crate) fn person(&self) -> Option<Person<'_>> {
-        Person::named(&self.user_id, &self.email)
+        Person::named(&self.user_id, &self.crm_id, &self.email, &self.phone)
+    }
+
+    /// What the event says about its aliases: which is named beside which identifier that counts for more. A user id belongs
+    /// to an address, else to a CRM id; a CRM id to an address; a phone number to whomever the event names beside it.
+    pub(crate) fn links(&self) -> impl Iterator<Item = (Person<'_>, Person<'_>)> {
+        let known = |person: Person<'_>| !person.id().is_empty();
+        let (user, crm) = (Person::User(&self.user_id), Person::Crm(&self.crm_id));
+        let email = Person::Email(&self.email);
+        let of_user = if known(email) { email } else { crm };
+        let beside = Person::named(&self.user_id, &self.crm_id, &self.email, "").unwrap_or(email);
+        let links = [(user, of_user), (crm, email), (Person::Phone(&self.phone), beside)];
+        links.into_iter().filter(move |(alias, named)| known(*alias) && known(*named))
     }
 }
 
@@ -108,6 +145,13 @@ pub(crate) struct History {
 impl History {
     pub(crate) fn find(&self, id: Id) -> Option<&KeptEvent> {
         self.events.iter().find(|kept| kept.event_id == id)
+    }
+
+    /// Whether what an event says about an alias is not said by one of these, which happened before; for a phone number it
+    /// makes no difference when it was said.
+    pub(crate) fn is_news(&self, event: &KeptEvent, link: (Person<'_>, Person<'_>)) -> bool {
+        let counts = |it: &&KeptEvent| matches!(link.0, Person::Phone(_)) || it.order() <= event.order();
+        !self.events.iter().filter(counts).any(|it| it.links().any(|said| said == link))
     }
 
     /// Takes an event in at its place; false if it is there already.

@@ -364,7 +364,7 @@ impl Lead {
 fn address(key: &str) -> Option<EmailAddress> {
     match Identifier::from_key(key) {
         Ok(Identifier::Email(address)) => Some(address),
-        Ok(Identifier::User(_) | Identifier::Anonymous(_)) | Err(_) => None,
+        Ok(Identifier::User(_) | Identifier::Crm(_) | Identifier::Phone(_) | Identifier::Anonymous(_)) | Err(_) => None,
     }
 }
 

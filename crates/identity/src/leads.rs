@@ -8,7 +8,7 @@ use tasuki_wire::v1::{self, activity_record, identity_link_record, identity_reco
 use tasuki_wire::{Head, Topic};
 
 use crate::bundle::key_of_bundle;
-use crate::guard::{Kind, refusals, refused, told_as};
+use crate::guard::{Kind, crm_id, phone, refusals, refused, told_as};
 use crate::history::Order;
 use crate::lead::{Claim, Gone, Lead, Place, Release, Told};
 use crate::merges::{Command, Groups, neighbours};
@@ -119,16 +119,13 @@ impl Identity {
         let release = lead.release(order, &released.identifier, &mut gone);
         let hear_anew = lead.statements_dropped;
         unbundle(context, key, gone);
-        let retracted = v1::BehaviorRetracted { behavior_id: released.behavior_id.clone() };
         let passed_on = v1::BehaviorReleased { behavior_id: released.behavior_id.clone(), identifier: key.to_owned() };
         match (release, top, merged) {
             (Release::Taken(holders), None, _) if holders.none_beside => {
-                if told != Told::Withheld {
-                    write(context, lead_id, head, activity_record::Event::Retracted(retracted));
-                }
+                retract(context, lead_id, head, behavior_id.as_bytes(), told);
             }
             (Release::Forgotten, _, None) => {
-                write(context, lead_id, head, activity_record::Event::Retracted(retracted));
+                retract(context, lead_id, head, behavior_id.as_bytes(), Told::Counted);
             }
             (Release::Taken(holders), Some(top), _) if holders.none_of_its_own_beside => {
                 tell(context, top, head, identity_link_record::Link::Released(passed_on));
@@ -244,10 +241,8 @@ impl Identity {
             let behavior_id = head.event_id.as_bytes().to_vec();
             match from {
                 None => {
-                    if crate::leads::lead(context, &key).told(&behavior_id) != Told::Withheld {
-                        let retracted = v1::BehaviorRetracted { behavior_id };
-                        write(context, lead_id, &times(head), activity_record::Event::Retracted(retracted));
-                    }
+                    let told = crate::leads::lead(context, &key).told(&behavior_id);
+                    retract(context, lead_id, &times(head), &behavior_id, told);
                 }
                 Some(from) if *own => {
                     let released = v1::BehaviorReleased { behavior_id, identifier: key.clone() };
@@ -357,6 +352,14 @@ pub(crate) fn write(context: Deciding<'_, '_>, lead_id: LeadId, link: &Head, eve
     context.emit(Topic::Activity, lead_id.to_string(), &record);
 }
 
+/// Takes back an event that was told so; one that was withheld never was on `activity`.
+pub(crate) fn retract(context: Deciding<'_, '_>, lead_id: LeadId, link: &Head, behavior_id: &[u8], told: Told) {
+    if told != Told::Withheld {
+        let retracted = v1::BehaviorRetracted { behavior_id: behavior_id.to_vec() };
+        write(context, lead_id, link, activity_record::Event::Retracted(retracted));
+    }
+}
+
 /// Writes to `identities` of the lead, with its next version.
 pub(crate) fn identities(context: Deciding<'_, '_>, lead_id: LeadId, link: &Head, event: identity_record::Event) {
     let lead = lead(context, &key_of_lead(lead_id));
@@ -393,7 +396,9 @@ fn refuse(context: Deciding<'_, '_>, key: &str, command: &Command, reason: &str)
 pub(crate) fn via(identifiers: Option<&v1::Identifiers>) -> &'static str {
     match identifiers {
         Some(identifiers) if !identifiers.user_id.is_empty() => "user",
+        Some(identifiers) if !crm_id(identifiers).is_empty() => "crm",
         Some(identifiers) if !identifiers.email.is_empty() => "email",
+        Some(identifiers) if identifiers.anonymous_id.is_empty() && !phone(identifiers).is_empty() => "phone",
         Some(_) | None => "anonymous",
     }
 }

@@ -10,8 +10,8 @@ tasuki_stream::counters! {
     CLAIMS = "claims";
     /// Links between identifiers beyond what is remembered, by reason: visitors-per-user, identifications-per-visitor.
     LINKS_REFUSED = "links_refused";
-    /// Identifiers of behavior events that are not believed, by reason: placeholder, invalid, role-address, blocked,
-    /// identifiers-per-lead. The lead concerned has an IdentifierRefused, once for each reason and value.
+    /// Identifiers of behavior events that are not believed, by reason: placeholder, role-address, blocked,
+    /// shared-line, identifiers-per-lead. The lead concerned has an IdentifierRefused, once for each reason and value.
     IDENTIFIERS_REFUSED = "identifiers_refused";
     /// Behavior events of leads that are kept out for want of consent, by reason: tracking (the lead does not get it),
     /// scoring (it gives no points).
@@ -53,10 +53,10 @@ pub enum Metric {
     IdentificationsPerVisitor,
     /// `identifiers_refused{reason="placeholder"}`: stands for nobody. Ingest refuses most of them before.
     Placeholder,
-    /// `identifiers_refused{reason="invalid"}`: is not what it says it is.
-    Invalid,
     /// `identifiers_refused{reason="role-address"}`: several people read the mailbox, and the settings refuse those.
     RoleAddress,
+    /// `identifiers_refused{reason="shared-line"}`: a phone number that many call: toll-free and the like.
+    SharedLine,
     /// `identifiers_refused{reason="blocked"}`: the settings name it.
     Blocked,
     /// `identifiers_refused{reason="identifiers-per-lead"}`: the lead has as many as the settings allow; the event is
@@ -97,8 +97,8 @@ impl Metric {
             Self::VisitorsPerUser => (LINKS_REFUSED, "visitors-per-user"),
             Self::IdentificationsPerVisitor => (LINKS_REFUSED, "identifications-per-visitor"),
             Self::Placeholder => (IDENTIFIERS_REFUSED, "placeholder"),
-            Self::Invalid => (IDENTIFIERS_REFUSED, "invalid"),
             Self::RoleAddress => (IDENTIFIERS_REFUSED, "role-address"),
+            Self::SharedLine => (IDENTIFIERS_REFUSED, "shared-line"),
             Self::Blocked => (IDENTIFIERS_REFUSED, "blocked"),
             Self::IdentifiersPerLead => (IDENTIFIERS_REFUSED, "identifiers-per-lead"),
             Self::WithheldFromTracking => (EVENTS_WITHHELD, "tracking"),
@@ -117,12 +117,13 @@ impl Metric {
 pub(crate) fn metric_of(because: v1::RefusedBecause) -> Option<Metric> {
     match because {
         v1::RefusedBecause::Placeholder => Some(Metric::Placeholder),
-        v1::RefusedBecause::Invalid => Some(Metric::Invalid),
         v1::RefusedBecause::RoleAddress => Some(Metric::RoleAddress),
+        v1::RefusedBecause::SharedLine => Some(Metric::SharedLine),
         v1::RefusedBecause::Blocked => Some(Metric::Blocked),
         v1::RefusedBecause::IdentifiersPerLead => Some(Metric::IdentifiersPerLead),
         v1::RefusedBecause::VisitorsPerUser => Some(Metric::VisitorsPerUser),
         v1::RefusedBecause::PeoplePerVisitor => Some(Metric::IdentificationsPerVisitor),
-        v1::RefusedBecause::Unspecified => None,
+        // Ingest has refused it, and counted it.
+        v1::RefusedBecause::Invalid | v1::RefusedBecause::Unspecified => None,
     }
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use prost::Message as _;
-use tasuki_domain::{DeploymentSecret, EmailAddress, EventId, Identifier, LeadId, Timestamp, Version};
+use tasuki_domain::{
+    CrmId, DeploymentSecret, EmailAddress, EventId, Identifier, LeadId, PhoneNumber, Timestamp, Version,
+};
 use tasuki_stream::{Context, Due, Input, Poison, Processor, Topology};
 use tasuki_wire::v1::{self, identity_link_record};
 use tasuki_wire::{Head, Topic};
@@ -11,12 +13,11 @@ use tasuki_wire::{Head, Topic};
 use crate::account::Accounts;
 use crate::bundle::{Bundle, key_of_bundle};
 use crate::effect::{Effects, Message, Times};
-use crate::guard::{Guard, Kind, refused, shown};
-use crate::history::{KeptEvent, Payload};
+use crate::guard::{Guard, Kind, crm_id, phone, refused, shown};
+use crate::history::{KeptEvent, Payload, Person};
 use crate::metrics::{Metric, metric_of};
 use crate::state::{Others, Parts};
-use crate::user::key_of_user;
-use crate::{IdentitySettings, IdentityState};
+use crate::{IdentitySettings, IdentityState, PhoneNumbers};
 
 /// Its name.
 const SERVICE: &str = "identity";
@@ -45,13 +46,13 @@ impl Identity {
         let mut record: v1::BehaviorRecord = input.decode()?;
         let head = Head::read(record.meta.as_ref())?;
         let key = input.key_str()?;
-        let at_home = home(record.identifiers.as_ref(), key)?;
+        let at_home = self.home(record.identifiers.as_ref(), key)?;
         context.caused_by(head.event_id);
         if self.guard.screen(&mut record) == 0 {
             return self.arrived(context, key, at_home, &head, record.identifiers, input.payload.to_vec());
         }
         record.refused.iter().filter_map(|refused| metric_of(refused.because())).for_each(|it| count(context, it));
-        let to = strongest(record.identifiers.as_ref())?;
+        let to = self.strongest(record.identifiers.as_ref())?;
         if to.key() == key {
             let (payload, identifiers) = (record.encode_to_vec(), record.identifiers.take());
             return self.arrived(context, key, to, &head, identifiers, payload);
@@ -72,7 +73,7 @@ impl Identity {
     ) -> Result<(), Poison> {
         let mut record = forwarded.behavior.ok_or_else(|| Poison::new("no-behavior", "nothing is forwarded"))?;
         let head = Head::read(record.meta.as_ref())?;
-        let home = home(record.identifiers.as_ref(), key)?;
+        let home = self.home(record.identifiers.as_ref(), key)?;
         let (payload, identifiers) = (record.encode_to_vec(), record.identifiers.take());
         self.arrived(context, key, home, &head, identifiers, payload)
     }
@@ -88,10 +89,13 @@ impl Identity {
         payload: Vec<u8>,
     ) -> Result<(), Poison> {
         let identifiers = identifiers.unwrap_or_default();
+        let phone = if self.settings.phone_numbers == PhoneNumbers::Nobody { "" } else { phone(&identifiers) };
         let event = KeptEvent {
             event_id: *head.event_id.as_bytes(),
             occurred_at_ms: head.occurred_at.as_millis(),
             received_at_ms: head.received_at.as_millis(),
+            crm_id: crm_id(&identifiers).into(),
+            phone: phone.into(),
             user_id: identifiers.user_id.into(),
             email: identifiers.email.into(),
             claimed_for: Arc::default(),
@@ -103,10 +107,14 @@ impl Identity {
             Identifier::Anonymous(id) => {
                 visitor.get_or_insert_default().arrived(history, &id, event, &self.settings, &mut effects);
             }
-            Identifier::User(_) => {
-                user.get_or_insert_default().arrived(history, event, &self.settings, &mut effects);
+            Identifier::User(_) | Identifier::Crm(_) | Identifier::Phone(_) => {
+                user.get_or_insert_default().arrived(history, key, event, &self.settings, &mut effects);
             }
             Identifier::Email(_) => {
+                for (alias, named) in event.links().filter(|link| history.is_news(&event, *link)) {
+                    let message = Message::Seen { to: alias.key(), asker: String::new(), named: named.key() };
+                    effects.send(event.times(), message);
+                }
                 if history.insert(event) {
                     history.assign(&vec![Some(Arc::from(key)); history.events.len()], &mut effects);
                     // An address is its lead's for good: only that the event was seen needs keeping.
@@ -130,16 +138,7 @@ impl Identity {
         context.caused_by(head.event_id);
         match link {
             identity_link_record::Link::UserSeen(seen) => self.user_seen(context, key, &head, &seen),
-            identity_link_record::Link::UserResolved(resolved) => {
-                let Identifier::Anonymous(_) = identifier(key)? else {
-                    return Err(misdirected("a visitor id"));
-                };
-                let mut effects = Effects::default();
-                let Parts { history, others: Others { visitor, .. } } = &mut context.state(key).0;
-                visitor.get_or_insert_default().resolved(history, resolved, &mut effects);
-                self.send(context, key, head.event_id, effects);
-                Ok(())
-            }
+            identity_link_record::Link::UserResolved(resolved) => self.resolved(context, key, &head, &resolved),
             identity_link_record::Link::Claimed(claimed) => self.claimed(context, key, &head, claimed),
             identity_link_record::Link::Released(released) => self.released(context, key, &head, &released),
             identity_link_record::Link::LeadsLinked(linked) => self.linked(context, key, &head, &linked),
@@ -159,21 +158,59 @@ impl Identity {
         head: &Head,
         seen: &v1::UserSeen,
     ) -> Result<(), Poison> {
-        let Identifier::User(user_id) = identifier(key)? else {
-            return Err(misdirected("a user id"));
+        match identifier(key)? {
+            Identifier::User(_) | Identifier::Crm(_) | Identifier::Phone(_) => {}
+            Identifier::Anonymous(_) | Identifier::Email(_) => {
+                return Err(misdirected("a user id, a CRM id or a phone number"));
+            }
+        }
+        let prefixed = |prefix: &str, id: &str, else_key: &str| {
+            if id.is_empty() { else_key.to_owned() } else { [prefix, id].concat() }
         };
+        let asker = prefixed("v:", &seen.anonymous_id, &seen.asker);
+        let named = prefixed("e:", &seen.email, &seen.named);
         // The link stands where the event stands that made it.
         let event_id = head.cause.ok_or_else(|| Poison::new("no-cause", "meta.cause_id is empty"))?;
         let mut effects = Effects::default();
         let Parts { history, others: Others { user, .. } } = &mut context.state(key).0;
         user.get_or_insert_default().seen(
             history,
-            &user_id,
-            seen,
+            key,
+            (&asker, &named),
             (event_id.as_bytes(), times(head)),
             &self.settings,
             &mut effects,
         );
+        self.send(context, key, head.event_id, effects);
+        Ok(())
+    }
+
+    /// An alias says by which key its lead is known.
+    fn resolved(
+        &self,
+        context: &mut Context<'_, IdentityState>,
+        key: &str,
+        head: &Head,
+        resolved: &v1::UserResolved,
+    ) -> Result<(), Poison> {
+        let v1::UserResolved { user_id, email, revision, identifier: alias, known_as } = resolved;
+        let alias = if user_id.is_empty() { alias.clone() } else { Person::User(user_id).key() };
+        let known_as = match (email.as_str(), known_as.as_str()) {
+            ("", "") => alias.clone(),
+            ("", known_as) => known_as.to_owned(),
+            (email, _) => Person::Email(email).key(),
+        };
+        let answer = (alias.as_str(), known_as.as_str(), *revision);
+        let asker = identifier(key)?;
+        let mut effects = Effects::default();
+        let Parts { history, others: Others { visitor, user, .. } } = &mut context.state(key).0;
+        match asker {
+            Identifier::Anonymous(_) => visitor.get_or_insert_default().resolved(history, answer, &mut effects),
+            Identifier::User(_) | Identifier::Crm(_) | Identifier::Phone(_) => {
+                user.get_or_insert_default().resolved(history, key, answer, times(head), &mut effects);
+            }
+            Identifier::Email(_) => return Err(misdirected("a visitor id, a user id, a CRM id or a phone number")),
+        }
         self.send(context, key, head.event_id, effects);
         Ok(())
     }
@@ -213,12 +250,15 @@ impl Identity {
     ) -> (String, Option<LeadId>, identity_link_record::Link) {
         use identity_link_record::Link;
         match message {
-            Message::Seen { user_id, anonymous_id, email } => {
-                (key_of_user(&user_id), None, Link::UserSeen(v1::UserSeen { anonymous_id, email }))
+            Message::Seen { to, asker, named } => {
+                let (anonymous_id, asker) = parted(&asker, "v:");
+                let (email, named) = parted(&named, "e:");
+                (to, None, Link::UserSeen(v1::UserSeen { anonymous_id, email, asker, named }))
             }
-            Message::Resolved { anonymous_id, user_id, email, revision } => {
-                let to = Identifier::Anonymous(anonymous_id).key();
-                (to, None, Link::UserResolved(v1::UserResolved { user_id, email, revision }))
+            Message::Resolved { to, alias, known_as, revision } => {
+                let (email, known_as) = parted(if known_as == alias { "" } else { &known_as }, "e:");
+                let (user_id, identifier) = parted(&alias, "u:");
+                (to, None, Link::UserResolved(v1::UserResolved { user_id, email, revision, identifier, known_as }))
             }
             Message::Claimed { known_as, behavior_id, payload } => {
                 let lead = self.lead_known_as(&known_as);
@@ -235,13 +275,9 @@ impl Identity {
             }
             Message::Refused { known_as, because, behavior_id } => {
                 let lead = self.lead_known_as(&known_as);
-                let (kind, id) = match identifier(home) {
-                    Ok(Identifier::User(id)) => (Kind::User, id),
-                    Ok(Identifier::Email(address)) => (Kind::Email, address.as_str().to_owned()),
-                    Ok(Identifier::Anonymous(id)) => (Kind::Visitor, id),
-                    Err(_) => (Kind::Visitor, String::new()),
-                };
-                let refused = refused(kind, because, shown(kind, &id), &behavior_id);
+                let kind = Kind::of_key(home).unwrap_or(Kind::Visitor);
+                let id = home.split_once(':').map_or("", |(_, id)| id);
+                let refused = refused(kind, because, shown(kind, id), &behavior_id);
                 (key_of_lead(lead), Some(lead), Link::IdentifierRefused(refused))
             }
             Message::Released { known_as, behavior_id } => {
@@ -249,6 +285,50 @@ impl Identity {
                 let released = v1::BehaviorReleased { behavior_id: behavior_id.to_vec(), identifier: home.to_owned() };
                 (key_of_lead(lead), Some(lead), Link::Released(released))
             }
+        }
+    }
+
+    /// The identifier that is home to an event: the strongest one; the record's key says the same.
+    fn home(&self, identifiers: Option<&v1::Identifiers>, key: &str) -> Result<Identifier, Poison> {
+        let home = self.strongest(identifiers)?;
+        if home.key() != key {
+            return Err(Poison::new(
+                "wrong-key",
+                "the key is not that of the event's visitor id, else user id, else CRM id, else e-mail, else phone number",
+            ));
+        }
+        Ok(home)
+    }
+
+    /// The identifier that is home to an event.
+    fn strongest(&self, identifiers: Option<&v1::Identifiers>) -> Result<Identifier, Poison> {
+        let none = v1::Identifiers::default();
+        let identifiers = identifiers.unwrap_or(&none);
+        let address = match identifiers.email.as_str() {
+            "" => None,
+            text => {
+                Some(text.parse::<EmailAddress>().map_err(|error| Poison::new("invalid-email", error.to_string()))?)
+            }
+        };
+        if address.as_ref().is_some_and(|address| address.as_str() != identifiers.email) {
+            return Err(Poison::new("invalid-email", "the e-mail address is not in its normal form"));
+        }
+        let phone = if self.settings.phone_numbers == PhoneNumbers::Nobody { "" } else { phone(identifiers) };
+        if !identifiers.anonymous_id.is_empty() {
+            Ok(Identifier::Anonymous(identifiers.anonymous_id.clone()))
+        } else if !identifiers.user_id.is_empty() {
+            Ok(Identifier::User(identifiers.user_id.clone()))
+        } else if let Ok(id) = crm_id(identifiers).parse::<CrmId>() {
+            Ok(Identifier::Crm(id))
+        } else if let Some(address) = address {
+            Ok(Identifier::Email(address))
+        } else if let Ok(number) = phone.parse::<PhoneNumber>() {
+            Ok(Identifier::Phone(number))
+        } else {
+            Err(Poison::new(
+                "no-identifier",
+                "expected a visitor id, a user id, a CRM id, an e-mail address or a phone number that is not refused",
+            ))
         }
     }
 
@@ -292,49 +372,16 @@ impl Processor for Identity {
         }
         if let Some(user) = user
             && user.settles_at_ms().is_some_and(|at| at <= due.due_at.as_millis())
-            && let Ok(Identifier::User(user_id)) = Identifier::from_key(due.key)
         {
-            user.settle(history, &user_id, (due.due_at, due.fired_at), &self.settings, &mut effects);
+            user.settle(history, due.key, (due.due_at, due.fired_at), &self.settings, &mut effects);
         }
         self.send(context, due.key, due.event_id(SERVICE), effects);
     }
 }
 
-/// The identifier that is home to an event: the visitor id, else the user id, else the address; the record's key says
-/// the same.
-fn home(identifiers: Option<&v1::Identifiers>, key: &str) -> Result<Identifier, Poison> {
-    let none = v1::Identifiers::default();
-    let identifiers = identifiers.unwrap_or(&none);
-    let home = strongest(Some(identifiers))?;
-    if home.key() != key {
-        return Err(Poison::new(
-            "wrong-key",
-            "the key is not that of the event's visitor id, else user id, else e-mail",
-        ));
-    }
-    Ok(home)
-}
-
-/// The identifier that is home to an event.
-fn strongest(identifiers: Option<&v1::Identifiers>) -> Result<Identifier, Poison> {
-    let none = v1::Identifiers::default();
-    let identifiers = identifiers.unwrap_or(&none);
-    let address = match identifiers.email.as_str() {
-        "" => None,
-        text => Some(text.parse::<EmailAddress>().map_err(|error| Poison::new("invalid-email", error.to_string()))?),
-    };
-    if address.as_ref().is_some_and(|address| address.as_str() != identifiers.email) {
-        return Err(Poison::new("invalid-email", "the e-mail address is not in its normal form"));
-    }
-    if !identifiers.anonymous_id.is_empty() {
-        Ok(Identifier::Anonymous(identifiers.anonymous_id.clone()))
-    } else if !identifiers.user_id.is_empty() {
-        Ok(Identifier::User(identifiers.user_id.clone()))
-    } else if let Some(address) = address {
-        Ok(Identifier::Email(address))
-    } else {
-        Err(Poison::new("no-identifier", "expected a visitor id, a user id or an e-mail address that is not refused"))
-    }
+/// A key as what stands behind its kind, where it is of this kind, and as it is, where it is of another.
+fn parted(key: &str, kind: &str) -> (String, String) {
+    key.strip_prefix(kind).map_or_else(|| (String::new(), key.to_owned()), |id| (id.to_owned(), String::new()))
 }
 
 fn identifier(key: &str) -> Result<Identifier, Poison> {

@@ -12,8 +12,10 @@ use tasuki_wire::v1;
 use crate::IdentitySettings;
 use crate::history::Order;
 
-/// The attribute by which a lead without an address is found. It stays, however many others there are.
+/// The attributes by which a lead without an address is found. They stay, however many others there are.
 const USER_ID: &str = "user_id";
+const CRM_ID: &str = "crm_id";
+const PHONE: &str = "phone";
 
 /// An event said what an attribute of the person is.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -137,7 +139,7 @@ pub(crate) fn hear(
     let kept = names.take(settings.attributes_per_lead).map(<[Statement]>::len).sum();
     let beyond = statements.split_off(kept);
     let before = beyond.len();
-    statements.extend(beyond.into_iter().filter(|said| said.attribute == USER_ID));
+    statements.extend(beyond.into_iter().filter(|said| [USER_ID, CRM_ID, PHONE].contains(&said.attribute.as_str())));
     dropped || statements.len() - kept < before
 }
 
@@ -183,16 +185,16 @@ fn spare(said: &[Statement], rule: &Survivor) -> usize {
 fn said_by(order: Order<'_>, behavior: &v1::BehaviorRecord, bytes_per_value: usize) -> Vec<Statement> {
     let mut values: BTreeMap<&str, &str> = BTreeMap::new();
     if let Some(identifiers) = &behavior.identifiers {
-        values.insert("phone", &identifiers.phone);
-        values.insert("crm_id", &identifiers.crm_id);
+        values.insert(PHONE, &identifiers.phone);
     }
     values.extend(behavior.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     if let Some(v1::behavior_record::Event::LeadIdentified(identified)) = &behavior.event {
         values.extend(identified.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     }
     // Last: the id that decided whose the event is counts for more than what somebody filed under the same name.
-    if let Some(identifiers) = behavior.identifiers.as_ref().filter(|them| !them.user_id.is_empty()) {
-        values.insert(USER_ID, &identifiers.user_id);
+    if let Some(identifiers) = &behavior.identifiers {
+        let ids = [(USER_ID, &identifiers.user_id), (CRM_ID, &identifiers.crm_id)];
+        values.extend(ids.into_iter().filter(|(_, id)| !id.is_empty()).map(|(name, id)| (name, id.as_str())));
     }
     let received_at_ms = behavior.meta.as_ref().map_or(order.0, |meta| meta.received_at_ms);
     let source = behavior.origin.as_ref().map_or("", |origin| origin.source.as_str());

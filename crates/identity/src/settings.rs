@@ -23,8 +23,8 @@ pub struct IdentitySettings {
     /// How long a user id waits for an e-mail address before it becomes a lead of its own. Long enough for the rest of
     /// a tracker's batch to come from other partitions, short enough for a hand raise. Default 3 s.
     pub settle_within: Millis,
-    /// Visitors that are told when the address of a user id changes. A visitor beyond is told once what is known at that
-    /// time. Default 100.
+    /// Visitors that are told when the address of a user id, CRM id or phone number changes. A visitor beyond is told once what
+    /// is known at that time. Default 100.
     pub visitors_per_user: usize,
     /// Identifications remembered for each visitor after the events that made them are forgotten, the most recent ones.
     /// Default 50.
@@ -34,7 +34,7 @@ pub struct IdentitySettings {
     pub events_per_lead: usize,
     /// Merges and splits that are kept for leads connected by them; more are refused. Default 256.
     pub merges_per_group: usize,
-    /// Attributes of a profile; the first by name stay, and `user_id` in any case. Default 100.
+    /// Attributes of a profile; the first by name stay, and `user_id`, `crm_id` and `phone` in any case. Default 100.
     pub attributes_per_lead: usize,
     /// Values remembered for each attribute, at least 2: those that its rule needs to tell which one counts, and some
     /// more, so that most retractions need not read the events again. Default 8.
@@ -43,7 +43,7 @@ pub struct IdentitySettings {
     pub profile_rules: ProfileRules,
     /// Bytes of the value of an attribute; a longer one is cut off. Default 1,000.
     pub bytes_per_value: usize,
-    /// Visitors, user ids and addresses that one lead has events of; events of one more are nobody's, and the lead has an
+    /// Visitors, user ids, CRM ids, addresses and phone numbers that one lead has events of; events of one more are nobody's, and the lead has an
     /// event that says so. Default 200: a browser that forgets its visitor id every week makes 52 in a year.
     pub identifiers_per_lead: usize,
     /// Identifiers that are never believed, beside the placeholders that are built in. Default none.
@@ -51,8 +51,24 @@ pub struct IdentitySettings {
     /// Addresses that several people read (`info@...`) are not believed either. Default no: small companies write from
     /// them, and a lead would be lost.
     pub refuse_role_addresses: bool,
+    /// Whom a phone number stands for. Default: the one lead that it was named beside.
+    pub phone_numbers: PhoneNumbers,
     /// Purposes for which nothing is allowed until the person has said so. Default none.
     pub consent_required: Required,
+}
+
+/// Whom a phone number stands for, where an event names nobody by anything else. It never decides about an event that names a
+/// user id, a CRM id or an address, and never merges leads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PhoneNumbers {
+    /// For the lead that it was named beside, as long as that is one; once it was named beside several, or if beside none, for
+    /// a lead of its own, which is proposed as a duplicate of theirs.
+    #[default]
+    Linked,
+    /// For a lead of its own, whatever it was named beside.
+    Alone,
+    /// For nobody: an event that names nothing else is refused.
+    Nobody,
 }
 
 impl Default for IdentitySettings {
@@ -74,6 +90,7 @@ impl Default for IdentitySettings {
             identifiers_per_lead: 200,
             blocked: Vec::new(),
             refuse_role_addresses: false,
+            phone_numbers: PhoneNumbers::default(),
             consent_required: Required::default(),
         }
     }

@@ -1,16 +1,25 @@
-//! A user id: the address it is known by, and the visitors that want to hear of it.
+//! An alias: a user id, a CRM id or a phone number. By whom it is known, and who wants to hear of it.
+//!
+//! A user id and a CRM id belong to the earliest address that was named beside them; a user id without one, to the earliest CRM
+//! id. A phone number may be an office's: it belongs to whom it was named beside as long as that is one lead, and to
+//! nobody else once it is several.
 
 use std::sync::Arc;
 
 use tasuki_domain::Timestamp;
-use tasuki_wire::v1::{self, RefusedBecause};
+use tasuki_wire::v1::RefusedBecause;
 
 use crate::IdentitySettings;
 use crate::effect::{Effects, Message, Times};
-use crate::history::{History, KeptEvent, Order};
+use crate::history::{History, KeptEvent, Order, Person};
 use crate::metrics::Metric;
+use crate::settings::PhoneNumbers;
 
-/// An event named a user id and an address together.
+/// Different identifiers remembered beside which a phone number was named; with more it is a shared line. One person has
+/// few: an address, a user id, a CRM id.
+const MOST_NAMES: usize = 8;
+
+/// An event named an alias and an address together.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Link {
     #[prost(bytes = "vec", tag = "1")]
@@ -21,10 +30,28 @@ pub(crate) struct Link {
     pub(crate) email: String,
 }
 
-/// What a user id's state holds beside its events.
+/// An event named an alias and another together.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Beside {
+    #[prost(bytes = "vec", tag = "1")]
+    event_id: Vec<u8>,
+    #[prost(sint64, tag = "2")]
+    occurred_at_ms: i64,
+    /// The key of the other; of a phone number an address too.
+    #[prost(string, tag = "3")]
+    named: String,
+    /// By which key the other is known, as it answered; empty while it did not.
+    #[prost(string, tag = "4")]
+    known_as: String,
+    /// Of the answer.
+    #[prost(uint64, tag = "5")]
+    revision: u64,
+}
+
+/// What an alias's state holds beside its events.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct User {
-    /// The earliest link: the user id belongs to its address.
+    /// The earliest link: a user id or CRM id belongs to its address.
     #[prost(message, optional, tag = "1")]
     link: Option<Link>,
     /// Until when it waits for a link.
@@ -45,22 +72,34 @@ pub(crate) struct User {
     /// The event that named one visitor too many, until a lead is there to be told of it.
     #[prost(bytes = "vec", tag = "7")]
     refused: Vec<u8>,
+    /// Of a user id, the earliest CRM id named beside it; of a phone number, all that was.
+    #[prost(message, repeated, tag = "8")]
+    beside: Vec<Beside>,
+    /// Keys of other identifiers that are told of changes, sorted.
+    #[prost(string, repeated, tag = "9")]
+    askers: Vec<String>,
+    /// A phone number was named beside more than is remembered.
+    #[prost(bool, tag = "10")]
+    crowded: bool,
+    /// The lead of the phone number was told that it is shared.
+    #[prost(bool, tag = "11")]
+    told_shared: bool,
 }
 
 /// The key of an address.
 pub(crate) fn key_of_email(email: &str) -> String {
-    format!("e:{email}")
+    Person::Email(email).key()
 }
 
-/// The key of a user id.
-pub(crate) fn key_of_user(user_id: &str) -> String {
-    format!("u:{user_id}")
+fn is_phone(key: &str) -> bool {
+    key.starts_with("p:")
 }
 
 impl Link {
-    /// The link an event makes, if it names both.
+    /// The link an event makes between its strongest alias and an address, if it names both; of a phone number none.
     pub(crate) fn of(event: &KeptEvent) -> Option<Self> {
-        (!event.user_id.is_empty() && !event.email.is_empty()).then(|| Self {
+        let alias = matches!(event.person(), Some(Person::User(_) | Person::Crm(_)));
+        (alias && !event.email.is_empty()).then(|| Self {
             event_id: event.event_id.to_vec(),
             occurred_at_ms: event.occurred_at_ms,
             email: event.email.to_string(),
@@ -81,6 +120,20 @@ impl Link {
     }
 }
 
+impl Beside {
+    fn order(&self) -> Order<'_> {
+        (self.occurred_at_ms, &self.event_id)
+    }
+
+    /// By which key the other is known: an address by its own.
+    fn known_as(&self) -> Option<&str> {
+        if self.named.starts_with("e:") {
+            return Some(&self.named);
+        }
+        Some(self.known_as.as_str()).filter(|known_as| !known_as.is_empty())
+    }
+}
+
 impl User {
     /// Nothing needs keeping.
     pub(crate) fn is_empty(&self) -> bool {
@@ -92,71 +145,106 @@ impl User {
         self.settle_at_ms
     }
 
-    /// An event without a visitor id arrived.
+    /// An event without a visitor id arrived at the home of this key.
     pub(crate) fn arrived(
         &mut self,
         history: &mut History,
+        key: &str,
         event: KeptEvent,
         settings: &IdentitySettings,
         effects: &mut Effects,
     ) {
-        let (id, user_id, times, link) = (event.event_id, Arc::clone(&event.user_id), event.times(), Link::of(&event));
-        if !history.insert(event) {
+        let (id, times) = (event.event_id, event.times());
+        if history.find(id).is_some() {
             effects.count(Metric::Repeated);
             return;
         }
-        if self.learn(link, times, settings) {
-            self.tell_all(&user_id, times, None, effects);
+        let before = self.known_as(key);
+        for (alias, named) in event.links() {
+            if alias.key() == key {
+                self.learn(key, &named.key(), (&id, times), settings, effects);
+            } else if history.is_news(&event, (alias, named)) {
+                effects.send(times, Message::Seen { to: alias.key(), asker: String::new(), named: named.key() });
+            }
         }
-        self.decide(history, &user_id, effects);
+        self.wait(times, settings);
+        history.insert(event);
+        if self.has_changed(key, before.as_deref()) {
+            self.tell_all(key, times, None, effects);
+        }
+        self.decide(history, key, effects);
         if history.find(id).is_some_and(|kept| kept.claimed_for.is_empty()) {
             effects.count(Metric::Parked);
         }
-        self.tell_refused(&user_id, times, effects);
+        self.tell_refused(key, times, effects);
         history.trim(settings, effects);
     }
 
-    /// A visitor saw the user id, in this event, perhaps beside an address.
+    /// Somebody saw the alias, in this event, perhaps beside another identifier, and perhaps wants to hear of it.
     pub(crate) fn seen(
         &mut self,
         history: &mut History,
-        user_id: &str,
-        seen: &v1::UserSeen,
+        key: &str,
+        (asker, named): (&str, &str),
         (event_id, times): (&[u8], Times),
         settings: &IdentitySettings,
         effects: &mut Effects,
     ) {
-        let email = seen.email.clone();
-        let link = (!email.is_empty()).then(|| Link {
-            event_id: event_id.to_vec(),
-            occurred_at_ms: times.occurred_at_ms,
-            email,
-        });
-        let changed = self.learn(link, times, settings);
-        let subscription = self.subscribe(&seen.anonymous_id, settings);
-        // A visitor that just told us the address, and was never told another, need not be told.
-        let knows = subscription == Subscription::New && self.email() == Some(seen.email.as_str());
+        let before = self.known_as(key);
+        if !named.is_empty() {
+            self.learn(key, named, (event_id, times), settings, effects);
+        }
+        self.wait(times, settings);
+        let changed = self.has_changed(key, before.as_deref());
+        let subscription = self.subscribe(asker, settings);
+        let now = self.known_as(key);
+        // Who just told us the address, and was never told another, need not be told.
+        let knows = subscription == Subscription::New && named.starts_with("e:") && now.as_deref() == Some(named);
         if changed {
-            self.tell_all(user_id, times, knows.then_some(seen.anonymous_id.as_str()), effects);
+            self.tell_all(key, times, knows.then_some(asker), effects);
         }
         match subscription {
             Subscription::Nobody => {}
             Subscription::Refused => {
                 effects.count(Metric::VisitorsPerUser);
                 self.refused = event_id.to_vec();
-                self.tell(&seen.anonymous_id, user_id, times, effects);
+                let (to, alias, revision) = (asker.to_owned(), key.to_owned(), self.revision);
+                let known_as = now.unwrap_or_else(|| key.to_owned());
+                effects.send(times, Message::Resolved { to, alias, known_as, revision });
             }
             Subscription::New | Subscription::Standing => {
-                let decided = self.link.is_some() || self.settled;
-                if decided && !changed && !knows {
-                    self.tell(&seen.anonymous_id, user_id, times, effects);
+                if !changed && !knows {
+                    self.tell(asker, key, times, effects);
                 }
             }
         }
         if changed {
-            self.decide(history, user_id, effects);
+            self.decide(history, key, effects);
         }
-        self.tell_refused(user_id, times, effects);
+        self.tell_refused(key, times, effects);
+    }
+
+    /// Another that was named beside this one says by which key it is known.
+    pub(crate) fn resolved(
+        &mut self,
+        history: &mut History,
+        key: &str,
+        (named, known_as, revision): (&str, &str, u64),
+        times: Times,
+        effects: &mut Effects,
+    ) {
+        let before = self.known_as(key);
+        let Some(beside) = self.beside.iter_mut().find(|it| it.named == named) else { return };
+        if beside.revision >= revision {
+            return;
+        }
+        beside.revision = revision;
+        known_as.clone_into(&mut beside.known_as);
+        if self.has_changed(key, before.as_deref()) {
+            self.tell_all(key, times, None, effects);
+        }
+        self.decide(history, key, effects);
+        self.tell_refused(key, times, effects);
     }
 
     /// The wait for a link is over. If the timer comes late, we were stopped, and the link may be under way just like
@@ -165,12 +253,12 @@ impl User {
     pub(crate) fn settle(
         &mut self,
         history: &mut History,
-        user_id: &str,
+        key: &str,
         (due_at, fired_at): (Timestamp, Timestamp),
         settings: &IdentitySettings,
         effects: &mut Effects,
     ) {
-        if self.settle_at_ms.take().is_none() || self.link.is_some() || self.settled {
+        if self.settle_at_ms.take().is_none() || self.has_names() || self.settled {
             return;
         }
         if fired_at.since(due_at) > settings.settle_within && !self.waited_anew {
@@ -181,90 +269,159 @@ impl User {
         self.settled = true;
         self.revision += 1;
         let times = Times { occurred_at_ms: due_at.as_millis(), received_at_ms: due_at.as_millis() };
-        self.tell_all(user_id, times, None, effects);
-        self.decide(history, user_id, effects);
-        self.tell_refused(user_id, times, effects);
+        self.tell_all(key, times, None, effects);
+        self.decide(history, key, effects);
+        self.tell_refused(key, times, effects);
     }
 
-    fn email(&self) -> Option<&str> {
-        self.link.as_ref().map(|link| link.email.as_str())
+    fn has_names(&self) -> bool {
+        self.link.is_some() || !self.beside.is_empty()
     }
 
-    /// Takes in that the user id was seen, perhaps with a link; true if it is now known by another address.
-    fn learn(&mut self, link: Option<Link>, times: Times, settings: &IdentitySettings) -> bool {
-        let before = self.email().map(str::to_owned);
-        if let Some(link) = link {
-            Link::improve(&mut self.link, link);
+    /// Takes in beside which identifier the alias of this key was named.
+    fn learn(
+        &mut self,
+        key: &str,
+        named: &str,
+        (event_id, times): (&[u8], Times),
+        settings: &IdentitySettings,
+        effects: &mut Effects,
+    ) {
+        let (event_id, occurred_at_ms) = (event_id.to_vec(), times.occurred_at_ms);
+        if is_phone(key) {
+            if settings.phone_numbers == PhoneNumbers::Linked && self.beside.iter().all(|it| it.named != named) {
+                self.name_beside(
+                    key,
+                    Beside { event_id, occurred_at_ms, named: named.to_owned(), ..Beside::default() },
+                    times,
+                    effects,
+                );
+            }
+        } else if let Some(email) = named.strip_prefix("e:") {
+            Link::improve(&mut self.link, Link { event_id, occurred_at_ms, email: email.to_owned() });
+        } else {
+            let new = Beside { event_id, occurred_at_ms, named: named.to_owned(), ..Beside::default() };
+            match self.beside.first_mut() {
+                Some(earliest) if new.order() >= earliest.order() => {}
+                Some(earliest) if earliest.named == new.named => {
+                    (earliest.event_id, earliest.occurred_at_ms) = (new.event_id, new.occurred_at_ms);
+                }
+                Some(_) | None => {
+                    self.beside.clear();
+                    self.name_beside(key, new, times, effects);
+                }
+            }
         }
-        if self.link.is_some() {
+    }
+
+    /// Remembers another identifier, and asks it by which lead it is known, unless it is an address.
+    fn name_beside(&mut self, key: &str, new: Beside, times: Times, effects: &mut Effects) {
+        if self.beside.len() >= MOST_NAMES {
+            self.crowded = true;
+            return;
+        }
+        if !new.named.starts_with("e:") {
+            let (to, asker) = (new.named.clone(), key.to_owned());
+            effects.send(times, Message::Seen { to, asker, named: String::new() });
+        }
+        let place = self.beside.partition_point(|it| it.named < new.named);
+        self.beside.insert(place, new);
+    }
+
+    /// Without a link it waits for one, once.
+    fn wait(&mut self, times: Times, settings: &IdentitySettings) {
+        if self.has_names() {
             self.settle_at_ms = None;
         } else if !self.settled && self.settle_at_ms.is_none() {
             self.settle_at_ms = Some(times.received_at_ms.saturating_add(settings.settle_within.get()));
         }
-        let changed = self.email() != before.as_deref();
+    }
+
+    /// Whether it is known by another key than before, which is then a new answer.
+    fn has_changed(&mut self, key: &str, before: Option<&str>) -> bool {
+        let now = self.known_as(key);
+        let changed = now.is_some() && now.as_deref() != before;
         if changed {
             self.revision += 1;
         }
         changed
     }
 
-    fn subscribe(&mut self, anonymous_id: &str, settings: &IdentitySettings) -> Subscription {
-        if anonymous_id.is_empty() {
+    fn subscribe(&mut self, asker: &str, settings: &IdentitySettings) -> Subscription {
+        if asker.is_empty() {
             return Subscription::Nobody;
         }
-        match self.visitors.binary_search_by(|visitor| visitor.as_str().cmp(anonymous_id)) {
+        let (askers, asker) = match asker.strip_prefix("v:") {
+            Some(visitor) => (&mut self.visitors, visitor),
+            None => (&mut self.askers, asker),
+        };
+        match askers.binary_search_by(|it| it.as_str().cmp(asker)) {
             Ok(_) => Subscription::Standing,
-            Err(_) if self.visitors.len() >= settings.visitors_per_user => Subscription::Refused,
+            Err(_) if askers.len() >= settings.visitors_per_user => Subscription::Refused,
             Err(place) => {
-                self.visitors.insert(place, anonymous_id.to_owned());
+                askers.insert(place, asker.to_owned());
                 Subscription::New
             }
         }
     }
 
-    fn tell_all(&self, user_id: &str, times: Times, except: Option<&str>, effects: &mut Effects) {
-        for visitor in self.visitors.iter().filter(|visitor| Some(visitor.as_str()) != except) {
-            self.tell(visitor, user_id, times, effects);
+    fn tell_all(&self, key: &str, times: Times, except: Option<&str>, effects: &mut Effects) {
+        let visitors = self.visitors.iter().map(|visitor| format!("v:{visitor}"));
+        for asker in visitors.chain(self.askers.iter().cloned()).filter(|asker| Some(asker.as_str()) != except) {
+            self.tell(&asker, key, times, effects);
         }
     }
 
-    fn tell(&self, anonymous_id: &str, user_id: &str, times: Times, effects: &mut Effects) {
-        let message = Message::Resolved {
-            anonymous_id: anonymous_id.to_owned(),
-            user_id: user_id.to_owned(),
-            email: self.email().unwrap_or_default().to_owned(),
-            revision: self.revision,
-        };
-        effects.send(times, message);
+    /// Tells by which key the lead is known, once that is decided.
+    fn tell(&self, asker: &str, key: &str, times: Times, effects: &mut Effects) {
+        if let Some(known_as) = self.known_as(key) {
+            let (to, alias, revision) = (asker.to_owned(), key.to_owned(), self.revision);
+            effects.send(times, Message::Resolved { to, alias, known_as, revision });
+        }
     }
 
-    /// Lets the lead know that the user id has more visitors than are told of changes.
-    fn tell_refused(&mut self, user_id: &str, times: Times, effects: &mut Effects) {
+    /// Lets the lead know that the alias has more visitors than are told of changes.
+    fn tell_refused(&mut self, key: &str, times: Times, effects: &mut Effects) {
         if self.refused.is_empty() {
             return;
         }
-        if let Some(known_as) = self.known_as(user_id) {
+        if let Some(known_as) = self.known_as(key) {
             let (because, behavior_id) = (RefusedBecause::VisitorsPerUser, std::mem::take(&mut self.refused));
             effects.send(times, Message::Refused { known_as: Arc::from(known_as), because, behavior_id });
         }
     }
 
-    /// The key that the lead of the user id is known by; `None` while that is not decided.
-    fn known_as(&self, user_id: &str) -> Option<String> {
-        match self.email() {
-            Some(email) => Some(key_of_email(email)),
-            None => self.settled.then(|| key_of_user(user_id)),
+    /// The key that the lead of the alias is known by; `None` while that is not decided.
+    fn known_as(&self, key: &str) -> Option<String> {
+        if let Some(link) = &self.link {
+            return Some(key_of_email(&link.email));
         }
+        if self.crowded {
+            return Some(key.to_owned());
+        }
+        let Some(first) = self.beside.first() else { return self.settled.then(|| key.to_owned()) };
+        let known: Option<Vec<&str>> = self.beside.iter().map(Beside::known_as).collect();
+        let one = known?.iter().all(|it| Some(*it) == first.known_as());
+        if one { first.known_as().map(str::to_owned) } else { Some(key.to_owned()) }
     }
 
-    fn decide(&self, history: &mut History, user_id: &str, effects: &mut Effects) {
-        let known_as = self.known_as(user_id);
+    fn decide(&mut self, history: &mut History, key: &str, effects: &mut Effects) {
+        let known_as = self.known_as(key);
+        let shared = is_phone(key) && self.has_names() && known_as.as_deref() == Some(key);
+        if shared
+            && !self.told_shared
+            && let Some(event) = history.events.last()
+        {
+            self.told_shared = true;
+            let (because, behavior_id) = (RefusedBecause::SharedLine, event.event_id.to_vec());
+            effects.send(event.times(), Message::Refused { known_as: Arc::from(key), because, behavior_id });
+        }
         let people = vec![known_as.map(Arc::from); history.events.len()];
         history.assign(&people, effects);
     }
 }
 
-/// Whether a visitor will be told of changes.
+/// Whether somebody will be told of changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Subscription {
     /// There is none to be told.
@@ -282,24 +439,25 @@ mod tests {
     const AT: Times = Times { occurred_at_ms: 5_000, received_at_ms: 5_000 };
 
     fn seen_by(user: &mut User, anonymous_id: &str, email: &str, event: (u8, i64)) -> Vec<Message> {
-        let seen = v1::UserSeen { anonymous_id: anonymous_id.to_owned(), email: email.to_owned() };
+        let asker = if anonymous_id.is_empty() { String::new() } else { format!("v:{anonymous_id}") };
+        let named = if email.is_empty() { String::new() } else { format!("e:{email}") };
         let times = Times { occurred_at_ms: event.1, ..AT };
         let mut effects = Effects::default();
         let (history, settings) = (&mut History::default(), &IdentitySettings::default());
-        user.seen(history, "1", &seen, (&[event.0; 16], times), settings, &mut effects);
+        user.seen(history, "u:1", (&asker, &named), (&[event.0; 16], times), settings, &mut effects);
         effects.messages.into_iter().map(|(_, message)| message).collect()
     }
 
     fn settle(user: &mut User, due_at: i64, fired_at: i64) -> Vec<Message> {
         let at = (Timestamp::from_millis(due_at), Timestamp::from_millis(fired_at));
         let mut effects = Effects::default();
-        user.settle(&mut History::default(), "1", at, &IdentitySettings::default(), &mut effects);
+        user.settle(&mut History::default(), "u:1", at, &IdentitySettings::default(), &mut effects);
         effects.messages.into_iter().map(|(_, message)| message).collect()
     }
 
     fn told(anonymous_id: &str, email: &str, revision: u64) -> Message {
-        let (anonymous_id, email) = (anonymous_id.to_owned(), email.to_owned());
-        Message::Resolved { anonymous_id, user_id: "1".to_owned(), email, revision }
+        let known_as = if email.is_empty() { "u:1".to_owned() } else { format!("e:{email}") };
+        Message::Resolved { to: format!("v:{anonymous_id}"), alias: "u:1".to_owned(), known_as, revision }
     }
 
     #[test]

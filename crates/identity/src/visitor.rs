@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tasuki_wire::v1::{self, RefusedBecause};
+use tasuki_wire::v1::RefusedBecause;
 
 use crate::IdentitySettings;
 use crate::effect::{Effects, Message, Times};
 use crate::history::{History, KeptEvent, Order, Person};
 use crate::metrics::Metric;
-use crate::user::{Link, key_of_email, key_of_user};
+use crate::user::{Link, key_of_email};
 
 /// What a visitor's state holds beside its events.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -20,7 +20,7 @@ pub(crate) struct Visitor {
     /// The oldest marks were dropped: who had the device before those that are left is not known any more.
     #[prost(bool, tag = "2")]
     marks_dropped: bool,
-    /// The user ids named by events or marks, in order.
+    /// The aliases named by events or marks as the strongest identifier, in order.
     #[prost(message, repeated, tag = "3")]
     users: Vec<KnownUser>,
 }
@@ -36,9 +36,13 @@ struct Mark {
     user_id: String,
     #[prost(string, tag = "4")]
     email: String,
+    #[prost(string, tag = "5")]
+    crm_id: String,
+    #[prost(string, tag = "6")]
+    phone: String,
 }
 
-/// A user id named on this device.
+/// An alias named on this device: one of its three fields.
 #[derive(Clone, PartialEq, prost::Message)]
 struct KnownUser {
     #[prost(string, tag = "1")]
@@ -46,9 +50,13 @@ struct KnownUser {
     /// The earliest link to an address among the events of this device.
     #[prost(message, optional, tag = "2")]
     link: Option<Link>,
-    /// What the user id itself answered.
+    /// What the alias itself answered.
     #[prost(message, optional, tag = "3")]
     answer: Option<Answer>,
+    #[prost(string, tag = "4")]
+    crm_id: String,
+    #[prost(string, tag = "5")]
+    phone: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -58,6 +66,9 @@ struct Answer {
     /// Empty: there is none.
     #[prost(string, tag = "2")]
     email: String,
+    /// The key of a lead that is known neither by an address nor by the alias.
+    #[prost(string, tag = "3")]
+    known_as: String,
 }
 
 impl Mark {
@@ -66,20 +77,51 @@ impl Mark {
     }
 
     fn person(&self) -> Option<Person<'_>> {
-        Person::named(&self.user_id, &self.email)
+        Person::named(&self.user_id, &self.crm_id, &self.email, &self.phone)
     }
 }
 
 impl KnownUser {
-    /// Key of the identifier the user id is known by as a lead; `None` while it is not decided. The user id's own answer
+    fn of(person: Person<'_>) -> Self {
+        let (user_id, crm_id, _, phone) = fields(person);
+        Self { user_id, crm_id, phone, ..Self::default() }
+    }
+
+    fn person(&self) -> Person<'_> {
+        Person::named(&self.user_id, &self.crm_id, "", &self.phone).unwrap_or(Person::User(""))
+    }
+
+    /// Key of the identifier the alias is known by as a lead; `None` while it is not decided. The alias's own answer
     /// counts, but that it knows no address does not stand against an address seen here: it will hear of it.
     fn known_as(&self) -> Option<String> {
         match (&self.answer, &self.link) {
             (Some(answer), _) if !answer.email.is_empty() => Some(key_of_email(&answer.email)),
             (_, Some(link)) => Some(key_of_email(&link.email)),
-            (Some(_), None) => Some(key_of_user(&self.user_id)),
+            (Some(answer), None) if !answer.known_as.is_empty() => Some(answer.known_as.clone()),
+            (Some(_), None) => Some(self.person().key()),
             (None, None) => None,
         }
+    }
+}
+
+/// User id, CRM id, address and phone number, of which one is set.
+fn fields(person: Person<'_>) -> (String, String, String, String) {
+    let mut fields = <(String, String, String, String)>::default();
+    match person {
+        Person::User(id) => id.clone_into(&mut fields.0),
+        Person::Crm(id) => id.clone_into(&mut fields.1),
+        Person::Email(address) => address.clone_into(&mut fields.2),
+        Person::Phone(number) => number.clone_into(&mut fields.3),
+    }
+    fields
+}
+
+/// Who has the device, after somebody was identified. A phone number may be an office's: it does not take the device
+/// from anybody who is known by more.
+fn next<'p>(current: Option<Person<'p>>, identified: Option<Person<'p>>) -> Option<Person<'p>> {
+    match (current, identified) {
+        (Some(Person::User(_) | Person::Crm(_) | Person::Email(_)), Some(Person::Phone(_))) | (_, None) => current,
+        (_, Some(_)) => identified,
     }
 }
 
@@ -103,7 +145,7 @@ impl Visitor {
             effects.count(Metric::Repeated);
             return;
         }
-        self.ask(anonymous_id, &event, effects);
+        self.ask(anonymous_id, &event, history, effects);
         history.insert(event);
         self.decide(history, effects);
         if history.find(id).is_some_and(|kept| kept.claimed_for.is_empty()) {
@@ -113,14 +155,20 @@ impl Visitor {
         self.forget(&gone, history, settings, effects);
     }
 
-    /// A user id answered.
-    pub(crate) fn resolved(&mut self, history: &mut History, answer: v1::UserResolved, effects: &mut Effects) {
-        let Ok(place) = self.place_of(&answer.user_id) else { return };
-        let known = &mut self.users[place];
-        if known.answer.as_ref().is_some_and(|before| before.revision >= answer.revision) {
+    /// An alias answered by which key its lead is known.
+    pub(crate) fn resolved(
+        &mut self,
+        history: &mut History,
+        (alias, known_as, revision): (&str, &str, u64),
+        effects: &mut Effects,
+    ) {
+        let Some(known) = self.users.iter_mut().find(|known| known.person().key() == alias) else { return };
+        if known.answer.as_ref().is_some_and(|before| before.revision >= revision) {
             return;
         }
-        known.answer = Some(Answer { revision: answer.revision, email: answer.email });
+        let email = known_as.strip_prefix("e:").unwrap_or_default().to_owned();
+        let other = if email.is_empty() && known_as != alias { known_as } else { "" };
+        known.answer = Some(Answer { revision, email, known_as: other.to_owned() });
         self.decide(history, effects);
     }
 
@@ -136,31 +184,39 @@ impl Visitor {
         self.forget(&gone, history, settings, effects);
     }
 
-    /// Lets the user id of an event know, if there is news for it: this device, or an earlier link to an address.
-    fn ask(&mut self, anonymous_id: &str, event: &KeptEvent, effects: &mut Effects) {
-        if event.user_id.is_empty() {
-            return;
-        }
-        let (place, is_new) = match self.place_of(&event.user_id) {
-            Ok(place) => (place, false),
-            Err(place) => {
-                self.users.insert(place, KnownUser { user_id: event.user_id.to_string(), ..KnownUser::default() });
-                (place, true)
-            }
-        };
-        let improved = Link::of(event).is_some_and(|link| Link::improve(&mut self.users[place].link, link));
-        if is_new || improved {
-            let message = Message::Seen {
-                user_id: event.user_id.to_string(),
-                anonymous_id: anonymous_id.to_owned(),
-                email: event.email.to_string(),
+    /// Lets the aliases of an event know, if there is news for them: this device, for the strongest; or what it was named
+    /// beside.
+    fn ask(&mut self, anonymous_id: &str, event: &KeptEvent, history: &History, effects: &mut Effects) {
+        let alias = event.person().filter(|person| person.is_alias());
+        if let Some(alias) = alias {
+            let (place, is_new) = match self.place_of(alias) {
+                Ok(place) => (place, false),
+                Err(place) => {
+                    self.users.insert(place, KnownUser::of(alias));
+                    (place, true)
+                }
             };
-            effects.send(event.times(), message);
+            let link = event.links().find(|(of, _)| *of == alias);
+            let improved = match Link::of(event) {
+                Some(link) => Link::improve(&mut self.users[place].link, link),
+                None => link.is_some_and(|link| history.is_news(event, link)),
+            };
+            if is_new || improved {
+                let named = link.map_or_else(String::new, |(_, named)| named.key());
+                let asker = format!("v:{anonymous_id}");
+                effects.send(event.times(), Message::Seen { to: alias.key(), asker, named });
+            }
+        }
+        for (other, named) in event.links().filter(|link| Some(link.0) != alias) {
+            if history.is_news(event, (other, named)) {
+                let message = Message::Seen { to: other.key(), asker: String::new(), named: named.key() };
+                effects.send(event.times(), message);
+            }
         }
     }
 
-    fn place_of(&self, user_id: &str) -> Result<usize, usize> {
-        self.users.binary_search_by(|known| known.user_id.as_str().cmp(user_id))
+    fn place_of(&self, alias: Person<'_>) -> Result<usize, usize> {
+        self.users.binary_search_by(|known| known.person().cmp(&alias))
     }
 
     fn decide(&self, history: &mut History, effects: &mut Effects) {
@@ -184,9 +240,9 @@ impl Visitor {
         let mut known: Option<(Person<'_>, Option<Arc<str>>)> = None;
         for event in events {
             while let Some(mark) = marks.next_if(|mark| mark.order() <= event.order()) {
-                current = mark.person();
+                current = next(current, mark.person());
             }
-            current = event.person().or(current);
+            current = next(current, event.person());
             people.push(match (current, &known) {
                 (None, _) => None,
                 (Some(person), Some((before, lead))) if person == *before => lead.clone(),
@@ -203,31 +259,24 @@ impl Visitor {
     fn lead_of(&self, person: Person<'_>) -> Option<String> {
         match person {
             Person::Email(email) => Some(key_of_email(email)),
-            Person::User(user_id) => self.known_as(user_id),
+            alias @ (Person::User(_) | Person::Crm(_) | Person::Phone(_)) => {
+                self.place_of(alias).ok().and_then(|place| self.users[place].known_as())
+            }
         }
-    }
-
-    fn known_as(&self, user_id: &str) -> Option<String> {
-        self.place_of(user_id).ok().and_then(|place| self.users[place].known_as())
     }
 
     /// Keeps of forgotten events who was identified, and drops user ids that nothing names any more.
     fn forget(&mut self, gone: &[KeptEvent], history: &History, settings: &IdentitySettings, effects: &mut Effects) {
         let Some(received_at_ms) = gone.iter().map(|event| event.received_at_ms).max() else { return };
-        for event in gone.iter().filter(|event| event.person().is_some()) {
+        for event in gone {
+            let Some(person) = event.person() else { continue };
             let place = self.marks.partition_point(|mark| mark.order() < event.order());
             if self.marks.get(place).is_some_and(|mark| mark.order() == event.order()) {
                 continue;
             }
-            self.marks.insert(
-                place,
-                Mark {
-                    event_id: event.event_id.to_vec(),
-                    occurred_at_ms: event.occurred_at_ms,
-                    user_id: event.user_id.to_string(),
-                    email: if event.user_id.is_empty() { event.email.to_string() } else { String::new() },
-                },
-            );
+            let (user_id, crm_id, email, phone) = fields(person);
+            let (event_id, occurred_at_ms) = (event.event_id.to_vec(), event.occurred_at_ms);
+            self.marks.insert(place, Mark { event_id, occurred_at_ms, user_id, crm_id, email, phone });
         }
         self.join_marks(&history.events);
         while self.marks.len() > settings.identifications_per_visitor {
@@ -242,11 +291,10 @@ impl Visitor {
                 effects.send(times, Message::Refused { known_as, because, behavior_id });
             }
         }
-        let named: BTreeSet<&str> = (self.marks.iter().map(|mark| mark.user_id.as_str()))
-            .chain(history.events.iter().map(|event| &*event.user_id))
-            .filter(|user_id| !user_id.is_empty())
+        let named: BTreeSet<Person<'_>> = (self.marks.iter().filter_map(Mark::person))
+            .chain(history.events.iter().filter_map(KeptEvent::person))
             .collect();
-        self.users.retain(|known| named.contains(known.user_id.as_str()));
+        self.users.retain(|known| named.contains(&known.person()));
     }
 
     /// Of a run of identifications of one person, the first and the last say as much as all of them.
@@ -283,6 +331,7 @@ mod tests {
             occurred_at_ms: i64::from(n),
             user_id: user_id.to_owned(),
             email: email.to_owned(),
+            ..Mark::default()
         }
     }
 
@@ -306,7 +355,7 @@ mod tests {
         let mut visitor = Visitor::default();
         let mut effects = Effects::default();
         let events = [event(1, "1"), event(2, "2"), event(3, "3")];
-        events.iter().for_each(|event| visitor.ask("tablet", event, &mut effects));
+        events.iter().for_each(|event| visitor.ask("tablet", event, &History::default(), &mut effects));
         let history = History { events: vec![event(3, "3")], ..History::default() };
         visitor.forget(&events[..2], &history, &settings, &mut effects);
         let users: Vec<&str> = visitor.users.iter().map(|known| known.user_id.as_str()).collect();
@@ -319,10 +368,9 @@ mod tests {
         let mut history = History { events: vec![event(1, "1")], ..History::default() };
         let mut visitor = Visitor::default();
         let mut effects = Effects::default();
-        visitor.ask("tablet", &event(1, "1"), &mut effects);
+        visitor.ask("tablet", &event(1, "1"), &History::default(), &mut effects);
         for (revision, email) in [(2, "b@x.example"), (1, "a@x.example"), (3, "c@x.example")] {
-            let answer = v1::UserResolved { user_id: "1".to_owned(), email: email.to_owned(), revision };
-            visitor.resolved(&mut history, answer, &mut effects);
+            visitor.resolved(&mut history, ("u:1", &format!("e:{email}"), revision), &mut effects);
         }
         let claims: Vec<&str> = (effects.messages.iter())
             .filter_map(|(_, message)| match message {

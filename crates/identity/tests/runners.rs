@@ -40,8 +40,12 @@ const CASES: u8 = 20;
 fn apart(case: u8, id: u8, behavior: Behavior) -> Behavior {
     let own =
         |text: &'static str| -> &'static str { if text.is_empty() { text } else { format!("{case}-{text}").leak() } };
-    let Behavior { visitor, user, email, .. } = behavior;
-    Behavior { id, visitor: own(visitor), user: own(user), email: own(email), ..behavior }
+    let Behavior { visitor, user, email, crm, phone, .. } = behavior;
+    let in_system = |(system, id): (&str, &str)| -> &'static str { format!("{system}:{case}-{id}").leak() };
+    let crm = crm.split_once(':').map_or("", in_system);
+    let line = |rest: &str| -> &'static str { format!("{rest}{case:02}").leak() };
+    let phone = phone.get(..phone.len().saturating_sub(2)).filter(|rest| !rest.is_empty()).map_or("", line);
+    Behavior { id, visitor: own(visitor), user: own(user), email: own(email), crm, phone, ..behavior }
 }
 
 /// All events, and the same as they arrive: each at least once, in any order.

@@ -35,6 +35,12 @@ fields! {
     ];
     /// The person, as your own systems know them.
     UserId = "user-id", ["userid", "customerid", "contactid", "memberid", "会員id", "会員番号", "顧客id", "顧客番号"];
+    /// The person's record in a CRM system, with the system before it: "dynamics:8f1c".
+    CrmId = "crm-id", ["crmid"];
+    /// The person's id in Salesforce.
+    SalesforceId = "salesforce-id", ["salesforceid", "salesforcecontactid", "salesforceleadid", "sfid", "sfdcid"];
+    /// The person's id in HubSpot.
+    HubspotId = "hubspot-id", ["hubspotid", "hubspotcontactid", "recordidcontact", "hsobjectid"];
     /// Family name and given name together.
     Name = "name", ["name", "fullname", "attendee", "attendeename", "contactname", "氏名", "名前", "お名前", "ご芳名", "担当者名", "ご担当者名", "来場者名", "参加者名", "担当者"];
     /// Family name.
@@ -102,6 +108,9 @@ impl Field {
             Self::Website => Some("website"),
             Self::Email
             | Self::UserId
+            | Self::CrmId
+            | Self::SalesforceId
+            | Self::HubspotId
             | Self::Phone
             | Self::Date
             | Self::Time
@@ -175,6 +184,7 @@ mod tests {
             ("来場日時", Field::Date),
             ("出欠", Field::Status),
             ("Registration ID", Field::Id),
+            ("Record ID - Contact", Field::HubspotId),
             ("フリガナ", Field::Property),
             ("導入予定時期", Field::Property),
             ("", Field::Ignore),

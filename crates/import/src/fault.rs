@@ -31,10 +31,12 @@ codes! {
     Nul = "row-nul";
     /// An error of a spreadsheet stands where a value should.
     ExcelError = "row-excel-error";
-    /// Neither e-mail address nor user id.
+    /// No e-mail address, user id, CRM id or phone number.
     NoPerson = "row-no-person";
     /// No e-mail address.
     Email = "row-email";
+    /// No id of a CRM system.
+    CrmId = "row-crm-id";
     /// A phone number that a spreadsheet has spoilt.
     Phone = "row-phone";
     /// No date.

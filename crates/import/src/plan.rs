@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
-use tasuki_domain::{EmailAddress, Timestamp};
+use tasuki_domain::{CrmId, EmailAddress, InvalidCrmId, Timestamp};
 
 use crate::cell;
 use crate::charset::Charset;
@@ -46,7 +46,9 @@ pub struct Plan {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanFault {
     /// No column says who it is.
-    #[error("no column is an e-mail address (email) or an id of the person (user-id), so nobody would be found")]
+    #[error(
+        "no column is an e-mail address (email), an id of the person (user-id, crm-id, salesforce-id, hubspot-id) or a phone number (phone), so nobody would be found"
+    )]
     NoPerson,
     /// Nothing says when.
     #[error("no column is a date; say with --date when it was")]
@@ -70,11 +72,16 @@ pub struct Events {
     pub without_phone: bool,
 }
 
+/// Columns that say who it is.
+const PERSON: [Field; 6] =
+    [Field::Email, Field::UserId, Field::CrmId, Field::SalesforceId, Field::HubspotId, Field::Phone];
+
 /// What the cells of a row say.
 #[derive(Default)]
 struct Said {
     email: Option<String>,
     user_id: Option<String>,
+    crm_id: Option<String>,
     phone: Option<String>,
     without_phone: bool,
     attributes: Map<String, Value>,
@@ -118,7 +125,7 @@ impl Plan {
                 faults.push(PlanFault::Twice(a.header.clone(), b.header.clone(), field.name()));
             }
         }
-        if !has(Field::Email) && !has(Field::UserId) {
+        if !PERSON.iter().any(|field| has(*field)) {
             faults.push(PlanFault::NoPerson);
         }
         if self.date.is_none() && !has(Field::Date) {
@@ -137,9 +144,10 @@ impl Plan {
     /// If it cannot be used: what is wrong with it and where.
     pub fn events(&self, row: &Row) -> Result<Events, Fault> {
         let said = self.said(row)?;
-        if said.email.is_none() && said.user_id.is_none() {
-            let column = self.columns.iter().find(|column| matches!(column.field, Field::Email | Field::UserId));
-            return Err(Fault::new(Code::NoPerson, column, "", "says nobody: it needs an e-mail address or a user id"));
+        if said.email.is_none() && said.user_id.is_none() && said.crm_id.is_none() && said.phone.is_none() {
+            let column = self.columns.iter().find(|column| PERSON.contains(&column.field));
+            let problem = "says nobody: it needs an e-mail address, a user id, a CRM id or a phone number";
+            return Err(Fault::new(Code::NoPerson, column, "", problem));
         }
         let occurred_at = self.occurred_at(&said)?;
         let name = said.name.clone().or_else(|| self.name.as_deref().map(|name| one_line(&cell::plain(name))));
@@ -148,15 +156,19 @@ impl Plan {
             let column = self.columns.iter().find(|column| column.field == Field::EventName);
             return Err(Fault::new(Code::NoName, column, "", "is empty, and --name says nothing either"));
         }
-        let Said { email, user_id, phone, mut attributes, properties, absent, id, without_phone, .. } = said;
+        let Said { email, user_id, crm_id, phone, mut attributes, properties, absent, id, without_phone, .. } = said;
         whole_name(&mut attributes);
         let did = self.kind != Kind::Contacts && !absent;
         let mut events = Vec::new();
         if !did || phone.is_some() || !attributes.is_empty() {
-            let about = json!([email, user_id, phone, attributes, occurred_at]).to_string();
+            let mut about = json!([email, user_id, phone, attributes, occurred_at]);
+            // Ids of rows without it stay what they were.
+            about.as_array_mut().into_iter().for_each(|parts| parts.extend(crm_id.clone().map(Value::from)));
+            let about = about.to_string();
             let mut event =
                 json!({"type": "lead_identified", "id": derived(&["who", &about]), "occurred_at": occurred_at});
-            put(&mut event, [("email", email.clone()), ("user_id", user_id.clone()), ("phone", phone)]);
+            put(&mut event, [("email", email.clone()), ("user_id", user_id.clone()), ("crm_id", crm_id.clone())]);
+            put(&mut event, [("phone", phone.clone())]);
             event["attributes"] = attributes.into();
             if !did && !properties.is_empty() {
                 event["properties"] = properties.clone().into();
@@ -164,7 +176,13 @@ impl Plan {
             events.push(event);
         }
         if did {
-            let whose = json!([email, user_id, occurred_at]).to_string();
+            // A phone number names somebody only where nothing else does.
+            let phone = phone.filter(|_| email.is_none() && user_id.is_none() && crm_id.is_none());
+            let whose = match (&email, &user_id) {
+                (None, None) => json!([crm_id, phone, occurred_at]),
+                (_, _) => json!([email, user_id, occurred_at]),
+            };
+            let whose = whose.to_string();
             let what = match &id {
                 Some(id) => [self.kind.name(), &name, "id", id],
                 None => [self.kind.name(), &name, "who", &whose],
@@ -176,7 +194,7 @@ impl Plan {
                 }
             };
             let mut event = json!({"type": kind, "id": derived(&what), "occurred_at": occurred_at, "data": data});
-            put(&mut event, [("email", email), ("user_id", user_id)]);
+            put(&mut event, [("email", email), ("user_id", user_id), ("crm_id", crm_id), ("phone", phone)]);
             if !properties.is_empty() {
                 event["properties"] = properties.into();
             }
@@ -228,6 +246,9 @@ impl Plan {
                 said.email = Some(address.as_str().to_owned());
             }
             Field::UserId => said.user_id = Some(plain),
+            Field::CrmId => hear_crm_id(said, column, text, plain.parse())?,
+            Field::SalesforceId => hear_crm_id(said, column, text, CrmId::new("salesforce", &plain))?,
+            Field::HubspotId => hear_crm_id(said, column, text, CrmId::new("hubspot", &plain))?,
             Field::Phone => match (cell::phone(text), self.bad_phones) {
                 (Ok(phone), _) => said.phone = Some(phone),
                 (Err(_), BadPhones::LeaveOut) => said.without_phone = true,
@@ -294,6 +315,14 @@ impl Plan {
         }
         Ok(at.to_string())
     }
+}
+
+/// Of several the first is the person's: an event has one.
+fn hear_crm_id(said: &mut Said, column: &Column, text: &str, id: Result<CrmId, InvalidCrmId>) -> Result<(), Fault> {
+    let id =
+        id.map_err(|error| Fault::new(Code::CrmId, Some(column), text, format!("is no id of a CRM system: {error}")))?;
+    said.crm_id.get_or_insert_with(|| id.as_str().to_owned());
+    Ok(())
 }
 
 /// A Japanese name is whole as family name and given name in this order; of others the parts say enough.

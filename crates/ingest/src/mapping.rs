@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
-use tasuki_domain::EmailAddress;
+use tasuki_domain::{EmailAddress, Region};
 use tasuki_wire::v1;
 use tasuki_wire::v1::behavior_record::Event;
 
@@ -18,6 +18,9 @@ use kind::Kind;
 /// Of the page in most forms, though an identify's is the person's website.
 const PAGE_URL: &str = "url";
 
+/// Among the systems of ids: their values name the system themselves.
+const WITH_SYSTEM: &str = "any";
+
 /// What the events of trackers mean, read from a mapping file.
 #[derive(Clone, Debug)]
 pub struct Mapping {
@@ -28,6 +31,9 @@ pub struct Mapping {
     traits: Vec<(String, Vec<String>)>,
     company_traits: Vec<(String, Vec<String>)>,
     who: WhoFrom,
+    /// Systems, and the plain paths of their ids.
+    crm_ids: Vec<(String, Vec<String>)>,
+    phone_region: Region,
 }
 
 /// The mapping file is wrong.
@@ -107,6 +113,8 @@ pub struct Who {
     pub email: Option<String>,
     /// Phone number, as written.
     pub phone: Option<String>,
+    /// The person's record in a CRM system: the system, `:` and the id.
+    pub crm_id: Option<String>,
 }
 
 /// Where properties say who it was.
@@ -132,6 +140,7 @@ struct File {
     #[serde(default)]
     company_traits: toml::Table,
     who: Option<WhoFrom>,
+    crm_ids: Option<toml::Table>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -193,8 +202,35 @@ impl Mapping {
         }
         let traits = aliases(file.traits)?;
         let company_traits = aliases(file.company_traits)?;
-        let who = file.who.unwrap_or_else(WhoFrom::built_in).plain();
-        Ok(Self { rules, names, structured, schemas, traits, company_traits, who })
+        let who = file.who.unwrap_or_else(|| built_in().who.expect("the default mapping says who")).plain();
+        let crm_ids = file.crm_ids.or_else(|| built_in().crm_ids).unwrap_or_default();
+        let (crm_ids, phone_region) = (aliases(crm_ids)?, Region::JAPAN);
+        Ok(Self { rules, names, structured, schemas, traits, company_traits, who, crm_ids, phone_region })
+    }
+
+    /// The same, for phone numbers that are at home there when they have no country code; else it is Japan.
+    #[must_use]
+    pub fn with_phone_region(self, phone_region: Region) -> Self {
+        Self { phone_region, ..self }
+    }
+
+    /// Where phone numbers without country code are at home.
+    pub(crate) const fn phone_region(&self) -> Region {
+        self.phone_region
+    }
+
+    /// The person's record in a CRM system, by traits or properties: the system, `:` and the id.
+    pub fn crm_id(&self, properties: &[(String, String)]) -> Option<String> {
+        self.crm_id_in(&Lookup::of(properties))
+    }
+
+    fn crm_id_in(&self, lookup: &Lookup<'_>) -> Option<String> {
+        let of_system = |(system, from): &(String, Vec<String>)| {
+            let id = lookup.first(from)?;
+            // The system may stand in the value.
+            Some(if id.contains(':') || system == WITH_SYSTEM { id } else { format!("{system}:{id}") })
+        };
+        self.crm_ids.iter().find_map(of_system)
     }
 
     /// What an event called so, with these properties (paths joined with dots), means. What no rule knows is a
@@ -287,6 +323,7 @@ impl Mapping {
             user_id: lookup.first(&self.who.user_id),
             email: standard("email"),
             phone: standard("phone"),
+            crm_id: self.crm_id_in(&lookup),
         }
     }
 
@@ -334,12 +371,11 @@ impl Mapping {
     }
 }
 
-impl WhoFrom {
-    fn built_in() -> Self {
-        let file: File = toml::from_str(include_str!("mapping.toml")).expect("the default mapping is tested");
-        file.who.expect("the default mapping says who")
-    }
+fn built_in() -> File {
+    toml::from_str(include_str!("mapping.toml")).expect("the default mapping is tested")
+}
 
+impl WhoFrom {
     fn plain(self) -> Self {
         let plain_paths = |paths: Vec<String>| paths.iter().map(|path| plain_path(path)).collect();
         Self {

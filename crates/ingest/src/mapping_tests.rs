@@ -187,7 +187,13 @@ fn who_it_was_stands_at_the_top_or_in_an_object_for_the_person() {
             ("clientId", "c"),
             ("user.id", "7")
         ]),
-        Who { anonymous_id: Some("c".to_owned()), user_id: Some("7".to_owned()), email: ana, phone: None }
+        Who {
+            anonymous_id: Some("c".to_owned()),
+            user_id: Some("7".to_owned()),
+            email: ana,
+            phone: None,
+            crm_id: None
+        }
     );
     assert_eq!(said(&[("sender.email", "ana@acme.example"), ("id", "7")]), Who::default());
 }
@@ -225,4 +231,24 @@ fn a_mapping_that_does_not_say_who_looks_where_the_built_in_one_looks() {
     let mapping = Mapping::from_toml("version = 1\n[traits]\nemail = [\"mail\"]").unwrap();
     let who = mapping.who(&mapping.lifted(pairs(&[("user_id", "7"), ("contact.mail", "a@acme.example")])));
     assert_eq!((who.user_id.as_deref(), who.email.as_deref()), (Some("7"), Some("a@acme.example")));
+}
+
+#[test]
+fn a_record_in_a_crm_system_has_its_system_before_it() {
+    let mapping = Mapping::default();
+    let of = |name: &str, value: &str| mapping.crm_id(&[(name.to_owned(), value.to_owned())]);
+    for (name, value, id) in [
+        ("salesforceId", "0035g00000ABCde", Some("salesforce:0035g00000ABCde")),
+        ("hs_object_id", "123", Some("hubspot:123")),
+        ("mauticId", "7", Some("mautic:7")),
+        ("crm_id", "dynamics:8f1c", Some("dynamics:8f1c")),
+        ("crmId", "8f1c", Some("8f1c")),
+        ("salesforce_id", "salesforce:0035g00000ABCde", Some("salesforce:0035g00000ABCde")),
+        ("salesforce_account_id", "001", None),
+    ] {
+        assert_eq!(of(name, value).as_deref(), id, "{name}");
+    }
+    let own = Mapping::from_toml("version = 1\n[crm_ids]\nkintone = [\"record\"]").unwrap();
+    let said = [("record".to_owned(), "9".to_owned()), ("hubspot_id".to_owned(), "1".to_owned())];
+    assert_eq!(own.crm_id(&said).as_deref(), Some("kintone:9"));
 }

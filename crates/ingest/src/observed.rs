@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
-use tasuki_domain::{EmailAddress, EventId, Identifier, is_placeholder_id};
+use tasuki_domain::{CrmId, EmailAddress, EventId, Identifier, InvalidPhone, PhoneNumber, Region, is_placeholder_id};
 use tasuki_wire::v1::behavior_record::Event;
 use tasuki_wire::v1::{BehaviorRecord, Circumstances, DeadLetterKind, Identifiers, Meta, Origin};
 
@@ -40,9 +40,9 @@ pub struct Observed {
     pub user_id: Option<String>,
     /// E-mail address, as written.
     pub email: Option<String>,
-    /// Phone number, as written.
+    /// Phone number, as written; without it, what the event says about the person counts.
     pub phone: Option<String>,
-    /// Id in the CRM system.
+    /// Id in a CRM system, behind the system and `:`.
     pub crm_id: Option<String>,
     /// Where and how. The IP address is as the event has it; the rules decide what is kept.
     pub circumstances: Circumstances,
@@ -173,16 +173,15 @@ impl Observed {
             return Err(BadRecord::new(DeadLetterKind::Size, "event-too-large", message));
         }
         let mut flags = std::mem::take(&mut self.flags);
-        let mut identifiers = self.identifiers(&mut flags);
-        if identifiers.email.is_empty() && key_of(&identifiers).is_none() {
+        let identifiers = self.identifiers(request.mapping.phone_region(), &mut flags);
+        if key_of(&identifiers).is_none() {
             return Err(BadRecord::new(
                 DeadLetterKind::Schema,
                 "no-identifier",
-                "names nobody: it needs an anonymous id, a user id or an e-mail address that is no placeholder",
+                "names nobody: it needs an anonymous id, a user id, a CRM id, an e-mail address or a phone number that is no \
+                 placeholder",
             ));
         }
-        identifiers.phone = self.phone.take().unwrap_or_default();
-        identifiers.crm_id = self.crm_id.take().unwrap_or_default();
         if self.size > LARGE {
             flags.push("large");
         }
@@ -224,9 +223,9 @@ impl Observed {
         })
     }
 
-    fn identifiers(&mut self, flags: &mut Vec<&'static str>) -> Identifiers {
-        let anonymous_id = legal(self.anonymous_id.take(), "illegal-anonymous-id", flags);
-        let user_id = legal(self.user_id.take(), "illegal-user-id", flags);
+    fn identifiers(&mut self, region: Region, flags: &mut Vec<&'static str>) -> Identifiers {
+        let anonymous_id = legal(self.anonymous_id.take(), ["illegal-anonymous-id", "malformed-anonymous-id"], flags);
+        let user_id = legal(self.user_id.take(), ["illegal-user-id", "malformed-user-id"], flags);
         let mut email = String::new();
         if let Some(text) = self.email.take() {
             match text.parse::<EmailAddress>() {
@@ -241,7 +240,33 @@ impl Observed {
                 flags.push("email-from-user-id");
             }
         }
-        Identifiers { anonymous_id, user_id, email, ..Identifiers::default() }
+        let mut crm_id = String::new();
+        if let Some(text) = self.crm_id.take() {
+            match text.parse::<CrmId>() {
+                Ok(id) => id.as_str().clone_into(&mut crm_id),
+                Err(_) => flags.push("invalid-crm-id"),
+            }
+        }
+        Identifiers { anonymous_id, user_id, email, phone: self.phone(region, flags), crm_id }
+    }
+
+    /// The phone number in its one form, if it is one. As it was written it is an attribute.
+    fn phone(&mut self, region: Region, flags: &mut Vec<&'static str>) -> String {
+        let identified = if let Event::LeadIdentified(it) = &self.event { it.attributes.get("phone") } else { None };
+        let said = identified.or_else(|| self.attributes.get("phone")).cloned();
+        let written = self.phone.take().or_else(|| said.clone());
+        let Some(written) = written.filter(|text| !text.trim().is_empty()) else { return String::new() };
+        let number = match PhoneNumber::read(&written, region) {
+            Ok(number) => number.as_str().to_owned(),
+            Err(why) => {
+                flags.push(if why == InvalidPhone::Placeholder { "placeholder-phone" } else { "invalid-phone" });
+                String::new()
+            }
+        };
+        if said.is_none() && number != written {
+            self.attributes.insert("phone".to_owned(), written);
+        }
+        number
     }
 
     fn settle_circumstances(&mut self, request: &RawRequest<'_>, flags: &mut Vec<&'static str>) {
@@ -272,30 +297,37 @@ impl Observed {
     }
 }
 
-/// The key of the partition an event with these identifiers belongs to: of the visitor, else the user, else the
-/// e-mail address. `None` when all are empty.
+/// The key of the partition an event with these identifiers belongs to: of the visitor, else the user, else the record in
+/// the CRM system, else the e-mail address, else the phone number. `None` when all are empty.
 pub(crate) fn key_of(identifiers: &Identifiers) -> Option<String> {
     let identifier = if !identifiers.anonymous_id.is_empty() {
         Identifier::Anonymous(identifiers.anonymous_id.clone())
     } else if !identifiers.user_id.is_empty() {
         Identifier::User(identifiers.user_id.clone())
-    } else {
+    } else if !identifiers.crm_id.is_empty() {
+        Identifier::Crm(identifiers.crm_id.parse().ok()?)
+    } else if !identifiers.email.is_empty() {
         Identifier::Email(identifiers.email.parse().ok()?)
+    } else {
+        Identifier::Phone(identifiers.phone.parse().ok()?)
     };
     Some(identifier.key())
 }
 
-/// An identifier if it can be one; else empty, and a flag.
-fn legal(id: Option<String>, flag: &'static str, flags: &mut Vec<&'static str>) -> String {
+/// An identifier if it can be one; else empty, and a flag: the first for a placeholder, the second for what cannot be one.
+fn legal(id: Option<String>, [placeholder, malformed]: [&'static str; 2], flags: &mut Vec<&'static str>) -> String {
     let Some(mut id) = id.filter(|id| !id.trim().is_empty()) else { return String::new() };
     if id.trim().len() < id.len() {
         id = id.trim().to_owned();
     }
     let has_control =
         if id.is_ascii() { id.bytes().any(|byte| byte.is_ascii_control()) } else { id.chars().any(char::is_control) };
-    let illegal = id.len() > MAX_ID || has_control || is_placeholder_id(&id);
-    if illegal {
-        flags.push(flag);
+    if id.len() > MAX_ID || has_control {
+        flags.push(malformed);
+        return String::new();
+    }
+    if is_placeholder_id(&id) {
+        flags.push(placeholder);
         return String::new();
     }
     id
@@ -401,18 +433,43 @@ mod tests {
     #[test]
     fn placeholders_are_flagged_and_count_as_absent() {
         let mut flags = Vec::new();
-        for id in ["null", "Undefined", "[object Object]", "0", "a\u{7}b"] {
-            assert_eq!(legal(Some(id.to_owned()), "illegal-user-id", &mut flags), "", "{id}");
+        let legal =
+            |id: &str, flags: &mut Vec<&'static str>| legal(Some(id.to_owned()), ["illegal", "malformed"], flags);
+        for id in ["null", "Undefined", "[object Object]", "0"] {
+            assert_eq!(legal(id, &mut flags), "", "{id}");
         }
-        assert_eq!(flags, ["illegal-user-id"; 5]);
+        assert_eq!(flags, ["illegal"; 4]);
         flags.clear();
-        assert_eq!(legal(Some(" u-1 ".to_owned()), "illegal-user-id", &mut flags), "u-1");
-        assert_eq!(legal(Some("  ".to_owned()), "illegal-user-id", &mut flags), "");
+        assert_eq!((legal("a\u{7}b", &mut flags), legal(&"x".repeat(513), &mut flags)), Default::default());
+        assert_eq!(flags, ["malformed"; 2]);
+        flags.clear();
+        assert_eq!(legal(" u-1 ", &mut flags), "u-1");
+        assert_eq!(legal("  ", &mut flags), "");
         assert!(flags.is_empty());
     }
 
     #[test]
-    fn the_key_is_the_visitors_else_the_users_else_the_address() {
+    fn a_phone_number_is_an_identifier_in_one_form_and_an_attribute_as_it_was_written() {
+        let of = |phone: &str| {
+            let mut observed = Observed::new(Event::PageViewed(Default::default()));
+            observed.phone = Some(phone.to_owned());
+            let mut flags = Vec::new();
+            let number = observed.phone(Region::JAPAN, &mut flags);
+            (number, observed.attributes.get("phone").cloned().unwrap_or_default(), flags)
+        };
+        let text = str::to_owned;
+        assert_eq!(of("０３－１２３４－５６７８"), (text("+81312345678"), text("０３－１２３４－５６７８"), vec![]));
+        assert_eq!(of("+81312345678"), (text("+81312345678"), text(""), vec![]));
+        assert_eq!(of("000-0000-0000"), (text(""), text("000-0000-0000"), vec!["placeholder-phone"]));
+        assert_eq!(of("+81 3"), (text(""), text("+81 3"), vec!["invalid-phone"]));
+        assert_eq!(of(" "), (text(""), text(""), vec![]));
+        let mut form = Observed::new(Event::FormSubmitted(Default::default()));
+        form.attributes.insert("phone".to_owned(), "03-1234-5678".to_owned());
+        assert_eq!(form.phone(Region::JAPAN, &mut Vec::new()), "+81312345678");
+    }
+
+    #[test]
+    fn the_key_is_the_visitors_else_the_users_else_the_crm_systems_else_the_address_else_the_number() {
         let of = |anonymous: &str, user: &str, email: &str| {
             key_of(&Identifiers {
                 anonymous_id: anonymous.to_owned(),
@@ -425,6 +482,11 @@ mod tests {
         assert_eq!(of("", "u", "x@acme.example"), Some("u:u".to_owned()));
         assert_eq!(of("", "", "x@acme.example"), Some("e:x@acme.example".to_owned()));
         assert_eq!(of("", "", ""), None);
+        let mut others = Identifiers { phone: "+81312345678".to_owned(), ..Identifiers::default() };
+        assert_eq!(key_of(&others), Some("p:+81312345678".to_owned()));
+        others.email = "x@acme.example".to_owned();
+        others.crm_id = "hubspot:1".to_owned();
+        assert_eq!(key_of(&others), Some("c:hubspot:1".to_owned()));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use tasuki_domain::Region;
 use tasuki_service::{Exit, Failure};
 
 use crate::mapping::Mapping;
@@ -73,6 +74,14 @@ pub struct IngestArgs {
     /// File that says what track names, schemas and traits mean (TOML); left out, a built-in one is used
     #[arg(long = "ingest-mapping", env = "TASUKI_INGEST_MAPPING", value_name = "FILE")]
     pub mapping: Option<PathBuf>,
+    /// Country of phone numbers that are written without country code: two letters (ISO 3166-1)
+    #[arg(
+        long = "ingest-phone-region",
+        env = "TASUKI_INGEST_PHONE_REGION",
+        default_value = "JP",
+        value_name = "COUNTRY"
+    )]
+    pub phone_region: Region,
 }
 
 /// How much is taken, and how long is waited.
@@ -115,10 +124,11 @@ impl IngestArgs {
     ///
     /// If the file cannot be read or is wrong.
     pub fn mapping(&self) -> Result<Mapping, Failure> {
-        match &self.mapping {
-            None => Ok(Mapping::default()),
-            Some(path) => Mapping::from_toml(&read(path, "--ingest-mapping")?).map_err(|error| wrong(path, &error)),
-        }
+        let mapping = match &self.mapping {
+            None => Mapping::default(),
+            Some(path) => Mapping::from_toml(&read(path, "--ingest-mapping")?).map_err(|error| wrong(path, &error))?,
+        };
+        Ok(mapping.with_phone_region(self.phone_region))
     }
 
     /// The sources of the file the settings name; `None` if they name none.

@@ -282,3 +282,39 @@ async fn every_reference_in_the_document_leads_somewhere() {
     }
     assert!(found > 10, "{found}");
 }
+
+#[tokio::test]
+async fn a_record_in_a_crm_system_and_a_phone_number_name_somebody_too() {
+    let collector = Collector::new();
+    let events = json!([
+        { "type": "lead_identified", "crm_id": "Salesforce:0035g00000ABCde", "phone": "０３-1234-5678", "email": "ana@acme.example" },
+        { "type": "inquiry_received", "phone": "+81 90 1234 5678", "data": { "channel": "phone" } },
+        { "type": "inquiry_received", "phone": "000-0000-0000", "user_id": "7", "data": { "channel": "phone" } },
+        { "type": "inquiry_received", "phone": "000-0000-0000", "data": { "channel": "phone" } },
+        { "type": "inquiry_received", "crm_id": "7", "data": { "channel": "phone" } },
+    ]);
+    let told = answered(&send(&collector, &events.to_string()).await);
+    let refused: Vec<_> = told["events"].as_array().unwrap()[3..].iter().map(|it| &it["code"]).collect();
+    assert_eq!((&told["accepted"], refused), (&json!(3), vec![&json!("no-identifier"), &json!("invalid")]));
+    assert_eq!(told["events"][4]["pointer"], "/4/crm_id");
+    let said: Vec<_> = collector
+        .written()
+        .iter()
+        .take(3)
+        .map(|it| json!([it["key"], it["identifiers"], it["attributes"], it["flags"]]))
+        .collect();
+    let crm = "salesforce:0035g00000ABCdeAAH";
+    assert_eq!(
+        said,
+        [
+            json!([
+                format!("c:{crm}"),
+                { "crm_id": crm, "email": "ana@acme.example", "phone": "+81312345678" },
+                { "phone": "０３-1234-5678" },
+                null
+            ]),
+            json!(["p:+819012345678", { "phone": "+819012345678" }, { "phone": "+81 90 1234 5678" }, null]),
+            json!(["u:7", { "user_id": "7" }, { "phone": "000-0000-0000" }, ["placeholder-phone"]]),
+        ]
+    );
+}

@@ -273,7 +273,7 @@ async fn hubspot_says_which_property_changed_and_the_mapping_what_that_means() {
     let written = collector.written();
     assert_eq!(
         written[1]["identifiers"],
-        json!({ "email": "ana@acme.example", "user_id": "hubspot:62515:123", "crm_id": "123" })
+        json!({ "email": "ana@acme.example", "user_id": "hubspot:62515:123", "crm_id": "hubspot:123" })
     );
     assert_eq!(written[1]["occurred_at"], "2026-11-22T11:59:00.000Z");
 }

@@ -154,6 +154,7 @@ fn refused_because(because: v1::RefusedBecause) -> &'static str {
         v1::RefusedBecause::IdentifiersPerLead => "identifiers-per-lead",
         v1::RefusedBecause::VisitorsPerUser => "visitors-per-user",
         v1::RefusedBecause::PeoplePerVisitor => "people-per-visitor",
+        v1::RefusedBecause::SharedLine => "shared-line",
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use tasuki_domain::Millis;
-use tasuki_identity::{Blocked, IdentitySettings, Required};
+use tasuki_identity::{Blocked, IdentitySettings, PhoneNumbers, Required};
 use tasuki_service::{Exit, Failure};
 
 use crate::settings::{Faults, read};
@@ -23,11 +23,14 @@ pub(crate) struct IdentityArgs {
     /// Whether an address that several people read (info@, sales@) is taken for a person.
     #[arg(long, env = "TASUKI_ROLE_ADDRESSES", value_enum, default_value_t = RoleAddresses::Allow, value_name = "WHAT")]
     role_addresses: RoleAddresses,
+    /// Whom a phone number stands for, where an event names nobody by anything else.
+    #[arg(long, env = "TASUKI_PHONE_NUMBERS", value_enum, default_value_t = PhoneNumbersArg::Linked, value_name = "WHAT")]
+    phone_numbers: PhoneNumbersArg,
     /// Purposes for which nothing is allowed until the person has said so, with a comma between; by default what nobody has
     /// said anything about is allowed.
     #[arg(long, env = "TASUKI_CONSENT_REQUIRED", value_enum, value_delimiter = ',', value_name = "PURPOSES")]
     consent_required: Vec<PurposeArg>,
-    /// Devices, user ids and addresses that one lead may be known by, 1 to 500.
+    /// Devices, user ids, CRM ids, addresses and phone numbers that one lead may be known by, 1 to 500.
     #[arg(long, env = "TASUKI_IDENTIFIERS_PER_LEAD", default_value_t = 200, value_name = "NUMBER")]
     identifiers_per_lead: usize,
     /// Devices of a user id that are told when its address changes, 1 to 10000.
@@ -66,6 +69,17 @@ enum PurposeArg {
     Scoring,
     /// To be called on by sales.
     Contact,
+}
+
+/// Whom a phone number stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum PhoneNumbersArg {
+    /// For the lead that it was named beside, if that is one; else for a lead of its own.
+    Linked,
+    /// For a lead of its own.
+    Alone,
+    /// For nobody.
+    Nobody,
 }
 
 /// What becomes of addresses that several people read.
@@ -117,6 +131,11 @@ impl IdentityArgs {
             keep_events_for: i64::try_from(days).map_or(defaults.keep_events_for, Millis::from_days),
             settle_within: i64::try_from(seconds).map_or(defaults.settle_within, Millis::from_seconds),
             refuse_role_addresses: self.role_addresses == RoleAddresses::Refuse,
+            phone_numbers: match self.phone_numbers {
+                PhoneNumbersArg::Linked => PhoneNumbers::Linked,
+                PhoneNumbersArg::Alone => PhoneNumbers::Alone,
+                PhoneNumbersArg::Nobody => PhoneNumbers::Nobody,
+            },
             consent_required: Required {
                 tracking: self.consent_required.contains(&PurposeArg::Tracking),
                 scoring: self.consent_required.contains(&PurposeArg::Scoring),
@@ -191,7 +210,7 @@ mod tests {
             "--blocked-file",
             file,
             "--block",
-            "email:*@mailinator.com,phone:1",
+            "email:*@mailinator.com,fax:1",
             "--events-per-lead",
             "10",
             "--identifiers-per-lead",
@@ -201,7 +220,7 @@ mod tests {
         assert_eq!(settings.blocked, blocked);
         let text = faults.to_string();
         for part in [
-            "--block: \"phone:1\": expected \"visitor:\"",
+            "--block: \"fax:1\": expected \"visitor:\"",
             "blocked.txt:4: \"user:*\": it would refuse every identifier",
             "--events-per-lead: 10 is out of bounds",
             "--identifiers-per-lead: 0 is out of bounds",

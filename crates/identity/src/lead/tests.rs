@@ -121,7 +121,7 @@ fn a_profile_is_bounded_in_names_and_values() {
 }
 
 #[test]
-fn the_user_id_stays_beyond_the_bound_and_before_an_attribute_of_its_name() {
+fn what_a_lead_is_found_by_stays_beyond_the_bound_and_before_an_attribute_of_its_name() {
     let mut lead = Lead::default();
     let settings = IdentitySettings { attributes_per_lead: 1, ..IdentitySettings::default() };
     let mut behavior = said(&[("company", "Acme"), ("title", "CTO"), ("user_id", "0"), ("zone", "jp")]);
@@ -130,5 +130,5 @@ fn the_user_id_stays_beyond_the_bound_and_before_an_attribute_of_its_name() {
     lead.claim((1, [7; 16].as_slice()), ("v:1", "u:4711"), said, &settings, &mut Gone::new());
     let attributes = lead.profile(&Accounts::built_in(), &settings).attributes;
     let values: Vec<_> = attributes.iter().map(|(name, it)| (name.as_str(), it.value.as_str())).collect();
-    assert_eq!(values, [("company", "Acme"), ("user_id", "4711")]);
+    assert_eq!(values, [("company", "Acme"), ("phone", "+81 3"), ("user_id", "4711")]);
 }

@@ -79,14 +79,36 @@ fn an_address_of_nobody_is_refused_and_one_of_several_people_only_if_that_is_set
 }
 
 #[test]
+fn a_toll_free_number_is_nobodys_and_a_number_or_id_in_another_form_is_no_identifier() {
+    let mut world = World::new(IdentitySettings::default());
+    world.arrive([
+        event(1, 1).email(ANA).phone("+81120123456"),
+        event(2, 2).phone("+81120123456"),
+        event(3, 3).visitor("tablet").email(ANA).phone("03-1234-5678").crm("123"),
+    ]);
+    let (ids, profile) = world.outcome().remove(&lead(ANA_KEY)).unwrap();
+    assert_eq!(ids, [1, 3].into());
+    // As earlier releases of ingest wrote them.
+    let said = [("crm_id", "123"), ("phone", "03-1234-5678")].map(|(name, it)| (name.to_owned(), it.to_owned(), 3));
+    assert_eq!(profile.attributes, said);
+    let shared = RefusedBecause::SharedLine;
+    assert_eq!(world.refusals(), [refused(ANA_KEY, "phone", shared, "+81120123456", 1)]);
+    let codes: Vec<&str> = world.pipeline.refused().iter().map(|it| it.poison.code).collect();
+    assert_eq!(codes, ["no-identifier"]);
+}
+
+#[test]
 fn what_ingest_refused_is_told_too() {
     let mut world = World::new(IdentitySettings::default());
     let mut record = event(1, 1).visitor("tablet").email(ANA).record();
-    record.flags = ["bot", "illegal-user-id"].map(str::to_owned).into();
+    record.flags = ["bot", "illegal-user-id", "malformed-anonymous-id", "invalid-phone"].map(str::to_owned).into();
     let emitted = event(1, 1).visitor("tablet").emitted();
     world.pipeline.publish(Emitted { payload: record.encode_to_vec(), ..emitted });
     world.pipeline.run();
-    assert_eq!(world.refusals(), [refused(ANA_KEY, "user", RefusedBecause::Placeholder, "", 1)]);
+    let told = |kind, because| refused(ANA_KEY, kind, because, "", 1);
+    let invalid = RefusedBecause::Invalid;
+    let expected = [told("user", RefusedBecause::Placeholder), told("visitor", invalid), told("phone", invalid)];
+    assert_eq!(world.refusals(), expected);
 }
 
 #[test]

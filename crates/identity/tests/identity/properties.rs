@@ -76,15 +76,17 @@ fn without_refused(behaviors: &[Behavior]) -> Vec<Behavior> {
         it.visitor = if it.visitor == "phone" { "" } else { it.visitor };
         it.user = if it.user == "4712" { "" } else { it.user };
         it.email = if it.email == "eva@acme.example" { "" } else { it.email };
+        it.crm = if it.crm == "hubspot:2" { "" } else { it.crm };
+        it.phone = if it.phone == "+81312345678" { "" } else { it.phone };
         it
     });
-    believed.filter(|it| (it.visitor, it.user, it.email) != ("", "", "")).collect()
+    believed.filter(|it| (it.visitor, it.user, it.crm, it.email, it.phone) != ("", "", "", "", "")).collect()
 }
 
 proptest! {
     #[test]
     fn identifiers_that_are_refused_are_as_if_nobody_had_named_them((behaviors, steps) in runs()) {
-        let settings = blocking(&["visitor:phone", "user:4712", "email:eva@*"]);
+        let settings = blocking(&["visitor:phone", "user:4712", "email:eva@*", "crm:hubspot:2", "phone:+813*"]);
         let world = world_by(&steps, IdentitySettings { values_per_attribute: 12, ..settings });
         let dead = world.pipeline.refused();
         prop_assert!(dead.iter().all(|it| it.poison.code == "no-identifier"));
@@ -133,6 +135,7 @@ fn the_cases_reach_what_they_are_for() {
 
     let mut runner = TestRunner::deterministic();
     let (mut shared, mut unknown, mut without_address) = (0, 0, 0);
+    let (mut by_crm, mut by_phone, mut for_others) = (0, 0, 0);
     for _ in 0..256 {
         let behaviors = behaviors().new_tree(&mut runner).unwrap().current();
         let outcome = model::outcome(&behaviors);
@@ -143,7 +146,13 @@ fn the_cases_reach_what_they_are_for() {
         };
         shared += usize::from(VISITORS.iter().any(|visitor| owners(visitor) > 1));
         unknown += usize::from(outcome.values().map(|(events, _)| events.len()).sum::<usize>() < behaviors.len());
+        let known = model::owners(&behaviors);
+        by_crm += usize::from(known.iter().any(|(_, lead)| lead.starts_with("c:")));
+        by_phone += usize::from(known.iter().any(|(_, lead)| lead.starts_with("p:")));
+        let only_phone = |it: &Behavior| (it.visitor, it.user, it.crm, it.email) == ("", "", "", "");
+        for_others += usize::from(known.iter().any(|(it, lead)| only_phone(it) && !lead.starts_with("p:")));
         without_address += usize::from(outcome.values().any(|(_, profile)| profile.email.is_empty()));
     }
-    assert!(shared > 50 && unknown > 20 && without_address > 20, "{shared} {unknown} {without_address}");
+    assert!(shared > 50 && unknown > 10 && without_address > 20, "{shared} {unknown} {without_address}");
+    assert!(by_crm > 20 && by_phone > 10 && for_others > 5, "{by_crm} {by_phone} {for_others}");
 }

@@ -208,3 +208,97 @@ fn saying_the_same_again_changes_no_profile() {
         world.trail(ANA_KEY).into_iter().filter(|seen| matches!(seen, Seen::Profile(_))).collect();
     assert_eq!(profiles, [ana_is(&[("title", "CTO", 1)]), ana_is(&[("title", "CEO", 4)])]);
 }
+
+const MOBILE: &str = "+819012345678";
+
+#[test]
+fn a_crm_id_is_as_good_as_an_address_and_belongs_to_the_one_named_beside_it() {
+    // The CRM system's webhook comes first, then an import says who that is, then a form on the person's device.
+    let webhook = event(1, 1).crm("salesforce:003").says("title", "CTO");
+    let import = event(2, 2).crm("salesforce:003").email(ANA);
+    let form = event(3, 3).visitor("tablet").crm("salesforce:003");
+    let page = event(4, 4).visitor("tablet");
+    for events in [
+        [webhook.clone(), import.clone(), form.clone(), page.clone()],
+        [page.clone(), form.clone(), webhook.clone(), import.clone()],
+    ] {
+        let mut world = world();
+        world.arrive(events);
+        world.advance_to(minute(10));
+        let (ids, profile) = world.outcome().remove(&lead(ANA_KEY)).unwrap();
+        assert_eq!(ids, [1, 2, 3, 4].into());
+        assert_eq!(Seen::Profile(profile), ana_is(&[("crm_id", "salesforce:003", 1), ("title", "CTO", 1)]));
+        assert_eq!(world.outcome().len(), 1);
+    }
+}
+
+#[test]
+fn a_crm_id_without_an_address_is_a_lead_of_its_own_and_that_of_a_user_id_named_beside_it() {
+    let mut world = world();
+    world.arrive([event(1, 1).crm("hubspot:1"), event(2, 2).user("4711").crm("hubspot:1"), event(3, 3).user("4711")]);
+    world.advance_to(minute(10));
+    assert_eq!(world.outcome()[&lead("c:hubspot:1")].0, [1, 2, 3].into());
+    assert_eq!(world.outcome().len(), 1);
+    // An address of the user id counts for more than the CRM id.
+    world.arrive([event(4, 12).user("4711").email(ANA)]);
+    assert_eq!(world.outcome()[&lead("c:hubspot:1")].0, [1].into());
+    assert_eq!(world.outcome()[&lead(ANA_KEY)].0, [2, 3, 4].into());
+}
+
+#[test]
+fn a_phone_number_stands_for_the_one_lead_it_was_named_beside() {
+    let call = event(1, 1).phone(MOBILE);
+    let form = event(2, 2).visitor("tablet").email(ANA).phone(MOBILE);
+    for events in [[call.clone(), form.clone()], [form, call]] {
+        let mut world = world();
+        world.arrive(events);
+        world.advance_to(minute(10));
+        assert_eq!(world.outcome()[&lead(ANA_KEY)].0, [1, 2].into());
+        assert_eq!(world.outcome().len(), 1);
+    }
+}
+
+#[test]
+fn a_switchboard_joins_nobody_and_its_calls_are_a_lead_of_their_own() {
+    let mut world = world();
+    world.arrive([event(1, 1).phone(MOBILE), event(2, 2).email(ANA).phone(MOBILE)]);
+    world.advance_to(minute(10));
+    assert_eq!(world.outcome()[&lead(ANA_KEY)].0, [1, 2].into());
+    world.arrive([event(3, 11).email(BEN).phone(MOBILE)]);
+    assert_eq!(world.outcome()[&lead(ANA_KEY)].0, [2].into());
+    assert_eq!(world.outcome()[&lead(BEN_KEY)].0, [3].into());
+    let of_phone = world.outcome().remove(&lead("p:+819012345678")).unwrap();
+    assert_eq!((of_phone.0, of_phone.1.attributes), ([1].into(), vec![("phone".to_owned(), MOBILE.to_owned(), 1)]));
+    let told: Vec<_> = world.refusals().into_iter().map(|(who, kind, why, shown, _)| (who, kind, why, shown)).collect();
+    let shared = tasuki_wire::v1::RefusedBecause::SharedLine;
+    assert_eq!(told, [(lead("p:+819012345678"), "phone".to_owned(), shared, "+81…78".to_owned())]);
+}
+
+#[test]
+fn a_phone_number_takes_a_device_from_nobody_who_is_known_by_more() {
+    let mut world = world();
+    world.arrive([
+        event(1, 1).visitor("tablet"),
+        event(2, 2).visitor("tablet").phone(MOBILE),
+        event(3, 3).visitor("tablet").email(ANA),
+        event(4, 4).visitor("tablet").phone(MOBILE),
+        event(5, 5).visitor("tablet"),
+    ]);
+    world.advance_to(minute(10));
+    assert_eq!(world.outcome()[&lead("p:+819012345678")].0, [1, 2].into());
+    assert_eq!(world.outcome()[&lead(ANA_KEY)].0, [3, 4, 5].into());
+}
+
+#[test]
+fn phone_numbers_can_be_set_to_stand_for_themselves_or_for_nobody() {
+    use tasuki_identity::PhoneNumbers;
+    let events = || [event(1, 1).phone(MOBILE), event(2, 2).email(ANA).phone(MOBILE)];
+    for (phone_numbers, leads) in [(PhoneNumbers::Alone, 2), (PhoneNumbers::Nobody, 1)] {
+        let mut world = World::new(IdentitySettings { phone_numbers, ..IdentitySettings::default() });
+        world.arrive(events());
+        world.advance_to(minute(10));
+        assert_eq!((world.outcome()[&lead(ANA_KEY)].0.clone(), world.outcome().len()), ([2].into(), leads));
+        let codes: Vec<&str> = world.pipeline.refused().iter().map(|it| it.poison.code).collect();
+        assert_eq!(codes, if leads == 1 { vec!["no-identifier"] } else { vec![] });
+    }
+}

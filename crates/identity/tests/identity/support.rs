@@ -36,6 +36,8 @@ pub(crate) struct Behavior {
     pub(crate) visitor: &'static str,
     pub(crate) user: &'static str,
     pub(crate) email: &'static str,
+    pub(crate) crm: &'static str,
+    pub(crate) phone: &'static str,
     /// Who reported it; empty: "website".
     pub(crate) source: &'static str,
     pub(crate) says: Vec<(&'static str, &'static str)>,
@@ -66,6 +68,16 @@ impl Behavior {
         self
     }
 
+    pub(crate) fn crm(mut self, id: &'static str) -> Self {
+        self.crm = id;
+        self
+    }
+
+    pub(crate) fn phone(mut self, number: &'static str) -> Self {
+        self.phone = number;
+        self
+    }
+
     pub(crate) fn source(mut self, source: &'static str) -> Self {
         self.source = source;
         self
@@ -87,10 +99,12 @@ impl Behavior {
     }
 
     pub(crate) fn key(&self) -> String {
-        match (self.visitor, self.user, self.email) {
-            ("", "", email) => format!("e:{email}"),
-            ("", user, _) => format!("u:{user}"),
-            (visitor, _, _) => format!("v:{visitor}"),
+        match (self.visitor, self.user, self.crm, self.email, self.phone) {
+            ("", "", "", "", phone) => format!("p:{phone}"),
+            ("", "", "", email, _) => format!("e:{email}"),
+            ("", "", crm, _, _) => format!("c:{crm}"),
+            ("", user, _, _, _) => format!("u:{user}"),
+            (visitor, _, _, _, _) => format!("v:{visitor}"),
         }
     }
 
@@ -122,7 +136,8 @@ impl Behavior {
                 anonymous_id: self.visitor.to_owned(),
                 user_id: self.user.to_owned(),
                 email: self.email.to_owned(),
-                ..v1::Identifiers::default()
+                phone: self.phone.to_owned(),
+                crm_id: self.crm.to_owned(),
             }),
             event: Some(event),
             ..v1::BehaviorRecord::default()

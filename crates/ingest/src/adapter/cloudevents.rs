@@ -215,6 +215,7 @@ impl Event<'_> {
         observed.email =
             who.email.or_else(|| Some(self.attribute("subject")).filter(|it| it.contains('@')).map(str::to_owned));
         observed.phone = who.phone;
+        observed.crm_id = who.crm_id;
         observed.circumstances = circumstances(&self.data);
         observed.properties_json = properties_of(self.properties());
         // The same in whichever mode it came.

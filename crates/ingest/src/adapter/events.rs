@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use serde_path_to_error::Segment;
-use tasuki_domain::EventId;
+use tasuki_domain::{CrmId, EventId};
 use tasuki_wire::v1;
 use tasuki_wire::v1::Circumstances;
 use tasuki_wire::v1::behavior_record::Event;
@@ -131,6 +131,10 @@ pub(super) fn observe(request: &RawRequest<'_>, part: &Part<'_>) -> Result<Obser
     observed.user_id = new.user_id.map(|id| id.0);
     observed.email = new.email.map(|address| address.0);
     observed.phone = new.phone.map(|phone| phone.0);
+    if let Some(form::Text(id)) = new.crm_id {
+        let id = id.parse::<CrmId>().map_err(|error| fault("invalid", "/crm_id", error.to_string()))?;
+        observed.crm_id = Some(id.as_str().to_owned());
+    }
     observed.circumstances = new.context.map(circumstances).unwrap_or_default();
     observed.properties_json = properties_of(new.properties.unwrap_or_default());
     part.mark(&mut observed);

@@ -147,6 +147,7 @@ impl Hit<'_> {
         observed.user_id = self.text(&["user_id"]).or(who.user_id);
         observed.email = who.email;
         observed.phone = who.phone;
+        observed.crm_id = who.crm_id;
         let micros =
             event.get("timestamp_micros").and_then(json::scalar_of).or_else(|| self.text(&["timestamp_micros"]));
         observed.times =

@@ -147,7 +147,7 @@ impl Notice<'_> {
         observed.attributes = meaning.attributes;
         let portal = self.text("portalId").unwrap_or_default();
         observed.user_id = Some(format!("hubspot:{portal}:{contact}"));
-        observed.crm_id = Some(contact.clone());
+        observed.crm_id = Some(format!("hubspot:{contact}"));
         if property == "email" {
             observed.email = Some(value);
         }

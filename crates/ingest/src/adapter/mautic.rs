@@ -138,6 +138,10 @@ impl<'a> Happening<'a> {
         let mailed_to = || json::at(&self.inner, &["emailAddress"]).or_else(|| json::at(&self.contact, &["email"]));
         observed.email = who.email.or_else(mailed_to);
         observed.phone = who.phone;
+        // A contact without an address is one of Mautic's anonymous visitors: nobody that could be known.
+        let in_mautic =
+            || json::at(&self.contact, &["id"]).filter(|_| observed.email.is_some()).map(|id| format!("mautic:{id}"));
+        observed.crm_id = who.crm_id.or_else(in_mautic);
         let timestamp = json::at(&self.all, &["timestamp"]);
         let own_id = json::at(&self.inner, &["id"]).filter(|_| INNER.iter().any(|name| self.all.get(name).is_some()));
         if let Some(id) = own_id {

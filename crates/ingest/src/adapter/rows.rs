@@ -17,7 +17,7 @@ use crate::request::RawRequest;
 use crate::source::Sources;
 
 /// What can be wrong with a row, as the import says it.
-pub const ROW_CODES: [&str; 15] = [
+pub const ROW_CODES: [&str; 16] = [
     "row-open-quote",
     "row-cells",
     "row-undecodable",
@@ -25,6 +25,7 @@ pub const ROW_CODES: [&str; 15] = [
     "row-excel-error",
     "row-no-person",
     "row-email",
+    "row-crm-id",
     "row-phone",
     "row-date",
     "row-date-order",

@@ -360,6 +360,7 @@ impl<'d, 't> Item<'_, 'd, 't> {
         observed.user_id = self.owned("userId");
         if kind == "identify" {
             observed.phone = first_of(&self.request.mapping.attributes(&traits), "phone");
+            observed.crm_id = self.request.mapping.crm_id(&traits);
         }
         observed.email = self.email(&kind, properties, &traits);
         if kind == "alias" {

@@ -115,6 +115,7 @@ fn observe(request: &RawRequest<'_>, part: &Part<'_>) -> Result<Observed, BadRec
     observed.user_id = who.user_id;
     observed.email = who.email;
     observed.phone = who.phone;
+    observed.crm_id = who.crm_id;
     observed.circumstances = circumstances(&Value::Object(data.clone()));
     observed.properties_json = properties_of(data);
     part.mark(&mut observed);

@@ -27,7 +27,7 @@ pub(super) fn openapi() -> Value {
     }
     event["title"] = json!("Event");
     event["oneOf"] = json!(by_type);
-    event["anyOf"] = json!(["visitor_id", "user_id", "email"].map(|name| json!({
+    event["anyOf"] = json!(["visitor_id", "user_id", "crm_id", "email", "phone"].map(|name| json!({
         "required": [name], "properties": { name: { "type": "string" } },
     })));
     schemas["Event"] = event;

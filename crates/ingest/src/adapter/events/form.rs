@@ -9,7 +9,7 @@ use tasuki_domain::{EmailAddress, Timestamp};
 use super::{Attributes, Free, strict};
 use crate::observed::BadRecord;
 
-/// One thing that somebody did. It names at least one of `visitor_id`, `user_id` and `email`.
+/// One thing that somebody did. It names at least one of `visitor_id`, `user_id`, `crm_id`, `email` and `phone`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewEvent {
@@ -33,7 +33,11 @@ pub(super) struct NewEvent {
     pub(super) user_id: Option<Text>,
     /// The person's e-mail address.
     pub(super) email: Option<Address>,
-    /// The person's phone number.
+    /// The person's record in a CRM system: the system, ":" and its id, for example salesforce:0035g00000ABCdeAAH or
+    /// hubspot:123. As good as an e-mail address.
+    pub(super) crm_id: Option<Text>,
+    /// The person's phone number, with country code or as it is dialled at home. It names somebody only where nothing else
+    /// does.
     pub(super) phone: Option<Text>,
     /// About the person and the company: name, first_name, last_name, title, department, company, industry, employees,
     /// country, region, website. Others are kept with `lead_identified` only.
