@@ -109,6 +109,16 @@ impl Playbook {
                 });
             }
         }
+        if self.account != later.account {
+            found.push(Difference {
+                part: "account",
+                name: String::new(),
+                change: Change::Changed,
+                before: self.account.in_words(Language::En).join(" "),
+                after: later.account.in_words(Language::En).join(" "),
+                concerns: "accounts of engaged people, at once, when their scores are computed anew".to_owned(),
+            });
+        }
         if self.grades != later.grades {
             let sentence = |playbook: &Self| playbook.in_words(language)[2].sentences.join(" ");
             found.push(Difference {

@@ -27,6 +27,9 @@ pub(crate) struct File {
     pub(crate) groups: BTreeMap<Name, GroupEntry>,
     /// How well person and company match the ideal customer.
     pub(crate) fit: FitSection,
+    /// What leads add to the engagement of their account.
+    #[serde(default)]
+    pub(crate) account: AccountSection,
     /// Where the letters (fit) and digits (engagement) of the grade begin.
     pub(crate) grades: GradesSection,
     /// The ways to become an MQL; the first that holds is taken.
@@ -150,6 +153,19 @@ pub(crate) struct FitRuleEntry {
     /// Its number is at most this.
     pub(crate) to: Option<u32>,
     pub(crate) points: Points,
+}
+
+/// The engagement of an account is the sum of that of its engaged people.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AccountSection {
+    /// Whoever has at least so much engagement is an engaged person; others add nothing. Above 0 and at most the cap of
+    /// engagement; if it is not given, 20 or, where that is less, the cap of engagement.
+    #[schemars(with = "Option<Points>")]
+    pub(crate) engaged_from: Option<Spanned<Points>>,
+    /// An account never has more engagement than this; at least `engaged_from`, and if it is not given, 300.
+    #[schemars(with = "Option<Points>")]
+    pub(crate) cap: Option<Spanned<Points>>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -29,7 +29,8 @@ pub use diff::{Change, Difference};
 pub use fault::{Fault, Faults};
 pub use kind::{EventKind, RejectReason, Urgency};
 pub use model::{
-    Consequence, EMAIL_DOMAIN, Exclusion, FactQuery, FitRule, Grade, Grades, Group, Playbook, Route, Rule, SignalFields,
+    AccountPolicy, Consequence, EMAIL_DOMAIN, Exclusion, FactQuery, FitRule, Grade, Grades, Group, Playbook, Route,
+    Rule, SignalFields,
 };
 pub use pattern::Pattern;
 pub use shelf::Shelf;

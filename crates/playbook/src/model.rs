@@ -25,6 +25,7 @@ pub struct Playbook {
     pub(crate) engagement_cap: Millipoints,
     pub(crate) fit_rules: Vec<FitRule>,
     pub(crate) fit_cap: Millipoints,
+    pub(crate) account: AccountPolicy,
     pub(crate) grades: Grades,
     pub(crate) facts: Vec<FactQuery>,
     pub(crate) boundaries: Vec<Millipoints>,
@@ -79,6 +80,16 @@ pub struct Group {
     /// Rules name it; the ledger says `cap:` and this name.
     pub name: String,
     /// Above zero: its rules together never give (or take) more.
+    pub cap: Millipoints,
+}
+
+/// What leads add to the engagement of their account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AccountPolicy {
+    /// A lead with at least so much engagement is an engaged person of its account; others add nothing. Above zero, and not
+    /// above the cap of engagement.
+    pub engaged_from: Millipoints,
+    /// The engagement of an account is the sum of that of its engaged people, and never more than this.
     pub cap: Millipoints,
 }
 
@@ -340,6 +351,11 @@ impl Playbook {
         self.fit_cap
     }
 
+    /// What leads add to their account.
+    pub fn account(&self) -> AccountPolicy {
+        self.account
+    }
+
     /// Where letters and digits begin.
     pub fn grades(&self) -> &Grades {
         &self.grades
@@ -350,7 +366,7 @@ impl Playbook {
         &self.facts
     }
 
-    /// Amounts of engagement at which the grade or some route turns: it matters on which side of each a lead is, at or
+    /// Amounts of engagement at which the grade, some route, or what the account has of a lead turns: it matters on which side of each a lead is, at or
     /// above it, or below. Ascending, each once.
     pub fn boundaries(&self) -> &[Millipoints] {
         &self.boundaries

@@ -12,9 +12,11 @@ use toml::de::{DeArray, DeTable, DeValue};
 
 use crate::condition::Compiler;
 use crate::fault::{Faults, Reading};
-use crate::file::{ConsequenceEntry, EngagementRule, ExclusionEntry, File, FitRuleEntry, GradesSection, RouteEntry};
+use crate::file::{
+    AccountSection, ConsequenceEntry, EngagementRule, ExclusionEntry, File, FitRuleEntry, GradesSection, RouteEntry,
+};
 use crate::kind::EventKind;
-use crate::model::{Consequence, Exclusion, FitRule, FitTest, Grades, Places, Playbook, Route, Rule};
+use crate::model::{AccountPolicy, Consequence, Exclusion, FitRule, FitTest, Grades, Places, Playbook, Route, Rule};
 use crate::value::{Name, Points};
 
 mod behaviour;
@@ -91,6 +93,7 @@ fn compile(reading: &mut Reading<'_>, file: File) -> Option<Playbook> {
     let engagement_cap = axis_cap(reading, &file.engagement.cap);
     let fit_cap = axis_cap(reading, &file.fit.cap);
     let grades = grades(reading, &file.grades, engagement_cap, fit_cap);
+    let account = account(reading, &file.account, engagement_cap);
     let spots =
         |names: &[&Spanned<Name>], reading: &Reading<'_>| names.iter().map(|n| reading.spot(&n.span())).collect();
     let places = Places {
@@ -114,7 +117,7 @@ fn compile(reading: &mut Reading<'_>, file: File) -> Option<Playbook> {
         engagement_cap,
         fit_cap,
         facts: Vec::new(),
-        boundaries: grades.engagement.to_vec(),
+        boundaries: grades.engagement.into_iter().chain([account.engaged_from]).collect(),
     };
     if file.routes.is_empty() {
         reading.fault(&(0..0), "there is no route; write at least one [[routes]] with name, when, urgency and pool");
@@ -148,6 +151,7 @@ fn compile(reading: &mut Reading<'_>, file: File) -> Option<Playbook> {
         engagement_cap,
         fit_rules,
         fit_cap,
+        account,
         grades,
         facts,
         boundaries,
@@ -177,6 +181,29 @@ fn axis_cap(reading: &mut Reading<'_>, cap: &Spanned<Points>) -> Millipoints {
         reading.fault(&cap.span(), "the cap of an axis is above 0 and at most 100");
     }
     value
+}
+
+/// Where nothing is said of accounts: points from which a lead is an engaged person, and the most that an account has.
+const ENGAGED_FROM: Millipoints = Millipoints::from_points(20);
+const ACCOUNT_CAP: Millipoints = Millipoints::from_points(300);
+
+fn account(reading: &mut Reading<'_>, section: &AccountSection, engagement_cap: Millipoints) -> AccountPolicy {
+    let said = |points: &Option<Spanned<Points>>| points.as_ref().map(|points| points.get_ref().0);
+    let engaged_from = said(&section.engaged_from).unwrap_or(ENGAGED_FROM.min(engagement_cap));
+    let cap = said(&section.cap).unwrap_or(ACCOUNT_CAP.max(engaged_from));
+    if let Some(points) = &section.engaged_from
+        && (engaged_from <= Millipoints::ZERO || engaged_from > engagement_cap)
+    {
+        let allowed = format!("`engaged_from` is above 0 and at most {engagement_cap} (the cap of engagement)");
+        reading.fault(&points.span(), format!("{allowed}; found {engaged_from}"));
+    }
+    if let Some(points) = &section.cap
+        && cap < engaged_from
+    {
+        let allowed = format!("the cap of an account is at least {engaged_from} (`engaged_from`)");
+        reading.fault(&points.span(), format!("{allowed}; found {cap}"));
+    }
+    AccountPolicy { engaged_from, cap }
 }
 
 fn grades(

@@ -6,7 +6,7 @@ use tasuki_domain::{Millipoints, Millis};
 
 use crate::decay::{Decay, Limit};
 use crate::kind::{EventKind, RejectReason, Urgency};
-use crate::model::{Consequence, Exclusion, FitRule, FitTest, Group, Playbook, Route, Rule};
+use crate::model::{AccountPolicy, Consequence, Exclusion, FitRule, FitTest, Group, Playbook, Route, Rule};
 use crate::pattern::Pattern;
 
 /// In which the sentences are.
@@ -63,6 +63,8 @@ impl Playbook {
         if !exclusions.is_empty() {
             sections.push(section("Who is never handed over", "渡さない相手", exclusions));
         }
+        let accounts = self.account.in_words(language);
+        sections.push(section("Accounts: what leads of one company add up to", "企業（アカウント）の合計", accounts));
         sections
     }
 
@@ -150,6 +152,23 @@ impl Group {
         match language {
             Language::En => format!("All rules in the group {name}: at most {cap} together."),
             Language::Ja => format!("グループ{name}のルール：合わせて{cap}点まで。"),
+        }
+    }
+}
+
+impl AccountPolicy {
+    /// What it says, in sentences.
+    pub(crate) fn in_words(self, language: Language) -> Vec<String> {
+        let Self { engaged_from, cap } = self;
+        match language {
+            Language::En => vec![
+                format!("Whoever has an engagement of at least {engaged_from} is an engaged person of the account."),
+                format!("The engagement of an account is that of its engaged people together, at most {cap}."),
+            ],
+            Language::Ja => vec![
+                format!("エンゲージメントが{engaged_from}点以上の人を、関心のある人と数える。"),
+                format!("アカウントのエンゲージメントは、関心のある人の合計で、{cap}点まで。"),
+            ],
         }
     }
 }

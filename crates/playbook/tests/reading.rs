@@ -98,8 +98,8 @@ fn a_small_playbook_reads() {
     assert_eq!((visit.points, visit.cap), (Millipoints::new(500), Some(points(10))));
     let facts: Vec<_> = playbook.facts().iter().map(|fact| (fact.name.as_str(), fact.rule, fact.window)).collect();
     assert_eq!(facts, [("signals.within(\"demo-request\",\"30d\")", 0, Millis::from_days(30))]);
-    // The grades at 15, 40 and 70; `> 55` turns right above 55.
-    let boundaries = [15_000, 40_000, 55_000, 55_001, 70_000].map(Millipoints::new);
+    // The grades at 15, 40 and 70; who is an engaged person at 20; `> 55` turns right above 55.
+    let boundaries = [15_000, 20_000, 40_000, 55_000, 55_001, 70_000].map(Millipoints::new);
     assert_eq!(playbook.boundaries(), boundaries);
     assert_eq!(playbook.grades().grade(points(40), Millipoints::new(44_999)).to_string(), "C2");
     assert_eq!(playbook.accept_within("hand-raise", Urgency::Urgent), Millis::from_seconds(5_400));
@@ -189,6 +189,35 @@ fn parts_that_contradict_each_other_are_faults() {
     ] {
         let told = faults(found, instead);
         assert!(told.len() == 1 && told[0].contains(expected), "{instead}: {told:?}");
+    }
+}
+
+#[test]
+fn an_account_has_what_its_engaged_people_have_up_to_a_cap() {
+    let account = |section: &str| {
+        let playbook = Playbook::parse(&SMALL.replace("[grades]", &format!("{section}\n[grades]"))).unwrap();
+        let tasuki_playbook::AccountPolicy { engaged_from, cap } = playbook.account();
+        assert!(playbook.boundaries().contains(&engaged_from), "{section}: time alone takes somebody below it");
+        (engaged_from, cap)
+    };
+    assert_eq!(account(""), (points(20), points(300)));
+    assert_eq!(account("[account]\nengaged_from = 37.5"), (Millipoints::new(37_500), points(300)));
+    assert_eq!(account("[account]\nengaged_from = 5\ncap = 5"), (points(5), points(5)));
+    let low = SMALL.replacen("[engagement]\ncap = 100", "[engagement]\ncap = 80", 1).replace("1 = 70", "1 = 60");
+    assert_eq!(Playbook::parse(&low).unwrap().account().engaged_from, points(20));
+    for (section, expected) in [
+        ("[account]\nengaged_from = 0", "`engaged_from` is above 0 and at most 100 (the cap of engagement); found 0"),
+        (
+            "[account]\nengaged_from = 101",
+            "`engaged_from` is above 0 and at most 100 (the cap of engagement); found 101",
+        ),
+        ("[account]\nengaged_from = 30\ncap = 29", "the cap of an account is at least 30 (`engaged_from`); found 29"),
+        ("[account]\ncap = 2000", "points are a number between -1000 and 1000"),
+        ("[account]\nsaturation = 3", "unknown field `saturation`"),
+    ] {
+        let told = faults("[grades]", &format!("{section}\n[grades]"));
+        assert!(told.len() == 1 && told[0].contains(expected), "{section}: {told:?}");
+        assert!(told[0].starts_with("line "), "{told:?}");
     }
 }
 

@@ -69,6 +69,32 @@ fn routes_rejections_and_exclusions_are_sentences() {
     );
 }
 
+#[test]
+fn what_makes_up_an_account_is_said_in_both_languages_and_a_change_is_told() {
+    let playbook = Playbook::built_in();
+    assert_eq!(
+        section(&playbook, Language::En, 6).sentences,
+        [
+            "Whoever has an engagement of at least 20 is an engaged person of the account.",
+            "The engagement of an account is that of its engaged people together, at most 300.",
+        ]
+    );
+    assert_eq!(
+        section(&playbook, Language::Ja, 6).sentences,
+        [
+            "エンゲージメントが20点以上の人を、関心のある人と数える。",
+            "アカウントのエンゲージメントは、関心のある人の合計で、300点まで。"
+        ]
+    );
+    let later = changed(&[("engaged_from = 20", "engaged_from = 30")]);
+    let differences = playbook.differences(&later);
+    assert_eq!(
+        told(&differences),
+        ["account  changed: accounts of engaged people, at once, when their scores are computed anew"]
+    );
+    assert!(differences[0].after.starts_with("Whoever has an engagement of at least 30 "), "{}", differences[0].after);
+}
+
 /// The built-in playbook with some of its text replaced.
 fn changed(changes: &[(&str, &str)]) -> Playbook {
     let mut text = Playbook::DEFAULT.to_owned();

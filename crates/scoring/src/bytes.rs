@@ -5,16 +5,6 @@ use tasuki_stream::StateError;
 
 use crate::signals::index;
 
-pub(crate) fn optional(into: &mut Vec<u8>, instant: Option<Timestamp>) {
-    match instant {
-        Some(instant) => {
-            into.push(1);
-            signed(into, instant.as_millis());
-        }
-        None => into.push(0),
-    }
-}
-
 pub(crate) fn signed(into: &mut Vec<u8>, number: i64) {
     unsigned(into, (number.cast_unsigned() << 1) ^ (number >> 63).cast_unsigned());
 }

@@ -8,14 +8,18 @@ use tasuki_domain::{EventId, Timestamp};
 use tasuki_playbook::EventKind;
 use tasuki_stream::StateError;
 
-use crate::bytes::{Bytes, optional, too_early, unsigned};
+use crate::bytes::{Bytes, signed, too_early, unsigned};
 use crate::fit::Fit;
 use crate::matching::Matching;
 use crate::profile::CompactProfile;
 use crate::signals::{MOST_SIGNALS, Shape, Signal, Signals, index, number};
 use crate::state::ScoringState;
 
-const FORMAT: u8 = 3;
+const FORMAT: u8 = 4;
+/// Said of each instant by itself whether it is there, and knew of no accounts.
+const FORMAT_BEFORE: u8 = 3;
+/// The bit for a lead that adds something to its account, behind one for each instant that is there.
+const ADDS: u8 = 1 << 3;
 
 pub(crate) fn encode(state: &ScoringState, into: &mut Vec<u8>) {
     let profile = state.profile.as_ref().map_or(&[][..], CompactProfile::as_bytes);
@@ -25,9 +29,10 @@ pub(crate) fn encode(state: &ScoringState, into: &mut Vec<u8>) {
     into.push(FORMAT);
     unsigned(into, state.seen);
     unsigned(into, state.version);
-    for instant in [state.next_change_at, state.profile_received_at, state.dropped_received_at] {
-        optional(into, instant);
-    }
+    let instants = [state.next_change_at, state.profile_received_at, state.dropped_received_at];
+    let present = instants.iter().enumerate().map(|(at, instant)| u8::from(instant.is_some()) << at).sum::<u8>();
+    into.push(present | if state.adds { ADDS } else { 0 });
+    instants.into_iter().flatten().for_each(|instant| signed(into, instant.as_millis()));
     into.extend_from_slice(&state.revision.to_le_bytes());
     unsigned(into, state.fit.words.len());
     state.fit.words.iter().for_each(|&word| unsigned(into, word));
@@ -166,12 +171,16 @@ fn in_order(signals: &Signals, matching: &Matching) -> (Signals, Matching) {
 pub(crate) fn decode(bytes: &[u8]) -> Result<ScoringState, StateError> {
     let mut from = Bytes { rest: bytes };
     let format = from.byte()?;
-    if format != FORMAT {
-        return Err(StateError(format!("format {format} is not known; this release reads {FORMAT}")));
+    if ![FORMAT, FORMAT_BEFORE].contains(&format) {
+        let known = format!("this release reads {FORMAT_BEFORE} and {FORMAT}");
+        return Err(StateError(format!("format {format} is not known; {known}")));
     }
     let (seen, version) = (from.unsigned()?, from.unsigned()?);
-    let (next_change_at, profile_received_at, dropped_received_at) =
-        (from.optional()?, from.optional()?, from.optional()?);
+    let (adds, [next_change_at, profile_received_at, dropped_received_at]) = if format == FORMAT {
+        from.adds_and_instants()?
+    } else {
+        (false, [from.optional()?, from.optional()?, from.optional()?])
+    };
     let revision = from.fingerprint()?;
     let words = (0..from.count()?).map(|_| from.unsigned()).collect::<Result<_, _>>()?;
     let profile = Some(from.count()?).filter(|&length| length > 0);
@@ -189,11 +198,24 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<ScoringState, StateError> {
         signals,
         matching,
         profile,
+        adds,
+        account: None,
         published: None,
     })
 }
 
 impl Bytes<'_> {
+    fn adds_and_instants(&mut self) -> Result<(bool, [Option<Timestamp>; 3]), StateError> {
+        let present = self.byte()?;
+        let mut instants = [None; 3];
+        for (at, instant) in instants.iter_mut().enumerate() {
+            if present & 1 << at != 0 {
+                *instant = Some(Timestamp::from_millis(self.signed()?));
+            }
+        }
+        Ok((present & ADDS != 0, instants))
+    }
+
     /// The last that is in the bytes.
     fn signals(mut self) -> Result<(Signals, Matching), StateError> {
         let (texts, ends) = self.texts()?;

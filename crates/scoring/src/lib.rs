@@ -3,7 +3,10 @@
 //! [`score()`] says what a lead is worth as of an instant, with every point accounted for. [`Scoring`] keeps the signals of
 //! each lead, compactly, scores it anew with every change, and wakes up when time alone will change something that a
 //! route or the grade looks at. [`explain()`] says it as of any instant, and what is expected next.
+//! What a lead adds to its account it writes to `accounts`, and reads back as the account.
 
+mod account;
+mod accounts;
 mod bytes;
 mod codec;
 mod decay;
@@ -25,6 +28,7 @@ mod score;
 mod signals;
 mod state;
 
+pub use account::MOST_LEADS;
 pub use explain::{ChangedFact, Expected, Explanation, Lift, LiftedBy, MOST_EXPECTED, MOST_TIMES, explain};
 pub use processor::Scoring;
 pub use score::{CAP, GROUP_CAP, MOST_EVIDENCE, Score, score};

@@ -12,12 +12,15 @@ tasuki_stream::counters! {
     /// Versions of a lead's activity that did not come. Must stay at zero; otherwise records were lost between identity
     /// and scoring.
     VERSION_GAPS = "version_gaps";
-    /// Activity records that change nothing, by reason: known-signal, unknown-signal (a retraction), same-profile.
+    /// Records that change nothing, by reason: known-signal, unknown-signal (a retraction), same-profile, no-consent (the
+    /// person does not allow scoring), older-contribution (the account has heard of a later score of the lead).
     RECORDS_WITHOUT_EFFECT = "records_without_effect";
     /// Publications of playbooks that reached a partition, by reason: adopted, older (a later one is in force already).
     PLAYBOOKS = "playbooks";
     /// Leads scored anew because another playbook is in force, by reason: published.
     RESCORED_LEADS = "rescored_leads";
+    /// Leads that were not counted for their account since it has as many as are remembered, by reason: most-1000.
+    UNCOUNTED_LEADS = "uncounted_leads";
     /// Signals dropped to keep a lead within its bounds, by reason: most-500, older-than-400-days.
     DROPPED_SIGNALS = "dropped_signals";
 }
@@ -40,6 +43,10 @@ pub(crate) fn playbook(context: &mut Context<'_, ScoringState>, reason: &'static
 
 pub(crate) fn rescored(context: &mut Context<'_, ScoringState>) {
     context.count(RESCORED_LEADS, "published");
+}
+
+pub(crate) fn account_full(context: &mut Context<'_, ScoringState>) {
+    context.count(UNCOUNTED_LEADS, "most-1000");
 }
 
 pub(crate) fn dropped(context: &mut Context<'_, ScoringState>, pruned: Pruned) {

@@ -8,6 +8,8 @@ use tasuki_playbook::{Playbook, Shelf, SignalFields};
 use tasuki_stream::{Admission, Context, Due, Input, Poison, Processor, Topology, admit};
 use tasuki_wire::{Head, InvalidHead, PartitionCount, Topic, v1};
 
+use crate::account::KEY_PREFIX;
+use crate::accounts::{self, Telling, Told};
 use crate::fit::Fit;
 use crate::input::{Behavior, Event, Record};
 use crate::metrics;
@@ -18,7 +20,7 @@ use crate::score::Assessed;
 use crate::signals::{NewSignal, Pruned};
 use crate::state::ScoringState;
 
-const SERVICE: &str = "scoring";
+pub(crate) const SERVICE: &str = "scoring";
 
 /// Scores leads by a playbook: the latest that was published, or, before any was, the one it was made with.
 ///
@@ -35,14 +37,14 @@ pub struct Scoring {
 
 /// What a partition is scored by.
 #[derive(Clone, Debug)]
-struct InForce {
-    compiled: Arc<Compiled>,
+pub(crate) struct InForce {
+    pub(crate) compiled: Arc<Compiled>,
     /// Of a published one: which publication, and since when.
     published: Option<(EventId, Timestamp)>,
 }
 
 impl InForce {
-    fn since(&self) -> Option<Timestamp> {
+    pub(crate) fn since(&self) -> Option<Timestamp> {
         self.published.map(|(_, at)| at)
     }
 }
@@ -109,17 +111,18 @@ impl Scoring {
         lead: LeadId,
         event_id: EventId,
     ) -> Outcome {
+        let adds_to = state.adds_to().map(str::to_owned);
         let because = match change.apply(state, head) {
             Ok(because) => because,
             Err(reason) => return Outcome::WithoutEffect(reason),
         };
         let pruned = state.prune();
         let why = Why { because, event_id, cause: head.event_id, lead, received_at: head.received_at };
-        Outcome::Scored { payload: Self::record(state, in_force, &why), pruned }
+        Outcome::Scored { written: Self::record(state, in_force, &why, adds_to), pruned }
     }
 
-    /// The record of a score, which becomes part of the state.
-    fn record(state: &mut ScoringState, in_force: &InForce, why: &Why) -> Vec<u8> {
+    /// The record of a score, which becomes part of the state. `adds_to` is the account that has something of the lead.
+    fn record(state: &mut ScoringState, in_force: &InForce, why: &Why, adds_to: Option<String>) -> Written {
         let Compiled { playbook, rules, revision, wording } = &*in_force.compiled;
         let as_of = match why.because {
             v1::ScoredBecause::Time => why.received_at,
@@ -138,11 +141,12 @@ impl Scoring {
         }
         state.matching.update(&state.signals, playbook, *rules);
         let assessed = Assessed::of(&state.signals, &state.matching, &state.fit, playbook, as_of);
-        let next_change_at = assessed.next_change_at;
+        let (next_change_at, engagement) = (assessed.next_change_at, assessed.engagement.shown);
+        let received_at = as_of.max(why.received_at);
         let head = Head {
             event_id: why.event_id,
             occurred_at: as_of,
-            received_at: as_of.max(why.received_at),
+            received_at,
             cause: Some(why.cause),
             lead: Some(why.lead),
             version: Version::new(state.version),
@@ -150,7 +154,8 @@ impl Scoring {
         let (fit, profile, because) = (&state.fit, state.profile.as_ref(), why.because);
         let payload = record(&Scored { head, as_of, assessed, fit, profile, because, wording });
         state.next_change_at = next_change_at;
-        payload
+        let tellings = Telling::of(state, adds_to, in_force, engagement, as_of);
+        Written { payload, tellings, told: Told { event_id: why.event_id, lead: why.lead, as_of, received_at } }
     }
 }
 
@@ -164,14 +169,30 @@ struct Why {
     received_at: Timestamp,
 }
 
+/// A score, and what accounts are to hear of it.
+struct Written {
+    payload: Vec<u8>,
+    tellings: Vec<Telling>,
+    told: Told,
+}
+
+impl Written {
+    fn emit(self, context: &mut Context<'_, ScoringState>, key: &str) {
+        context.emit_bytes(Topic::Scores, key, self.payload);
+        for telling in self.tellings {
+            telling.emit(context, self.told);
+        }
+    }
+}
+
 impl Processor for Scoring {
     type State = ScoringState;
 
     fn topology(&self) -> Topology {
         Topology {
             service: SERVICE,
-            inputs: &[Topic::Activity, Topic::Playbooks, Topic::PlaybookMarkers],
-            outputs: &[Topic::Scores, Topic::PlaybookMarkers],
+            inputs: &[Topic::Activity, Topic::Playbooks, Topic::PlaybookMarkers, Topic::Accounts],
+            outputs: &[Topic::Scores, Topic::PlaybookMarkers, Topic::Accounts],
             state: Topic::ScoringState,
         }
     }
@@ -182,6 +203,10 @@ impl Processor for Scoring {
         }
         if input.topic == Topic::PlaybookMarkers {
             return self.adopt(context, input);
+        }
+        if input.topic == Topic::Accounts {
+            let in_force = self.in_force(context)?;
+            return accounts::hear(context, input, &in_force);
         }
         let record = Record::read(input.payload)?;
         let head = Head::read_raw(record.meta)?;
@@ -208,16 +233,16 @@ impl Processor for Scoring {
         match outcome {
             Outcome::Repeated => metrics::repeated_record(context),
             Outcome::WithoutEffect(reason) => metrics::without_effect(context, reason),
-            Outcome::Scored { payload, pruned } => {
+            Outcome::Scored { written, pruned } => {
                 metrics::dropped(context, pruned);
-                context.emit_bytes(Topic::Scores, key, payload);
+                written.emit(context, key);
             }
         }
         Ok(())
     }
 
     fn deadline(&self, context: &mut Context<'_, ScoringState>, due: &Due<'_>) {
-        let lead = due.key.parse().expect("states are kept by lead id: apply refuses other keys");
+        let lead = due.key.parse().expect("only the states of leads have deadlines, and they are kept by lead id");
         let cause = due.event_id(SERVICE);
         // A late event may put the same deadline up again: the version makes that another event.
         let version = context.state(due.key).version;
@@ -226,15 +251,19 @@ impl Processor for Scoring {
         let because = v1::ScoredBecause::Time;
         let why = Why { because, event_id, cause, lead, received_at: due.due_at };
         let in_force = self.in_force(context).expect(CHECKED);
-        let payload = Self::record(context.state(due.key), &in_force, &why);
-        context.emit_bytes(Topic::Scores, due.key, payload);
+        let state = context.state(due.key);
+        let adds_to = state.adds_to().map(str::to_owned);
+        Self::record(state, &in_force, &why, adds_to).emit(context, due.key);
     }
 
-    /// Another playbook is in force: scores a lead by it, from its signals.
+    /// Another playbook is in force: scores a lead by it, from its signals, or caps an account by it.
     fn revise(&self, context: &mut Context<'_, ScoringState>, key: &str) {
         let in_force = self.in_force(context).expect(CHECKED);
-        let lead = key.parse().expect("states are kept by lead id but for the one that says what is in force");
         let Some((publication, since)) = in_force.published else { return };
+        if let Some(account) = key.strip_prefix(KEY_PREFIX) {
+            return accounts::revise(context, account, &in_force, publication, since);
+        }
+        let lead = key.parse().expect("other states are kept by lead id but for the one that says what is in force");
         let state = context.state(key);
         if state.version == 0 {
             // Nothing was scored yet, so there is nothing to correct.
@@ -247,9 +276,11 @@ impl Processor for Scoring {
         let event_id = context.next_event_id();
         let because = v1::ScoredBecause::Playbook;
         let why = Why { because, event_id, cause: publication, lead, received_at: since };
-        let payload = Self::record(context.state(key), &in_force, &why);
+        let state = context.state(key);
+        let adds_to = state.adds_to().map(str::to_owned);
+        let written = Self::record(state, &in_force, &why, adds_to);
         metrics::rescored(context);
-        context.emit_bytes(Topic::Scores, key, payload);
+        written.emit(context, key);
     }
 }
 
@@ -262,7 +293,7 @@ enum Outcome {
     /// With the reason.
     WithoutEffect(&'static str),
     Scored {
-        payload: Vec<u8>,
+        written: Written,
         pruned: Pruned,
     },
 }
@@ -329,6 +360,6 @@ impl<'b> Change<'b> {
     }
 }
 
-fn missing(field: &str) -> Poison {
+pub(crate) fn missing(field: &str) -> Poison {
     Poison::new("missing-field", format!("{field} is not set, or by a release that this one does not know"))
 }

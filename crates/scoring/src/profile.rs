@@ -98,6 +98,22 @@ impl CompactProfile {
         &self.bytes
     }
 
+    /// The account; empty if there is none.
+    pub(crate) fn account(&self) -> &str {
+        read(&self.bytes).expect(CHECKED).1
+    }
+
+    /// The department as the lead writes it; empty if it is not known.
+    pub(crate) fn department(&self) -> &str {
+        let (_, _, mut attributes) = read(&self.bytes).expect(CHECKED);
+        while let Some(attribute) = attributes.next().expect(CHECKED) {
+            if attribute.name == "department" {
+                return attribute.value;
+            }
+        }
+        ""
+    }
+
     pub(crate) fn to_profile(&self) -> v1::Profile {
         let (email, account_id, mut attributes) = read(&self.bytes).expect(CHECKED);
         let (email, account_id) = (email.to_owned(), account_id.to_owned());

@@ -3,6 +3,7 @@
 use tasuki_domain::Timestamp;
 use tasuki_stream::{State, StateError};
 
+use crate::account::{self, Account};
 use crate::codec;
 use crate::fit::Fit;
 use crate::matching::Matching;
@@ -21,7 +22,8 @@ pub struct ScoringState {
     /// The rules that they match.
     pub(crate) matching: Matching,
     pub(crate) profile: Option<CompactProfile>,
-    /// The playbook, by its fingerprint, under which the lead was scored and `fit` was found; 0 when it has to be found.
+    /// The playbook, by its fingerprint, under which the lead was scored and `fit` was found; 0 when it has to be found. Of
+    /// an account, that whose cap was used.
     pub(crate) revision: u32,
     pub(crate) fit: Fit,
     /// Receipt of what the profile follows from.
@@ -29,6 +31,10 @@ pub struct ScoringState {
     /// The latest receipt among the signals that had to go.
     pub(crate) dropped_received_at: Option<Timestamp>,
     pub(crate) next_change_at: Option<Timestamp>,
+    /// Whether the account that the profile names has something of the lead.
+    pub(crate) adds: bool,
+    /// Of a state that is of no lead but of an account: what its leads add.
+    pub(crate) account: Option<Box<Account>>,
     /// Of the one state of a partition that is of no lead: the playbook in force.
     pub(crate) published: Option<Box<Published>>,
 }
@@ -38,6 +44,11 @@ impl ScoringState {
     /// events. `None` if there are none.
     pub(crate) fn as_of(&self) -> Option<Timestamp> {
         [self.signals.received_at(), self.profile_received_at, self.dropped_received_at].into_iter().flatten().max()
+    }
+
+    /// The account that has something of the lead.
+    pub(crate) fn adds_to(&self) -> Option<&str> {
+        self.profile.as_ref().filter(|_| self.adds).map(CompactProfile::account)
     }
 
     /// Keeps the signals within their bounds, and the receipt of those that go.
@@ -56,14 +67,19 @@ impl State for ScoringState {
                 let published = Some(Box::new(Published::decode(bytes)?));
                 Ok(Self { published, ..Self::default() })
             }
+            Some((&account::FORMAT, bytes)) => {
+                let (account, revision) = Account::decode(bytes)?;
+                Ok(Self { account: Some(Box::new(account)), revision, ..Self::default() })
+            }
             Some(_) | None => codec::decode(bytes),
         }
     }
 
     fn encode(&self, into: &mut Vec<u8>) {
-        match &self.published {
-            Some(published) => published.encode(into),
-            None => codec::encode(self, into),
+        match (&self.published, &self.account) {
+            (Some(published), _) => published.encode(into),
+            (None, Some(account)) => account.encode(self.revision, into),
+            (None, None) => codec::encode(self, into),
         }
     }
 

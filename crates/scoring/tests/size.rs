@@ -30,3 +30,17 @@ fn a_state_that_is_cut_off_or_goes_on_is_refused() {
     }
     assert!(ScoringState::decode(&[state.as_slice(), &[0]].concat()).is_err());
 }
+
+/// As a release before accounts wrote it.
+#[test]
+fn a_state_of_the_format_before_is_read_and_written_in_the_present_one() {
+    let before = include_bytes!("states/lead.v3.bin");
+    let mut now = Vec::new();
+    ScoringState::decode(before).unwrap().encode(&mut now);
+    assert_eq!((before[0], now[0]), (3, 4));
+    // The instants had a byte each that said whether they are there; now one byte says it of all.
+    assert_eq!(now.len(), before.len() - 2);
+    let mut again = Vec::new();
+    ScoringState::decode(&now).unwrap().encode(&mut again);
+    assert_eq!(again, now);
+}

@@ -55,6 +55,8 @@ topics! {
     Activity = "activity", "identity", Keep::Forever;
     /// Scores. Key: lead id.
     Scores = "scores", "scoring", Keep::Forever;
+    /// What leads add to their accounts, and what the accounts have of them. Key: account id.
+    Accounts = "accounts", "scoring", Keep::Forever;
     /// Marketing's decisions. Key: lead id.
     Qualification = "qualification", "qualification", Keep::Forever;
     /// What qualification tells itself about merged leads. Key: lead id.

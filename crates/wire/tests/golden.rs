@@ -44,6 +44,7 @@ records! {
     Identities: IdentityRecord,
     Activity: ActivityRecord,
     Scores: ScoreRecord,
+    Accounts: AccountRecord,
     Qualification: QualificationRecord,
     QualificationLinks: QualificationLinkRecord,
     DeskRequests: DeskRequest,

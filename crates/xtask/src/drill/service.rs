@@ -48,7 +48,7 @@ impl Service {
     pub(crate) const fn inputs(self) -> &'static [Topic] {
         match self {
             Self::Identity => &[Topic::Behavior, Topic::IdentityLinks],
-            Self::Scoring => &[Topic::Activity],
+            Self::Scoring => &[Topic::Activity, Topic::Accounts],
             Self::Qualification => &[Topic::Scores, Topic::Handoff],
             Self::Handoff => &[Topic::Qualification, Topic::DeskDecisions, Topic::SalesFeedback],
             Self::Projection | Self::Ingest => &[],

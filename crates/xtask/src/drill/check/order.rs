@@ -39,6 +39,7 @@ pub(super) fn versions_have_no_gap(evidence: &Evidence) -> Option<Vec<String>> {
             }
         }
     }
+    wrong.extend(versions_of_accounts(&evidence.log));
     let mut latest: BTreeMap<LeadId, u64> = BTreeMap::new();
     for (_, entry) in evidence.log.of(Topic::LeadsQualified) {
         let Ok(lead) = serde_json::from_slice::<QualifiedLead>(&entry.payload) else {
@@ -56,11 +57,28 @@ pub(super) fn versions_have_no_gap(evidence: &Evidence) -> Option<Vec<String>> {
     Some(wrong)
 }
 
+/// What is wrong with the versions of what is said of accounts.
+fn versions_of_accounts(log: &History) -> Vec<String> {
+    let (mut wrong, mut latest) = (Vec::new(), BTreeMap::<Vec<u8>, u64>::new());
+    for (_, entry) in log.of(Topic::Accounts) {
+        let Ok(record) = v1::AccountRecord::decode(entry.payload.as_slice()) else { continue };
+        let (Some(meta), Some(v1::account_record::Event::Engaged(_))) = (record.meta, record.event) else { continue };
+        let before = latest.insert(entry.key.clone(), meta.version).unwrap_or(0);
+        if meta.version != before + 1 {
+            let account = String::from_utf8_lossy(&entry.key);
+            wrong.push(format!("{account}: on accounts, version {} stands after {before}", meta.version));
+        }
+    }
+    wrong
+}
+
 /// For each topic, those on which the event stands that one of its own follows from. What time alone brings about
 /// follows from none.
-const FOLLOWS: [(Topic, &[Topic]); 6] = [
+const FOLLOWS: [(Topic, &[Topic]); 7] = [
     (Topic::Activity, &[Topic::IdentityLinks]),
     (Topic::Scores, &[Topic::Activity]),
+    // What an account has follows from what a lead adds, on the same topic.
+    (Topic::Accounts, &[Topic::Scores, Topic::Accounts]),
     (Topic::Qualification, &[Topic::Scores, Topic::Handoff]),
     (Topic::DeskRequests, &[Topic::Qualification, Topic::SalesFeedback]),
     (Topic::DeskDecisions, &[Topic::DeskRequests]),
