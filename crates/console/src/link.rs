@@ -16,6 +16,13 @@ pub(crate) fn with_query(path: &str, pairs: &[(&str, &str)]) -> String {
     link
 }
 
+/// The page of an account.
+pub(crate) fn to_account(id: &str) -> String {
+    let mut link = "/accounts/".to_owned();
+    encode_into(&mut link, id);
+    link
+}
+
 /// The same page with `?lang=`, whatever else its query holds.
 pub(crate) fn in_language(target: &str, code: &str) -> String {
     let plain = without_language(target);

@@ -142,6 +142,23 @@ texts! {
     as_visitor: "while anonymous", "匿名時の行動";
     progress: "How far the lead has come", "現在の段階";
 
+    // Accounts.
+    accounts: "Accounts", "アカウント";
+    accounts_hint: "Companies whose people show interest, those with most engagement first.",
+        "関心を示す人がいる企業を、関心度の高い順に表示します。";
+    account_search_label: "Company or account id", "会社名・アカウントID";
+    engaged_people: "Engaged people", "関心のある人";
+    departments: "Departments", "部署";
+    no_accounts: "No engaged accounts yet", "関心を示す企業はまだありません";
+    no_accounts_hint: "An account appears here as soon as one of its leads is engaged enough for the playbook.",
+        "所属するリードの関心度がプレイブックの基準に達すると、ここに表示されます。";
+    back_to_accounts: "All accounts", "アカウント一覧";
+    together: "Together", "合計";
+    account_explained: "The engagement of the engaged people together, up to the cap of the playbook.",
+        "関心のある人の関心度の合計です(プレイブックの上限まで)。";
+    leads_of_account: "Leads of this account", "このアカウントのリード";
+    no_leads_of_account: "No lead is of this account any more.", "現在このアカウントのリードはありません。";
+
     // Dead letters.
     dead_letters_hint: "What could not be processed: kept with the reason, nothing is lost.",
         "処理できなかったもの。理由とともに保存され、失われません。";
@@ -181,6 +198,19 @@ phrases! {
     }, {
         if more { format!("このページに{count}件") } else { format!("{count}件") }
     };
+    accounts_shown(count: usize, more: bool): {
+        match (count, more) {
+            (1, false) => "1 account".to_owned(),
+            (count, false) => format!("{count} accounts"),
+            (count, true) => format!("{count} accounts on this page"),
+        }
+    }, {
+        if more { format!("このページに{count}社") } else { format!("{count}社") }
+    };
+    of_leads(people: i64, leads: i64): format!("{people} of {leads}"), format!("{leads}人中{people}人");
+    people_of(department: &str, people: i64): format!("{department} ({people})"), format!("{department}（{people}人）");
+    and_more(count: usize): format!("and {count} more"), format!("ほか{count}部署");
+    without_the_cap(points: &str): format!("{points} without the cap"), format!("上限なしでは{points}点");
     nothing_found_for(search: &str): format!("No lead matches “{search}”."), format!("「{search}」に一致するリードはありません。");
     playbook_version(version: i64): format!("Playbook {version}"), format!("プレイブック {version}");
     score_as_of(instant: &str): format!("As of {instant}"), format!("{instant} 時点");

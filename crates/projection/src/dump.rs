@@ -9,13 +9,14 @@ use sqlx::{AssertSqlSafe, Connection, PgPool, Row};
 use crate::schema::Schema;
 
 /// Every table of content and its key. The watermarks are none: they differ between two logs of the same records.
-const TABLES: [(&str, &str); 8] = [
+const TABLES: [(&str, &str); 9] = [
     ("lead_current", "lead_id"),
     ("lead_profile", "lead_id"),
     ("lead_duplicate_keys", "lead_id, kind, key"),
     ("lead_timeline", "lead_id, event_id"),
     ("lead_decisions", "event_id"),
     ("handoffs", "handoff_id"),
+    ("accounts", "account_id"),
     ("playbooks", "event_id"),
     ("dead_letters", "id"),
 ];

@@ -202,7 +202,7 @@ fn last_version(lead: &mut LeadCurrent, source: Source) -> &mut i64 {
         Source::Activity => &mut lead.activity_version,
         Source::Scores => &mut lead.scores_version,
         Source::Qualification => &mut lead.qualification_version,
-        Source::Handoff | Source::DeadLetters | Source::Playbooks => &mut lead.handoff_version,
+        Source::Handoff | Source::Accounts | Source::DeadLetters | Source::Playbooks => &mut lead.handoff_version,
     }
 }
 

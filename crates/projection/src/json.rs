@@ -31,6 +31,11 @@ pub(crate) fn profile(profile: &v1::Profile) -> Value {
     })
 }
 
+/// `accounts.departments`.
+pub(crate) fn departments(departments: &[v1::EngagedDepartment]) -> Value {
+    departments.iter().map(|it| json!({ "name": clean(&it.name), "people": it.people })).collect()
+}
+
 /// `lead_profile.contributions`.
 pub(crate) fn contributions(scored: &v1::LeadScored) -> Value {
     let evidence = Evidence::of(scored);

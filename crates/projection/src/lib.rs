@@ -1,6 +1,6 @@
 //! The projection: what stands on the log, as tables in Postgres that the console reads.
 //!
-//! [`Projection::run`] reads the topics `activity`, `identities`, `scores`, `qualification`, `handoff`, `playbooks` and `dead-letters`, folds each
+//! [`Projection::run`] reads the topics `activity`, `identities`, `scores`, `accounts`, `qualification`, `handoff`, `playbooks` and `dead-letters`, folds each
 //! batch in memory and writes it in one transaction with the watermark of what has been read. It is the only writer of
 //! the tables, which `migrations/` explains; nothing reads them back into the pipeline.
 

@@ -1,20 +1,22 @@
 //! Records of the log, read and checked.
 
+use std::collections::BTreeMap;
+
 use prost::Message;
 use sqlx::types::Json;
 use tasuki_domain::{Cycle, EventId, HandoffId, LeadId, Timestamp};
 use tasuki_stream::log::LogRecord;
 use tasuki_stream::{Input, Poison};
 use tasuki_wire::v1::{
-    self, activity_record, dead_letter, handoff_record, identity_record, playbook_record, qualification_record,
-    score_record,
+    self, account_record, activity_record, dead_letter, handoff_record, identity_record, playbook_record,
+    qualification_record, score_record,
 };
 use tasuki_wire::{Head, Topic};
 
 use crate::json;
-use crate::rows::{Letter, Publication};
+use crate::rows::{Account, Letter, Publication};
 use crate::table::At;
-use crate::text::{clean, indexed, optional};
+use crate::text::{clean, indexed, optional, version};
 
 /// The topics that are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,6 +24,7 @@ pub(crate) enum Source {
     Identities,
     Activity,
     Scores,
+    Accounts,
     Qualification,
     Handoff,
     Playbooks,
@@ -29,10 +32,11 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Identities,
         Self::Activity,
         Self::Scores,
+        Self::Accounts,
         Self::Qualification,
         Self::Handoff,
         Self::Playbooks,
@@ -44,6 +48,7 @@ impl Source {
             Self::Identities => Topic::Identities,
             Self::Activity => Topic::Activity,
             Self::Scores => Topic::Scores,
+            Self::Accounts => Topic::Accounts,
             Self::Qualification => Topic::Qualification,
             Self::Handoff => Topic::Handoff,
             Self::Playbooks => Topic::Playbooks,
@@ -101,6 +106,8 @@ pub(crate) struct Batch {
     pub(crate) entries: Vec<Entry>,
     pub(crate) letters: Vec<Letter>,
     pub(crate) publications: Vec<Publication>,
+    /// By id, the latest that is said of each.
+    pub(crate) accounts: BTreeMap<String, Account>,
     /// Topics of the records that could not be read.
     pub(crate) unreadable: Vec<Topic>,
 }
@@ -114,11 +121,20 @@ impl Batch {
             Some(Source::Playbooks) => {
                 publication(&record.payload).map(|publication| self.publications.push(publication))
             }
+            Some(Source::Accounts) => account(record).map(|account| self.push_account(account)),
             Some(source) => self.push_entry(source, &record.payload),
         };
         if let Err(poison) = read {
             self.unreadable.push(record.topic);
             self.letters.push(letter_of_ours(record, &poison));
+        }
+    }
+
+    fn push_account(&mut self, account: Option<Account>) {
+        let Some(account) = account else { return };
+        let known = self.accounts.entry(account.account_id.clone()).or_insert_with(|| account.clone());
+        if known.version < account.version {
+            *known = account;
         }
     }
 
@@ -128,7 +144,7 @@ impl Batch {
             Source::Activity => activity(payload)?,
             Source::Scores => scores(payload)?,
             Source::Qualification => qualification(payload)?,
-            Source::Handoff | Source::Playbooks | Source::DeadLetters => handoff(payload)?,
+            Source::Handoff | Source::Accounts | Source::Playbooks | Source::DeadLetters => handoff(payload)?,
         };
         if matches!(content, Ok(Content::Playbook)) {
             return Ok(());
@@ -241,6 +257,32 @@ fn decode<M: Message + Default>(payload: &[u8]) -> Result<M, Poison> {
 
 fn unknown_event() -> Poison {
     Poison::new("unknown-event", "the record holds no event that this release knows")
+}
+
+/// What is said of an account; `None` for what a single lead adds to it, which scoring tells itself.
+fn account(record: &LogRecord) -> Result<Option<Account>, Poison> {
+    let v1::AccountRecord { meta, event } = decode(&record.payload)?;
+    let head = Head::read(meta.as_ref())?;
+    let engaged = match event {
+        Some(account_record::Event::Contributed(_)) => return Ok(None),
+        Some(account_record::Event::Engaged(engaged)) => engaged,
+        None => return Err(unknown_event()),
+    };
+    if head.version.get() == 0 {
+        return Err(Poison::new("no-version", "meta.version is 0; expected 1, 2, 3 ..."));
+    }
+    let id = std::str::from_utf8(&record.key).map_err(|error| Poison::new("key-not-utf8", error.to_string()))?;
+    Ok(Some(Account {
+        account_id: indexed(id),
+        version: version(head.version),
+        engagement_mp: engaged.engagement_mp,
+        sum_mp: engaged.sum_mp,
+        people: i64::from(engaged.people),
+        department_count: i64::try_from(engaged.departments.len()).unwrap_or(i64::MAX),
+        departments: Json(json::departments(&engaged.departments)),
+        as_of: At::new(Timestamp::from_millis(engaged.as_of_ms)),
+        playbook_version: i64::from(engaged.playbook_version),
+    }))
 }
 
 fn publication(payload: &[u8]) -> Result<Publication, Poison> {

@@ -147,6 +147,21 @@ row! {
 }
 
 row! {
+    /// What an account has of its leads.
+    Account in "accounts" {
+        account_id: String as "text",
+        version: i64 as "int8",
+        engagement_mp: i64 as "int8",
+        sum_mp: i64 as "int8",
+        people: i64 as "int8",
+        departments: Json<Value> as "jsonb",
+        department_count: i64 as "int8",
+        as_of: At as "timestamptz",
+        playbook_version: i64 as "int8",
+    }
+}
+
+row! {
     /// A playbook that was published, or is in force again.
     Publication in "playbooks" {
         event_id: Uuid as "uuid",

@@ -16,7 +16,9 @@ use tasuki_wire::{Partition, PartitionCount};
 use crate::fold::{Changes, Fold};
 use crate::metrics;
 use crate::record::{Batch, Source};
-use crate::rows::{Decision, DuplicateKey, Handoff, LeadCurrent, Ledger, Letter, Profile, Publication, Timeline};
+use crate::rows::{
+    Account, Decision, DuplicateKey, Handoff, LeadCurrent, Ledger, Letter, Profile, Publication, Timeline,
+};
 use crate::schema::Schema;
 use crate::table::{At, Row};
 
@@ -62,6 +64,7 @@ struct Statements {
     handoffs: Arc<str>,
     letters: Arc<str>,
     publications: Arc<str>,
+    accounts: Arc<str>,
 }
 
 impl Statements {
@@ -77,6 +80,7 @@ impl Statements {
         let leads = upsert(LeadCurrent::insert(), "lead_id", LeadCurrent::overwrite(&["lead_id"]));
         let timeline = Timeline::overwrite(&["lead_id", "event_id"]);
         let timeline = upsert(Timeline::insert(), "lead_id, event_id", timeline);
+        let accounts = upsert(Account::insert(), "account_id", Account::overwrite(&["account_id"]));
         Self {
             load_leads: format!("select {} from lead_current where lead_id = any($1)", LeadCurrent::names()).into(),
             load_handoffs: format!("select {} from handoffs where lead_id = any($1)", Handoff::names()).into(),
@@ -90,6 +94,7 @@ impl Statements {
             handoffs: upsert(Handoff::insert(), "handoff_id", Handoff::overwrite(&["handoff_id"])).into(),
             letters: once(Letter::insert()),
             publications: once(Publication::insert()),
+            accounts: format!("{accounts} where t.version < excluded.version").into(),
         }
     }
 }
@@ -184,12 +189,13 @@ impl Writer {
         let mut transaction = self.connection.begin().await?;
         lock_watermarks(&mut transaction, watermarks, moved).await?;
         let mut fold = load(&mut transaction, statements, &batch).await?;
-        let Batch { entries, letters, publications, unreadable: _ } = batch;
+        let Batch { entries, letters, publications, accounts, unreadable: _ } = batch;
         entries.into_iter().for_each(|entry| fold.apply(entry));
         let (leads, changes) = fold.finish();
         let report = Report { gaps: changes.gaps.clone(), repeated: changes.repeated.clone() };
         write_rows(&mut transaction, statements, leads, changes, letters).await?;
         write(&mut transaction, &statements.publications, publications).await?;
+        write(&mut transaction, &statements.accounts, accounts.into_values().collect()).await?;
         move_watermarks(&mut transaction, moved).await?;
         transaction.commit().await?;
         Ok(report)

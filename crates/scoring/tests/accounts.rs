@@ -78,8 +78,7 @@ impl World {
         self.events += 1;
         let meta = head(lead(number), 1 << 100 | self.events, at, 0).to_meta();
         let id = meta.event_id.clone();
-        let event =
-            Some(Behavior::FormSubmitted(v1::FormSubmitted { form: form.into(), ..v1::FormSubmitted::default() }));
+        let event = Some(Behavior::FormSubmitted(v1::FormSubmitted { form: form.into() }));
         let behavior = v1::BehaviorRecord {
             meta: Some(meta),
             origin: Some(v1::Origin::default()),

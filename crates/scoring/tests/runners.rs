@@ -76,7 +76,7 @@ fn sends(number: u64, version: u64, form: &str, at: i64) -> Emitted {
     let behavior = v1::BehaviorRecord {
         meta: Some(head(lead, id, at, 0).to_meta()),
         origin: Some(v1::Origin::default()),
-        event: Some(Behavior::FormSubmitted(v1::FormSubmitted { form: form.into(), ..v1::FormSubmitted::default() })),
+        event: Some(Behavior::FormSubmitted(v1::FormSubmitted { form: form.into() })),
         ..v1::BehaviorRecord::default()
     };
     let attributed = v1::BehaviorAttributed { behavior: Some(behavior), via: "email".into(), unscored: false };

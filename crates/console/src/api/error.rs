@@ -47,7 +47,8 @@ impl ApiError {
             "no-such-address",
             format!(
                 "nothing answers {method} {path}; there are GET /api/v1/leads, /api/v1/leads/{{id}}, \
-                 /api/v1/leads/{{id}}/explain and /duplicates, /api/v1/handoffs, /api/v1/handoffs/{{id}}, /api/v1/playbooks, \
+                 /api/v1/leads/{{id}}/explain and /duplicates, /api/v1/accounts, \
+                 /api/v1/accounts/{{id}}, /api/v1/handoffs, /api/v1/handoffs/{{id}}, /api/v1/playbooks, \
                  /api/v1/playbooks/{{version}}, /api/v1/dead-letters and POST /api/v1/handoffs/{{id}}/accept and /reject, \
                  /api/v1/leads/{{id}}/merge, /split and /explain, /api/v1/playbooks and /rollback"
             ),

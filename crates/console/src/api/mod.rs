@@ -1,6 +1,7 @@
 //! The JSON API for scripts, under `/api/v1`. Points are numbers in points, with the exact thousandths beside them as
 //! `..._mp`; instants are RFC 3339 in UTC; what is not known is `null`.
 
+pub(crate) mod accounts;
 pub(crate) mod dead_letters;
 pub(crate) mod duplicates;
 pub(crate) mod explain;

@@ -54,7 +54,12 @@ pub(super) fn refreshing_page(visit: &Visit, title: &str, content: &Markup, refr
 
 fn menu(visit: &Visit) -> Markup {
     let text = visit.language;
-    let entries = [("/leads", text.leads()), ("/playbook", text.playbook()), ("/dead-letters", text.dead_letters())];
+    let entries = [
+        ("/leads", text.leads()),
+        ("/accounts", text.accounts()),
+        ("/playbook", text.playbook()),
+        ("/dead-letters", text.dead_letters()),
+    ];
     html! {
         nav.menu aria-label=(text.main_menu()) {
             ul {

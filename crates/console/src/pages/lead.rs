@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tasuki_domain::{LeadId, Stage, Timestamp};
 
-use super::{Problem, Visit, duplicates, frame, ledger, parts};
+use super::{Problem, Visit, accounts, duplicates, frame, ledger, parts};
 use crate::command::{LONGEST_NOTE, REASONS};
 use crate::language::Language;
 use crate::routes::Shared;
@@ -39,12 +39,17 @@ pub(crate) async fn show(
     let detail = store::lead(&console.pool, id).await.map_err(|error| Problem::store(&console, error))?;
     let detail = detail.ok_or(Problem::NotFound)?;
     let duplicates = duplicates::of(&console, id).await?;
+    let account = store::account_of(&console.pool, id).await.map_err(|error| Problem::store(&console, error))?;
     let open = detail.handoffs.first().is_some_and(|handoff| handoff.state.is_open());
     let sent = asked.map_or(0, |Query(asked)| asked.sent);
     let pending = (sent > 0 && open).then_some(sent);
     let again = format!("/leads/{id}?sent={}", sent.saturating_add(1));
     let refresh = pending.filter(|sent| *sent < LOOKS).map(|_| (1, again.as_str()));
-    let content = page(&detail, &duplicates::section(&detail.lead, &duplicates, visit.language), pending, &visit);
+    let aside = html! {
+        @if let Some(account) = &account { (accounts::section(account, visit.language)) }
+        (duplicates::section(&detail.lead, &duplicates, visit.language))
+    };
+    let content = page(&detail, &aside, pending, &visit);
     let title = shown(&detail.lead, visit.language);
     Ok(Html(frame::refreshing_page(&visit, title, &content, refresh).into_string()).into_response())
 }
@@ -53,7 +58,8 @@ pub(super) fn shown(lead: &LeadRow, text: Language) -> &str {
     if lead.shown().is_empty() { text.anonymous_lead() } else { lead.shown() }
 }
 
-fn page(detail: &LeadDetail, duplicates: &Markup, pending: Option<u8>, visit: &Visit) -> Markup {
+/// `aside` stands behind the profile.
+fn page(detail: &LeadDetail, aside: &Markup, pending: Option<u8>, visit: &Visit) -> Markup {
     let text = visit.language;
     html! {
         p.back { a href="/leads" { "← " (text.back_to_list()) } }
@@ -81,7 +87,7 @@ fn page(detail: &LeadDetail, duplicates: &Markup, pending: Option<u8>, visit: &V
             div.side {
                 (handoffs(detail, pending.is_some(), visit))
                 (profile(detail, text))
-                (duplicates)
+                (aside)
             }
             div.main-column {
                 (ledger::section(detail, visit))
@@ -242,9 +248,6 @@ fn profile(detail: &LeadDetail, text: Language) -> Markup {
                             (attribute.value)
                         }
                     }
-                }
-                @if !detail.lead.account_id.is_empty() {
-                    div { dt { (text.account()) } dd { (detail.lead.account_id) } }
                 }
             }
         }

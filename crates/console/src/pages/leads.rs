@@ -98,7 +98,7 @@ fn search_form(filter: &LeadFilter, text: Language) -> Markup {
 
 /// The roles say again what the elements mean: on narrow screens the style sheet makes cards of the rows, and browsers
 /// then forget that it is a table.
-fn table(leads: &[LeadRow], visit: &Visit) -> Markup {
+pub(super) fn table(leads: &[LeadRow], visit: &Visit) -> Markup {
     html! {
         table.leads role="table" {
             thead role="rowgroup" {

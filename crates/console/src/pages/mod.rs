@@ -2,6 +2,7 @@
 //!
 //! A page is one file with a handler that takes a [`Visit`] and gives [`frame::page`] its title and content.
 
+pub(crate) mod accounts;
 pub(crate) mod assets;
 pub(crate) mod dead_letters;
 pub(crate) mod explain;

@@ -289,7 +289,7 @@ async fn scored(
 }
 
 /// One pattern per word, for `like all`: what means something to `like` is taken literally.
-fn patterns(search: &str) -> Vec<String> {
+pub(super) fn patterns(search: &str) -> Vec<String> {
     // Postgres holds no NUL in text, and refuses to look for one.
     let literal = |word: &str| {
         word.to_lowercase().replace('\0', "").replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")

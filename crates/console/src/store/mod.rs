@@ -1,5 +1,6 @@
 //! What the console reads: the tables that the projection writes, and nothing else. The console never writes them.
 
+mod accounts;
 mod dead_letters;
 mod duplicates;
 mod handoffs;
@@ -8,6 +9,7 @@ mod lead;
 mod leads;
 mod playbooks;
 
+pub(crate) use accounts::{AccountCursor, AccountDetail, AccountRow, Department, account, account_of, accounts};
 pub(crate) use dead_letters::{DeadLetterRow, dead_letters};
 pub(crate) use duplicates::{DuplicateRow, duplicates};
 pub(crate) use handoffs::{HandoffRow, HandoffState, StateFilter, handoff, handoffs};

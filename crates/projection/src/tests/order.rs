@@ -9,7 +9,7 @@ use tasuki_wire::Topic;
 use tasuki_wire::v1::{self, handoff_record, qualification_record};
 
 use super::log::{Log, Reading};
-use super::records::{Lead, START_MS, assigned, page_view, profile, qualified, score};
+use super::records::{Lead, START_MS, account, added, assigned, page_view, profile, qualified, score};
 use super::{catch_up, database, fresh};
 use crate::Schema;
 
@@ -22,7 +22,7 @@ pub(super) struct Step {
 }
 
 pub(super) fn steps(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Step>> {
-    let step = (0..4_usize, 0..16_u8, 0..4_u8).prop_map(|(lead, what, number)| Step { lead, what, number });
+    let step = (0..4_usize, 0..17_u8, 0..4_u8).prop_map(|(lead, what, number)| Step { lead, what, number });
     prop::collection::vec(step, count)
 }
 
@@ -31,6 +31,7 @@ pub(super) fn steps(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<
 pub(super) fn records(steps: &[Step]) -> Vec<Emitted> {
     let mut leads: Vec<_> = (0..4).map(|number| Lead::number(100 + number)).collect();
     let mut records: Vec<Emitted> = Vec::new();
+    let mut accounts = [0; 4];
     for (step, at) in steps.iter().zip((START_MS..).step_by(1_000)) {
         let lead = &mut leads[step.lead];
         let (number, cycle) = (u128::from(step.number), 1 + u32::from(step.number / 2));
@@ -53,6 +54,13 @@ pub(super) fn records(steps: &[Step]) -> Vec<Emitted> {
                     [Topic::Activity, Topic::Scores, Topic::Qualification, Topic::Handoff][usize::from(step.number)],
                 );
                 continue;
+            }
+            15 if step.number == 3 => added("acme.example"),
+            15 => {
+                accounts[step.lead] += 1;
+                let departments = [("IT\0", 2), ("Sales", 1)];
+                let id = format!("a{}.example", step.lead);
+                account(&id, accounts[step.lead], at, at % 90_000, &departments[..usize::from(step.number)])
             }
             _ => match records.len().checked_sub(1 + usize::from(step.number)) {
                 Some(earlier) => records[earlier].clone(),

@@ -6,7 +6,8 @@ use tasuki_domain::{Cycle, EventId, HandoffId, LeadId, Timestamp, Version};
 use tasuki_stream::Emitted;
 use tasuki_wire::evidence::{Named, columns};
 use tasuki_wire::v1::{
-    self, activity_record, behavior_record, handoff_record, identity_record, qualification_record, score_record,
+    self, account_record, activity_record, behavior_record, handoff_record, identity_record, qualification_record,
+    score_record,
 };
 use tasuki_wire::{Head, Topic};
 
@@ -137,6 +138,38 @@ impl Lead {
         let handoff_id = HandoffId::of(self.id, Cycle::new(cycle)).as_bytes().to_vec();
         self.emitted(Topic::Handoff, &v1::HandoffRecord { meta, handoff_id, cycle, event: Some(event) })
     }
+}
+
+/// What an account has, by its `version`-th record.
+pub(super) fn account(id: &str, version: u64, at: i64, engagement_mp: i64, departments: &[(&str, u32)]) -> Emitted {
+    let departments = departments.iter().map(|&(name, people)| v1::EngagedDepartment { name: name.into(), people });
+    let engaged = v1::AccountEngaged {
+        playbook_version: 1,
+        as_of_ms: at,
+        engagement_mp,
+        sum_mp: engagement_mp + 5_000,
+        people: 2,
+        departments: departments.collect(),
+    };
+    let head = Head {
+        event_id: EventId::reported("test", &format!("{id} accounts {version}")),
+        occurred_at: Timestamp::from_millis(at),
+        received_at: Timestamp::from_millis(at),
+        cause: None,
+        lead: None,
+        version: Version::new(version),
+    };
+    let event = Some(account_record::Event::Engaged(engaged));
+    let record = v1::AccountRecord { meta: Some(head.to_meta()), event };
+    Emitted { topic: Topic::Accounts, key: id.into(), payload: record.encode_to_vec() }
+}
+
+/// What a lead adds to an account, which is nothing that the tables show.
+pub(super) fn added(id: &str) -> Emitted {
+    let meta = Some(v1::Meta { event_id: vec![9; 16], lead_id: vec![1; 16], ..Default::default() });
+    let event = account_record::Event::Contributed(v1::LeadContributed { engaged: true, ..Default::default() });
+    let record = v1::AccountRecord { meta, event: Some(event) };
+    Emitted { topic: Topic::Accounts, key: id.into(), payload: record.encode_to_vec() }
 }
 
 fn behavior(number: u128) -> Uuid {

@@ -9,7 +9,7 @@ use tasuki_wire::Topic;
 use tasuki_wire::v1::{self, behavior_record, dead_letter, handoff_record, identity_record, qualification_record};
 
 use super::log::{Log, Reading};
-use super::records::{Lead, START_MS, assigned, page_view, profile, qualified, score};
+use super::records::{Lead, START_MS, account, added, assigned, page_view, profile, qualified, score};
 use super::{catch_up, database, fresh};
 use crate::Schema;
 
@@ -25,6 +25,7 @@ async fn tables(pool: &PgPool, schema: &Schema) -> String {
         ("lead_timeline", "lead_id, occurred_at, event_id"),
         ("lead_decisions", "lead_id, topic, version"),
         ("handoffs", "lead_id, cycle"),
+        ("accounts", "account_id"),
         ("playbooks", "published_at, event_id"),
         ("dead_letters", "id"),
     ] {
@@ -37,6 +38,39 @@ async fn tables(pool: &PgPool, schema: &Schema) -> String {
         }
     }
     text
+}
+
+#[tokio::test]
+async fn an_account_is_shown_as_the_latest_record_of_it_says() {
+    let long = "x".repeat(5_000);
+    let log = Log::of([
+        added("acme.example"),
+        account("acme.example", 1, START_MS, 20_000, &[("IT", 1)]),
+        account("acme.example", 3, START_MS + 2 * MINUTE, 60_000, &[("Sales", 2), ("IT", 1)]),
+        account("acme.example", 2, START_MS + MINUTE, 40_000, &[]),
+        account(&long, 1, START_MS, 1, &[]),
+        Emitted { topic: Topic::Accounts, key: "broken.example".into(), payload: vec![0xff] },
+        account("unversioned.example", 0, START_MS, 1, &[]),
+    ]);
+    let pool = database();
+    let (projection, schema) = fresh(&pool).await;
+    catch_up(&projection, &log, READING).await;
+    let sql = format!(
+        "select concat_ws(' ', left(account_id, 12), version, engagement_mp, sum_mp, people, departments, \
+         department_count, as_of, playbook_version) from {schema}.accounts order by account_id"
+    );
+    let rows: Vec<String> = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&pool).await.unwrap();
+    let departments = r#"[{"name": "Sales", "people": 2}, {"name": "IT", "people": 1}]"#;
+    assert_eq!(
+        rows,
+        [
+            format!("acme.example 3 60000 65000 2 {departments} 2 2026-11-23 00:02:00+00 1"),
+            "xxxxxxxxxxxx 1 1 5001 2 [] 0 2026-11-23 00:00:00+00 1".to_owned(),
+        ]
+    );
+    let sql = format!("select code from {schema}.dead_letters order by code");
+    let codes: Vec<String> = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&pool).await.unwrap();
+    assert_eq!(codes, ["no-version", "undecodable"]);
 }
 
 async fn text(pool: &PgPool, schema: &Schema, lead: LeadId, columns: &str) -> String {

@@ -188,13 +188,11 @@ fn chance(lead: u64, version: u64) -> u64 {
     mix((lead % PATTERNS) << 32 | version) % 100
 }
 
-fn address(lead: u64) -> (String, String) {
-    let domain = format!("company-{:06}.example", lead % 250_000 / 3);
-    (format!("hanako.{lead:08}@{domain}"), domain)
+fn address(lead: u64) -> String {
+    format!("hanako.{lead:08}@company-{:06}.example", lead % 250_000 / 3)
 }
 
 fn profile(lead: u64, version: u64, at: i64) -> v1::Profile {
-    let (email, account_id) = address(lead);
     let pattern = mix(lead % PATTERNS);
     let employees = [12, 45, 180, 250, 900, 12_000][usize::try_from(pattern % 6).unwrap_or_default()];
     let title = pick(&TITLES, pattern >> 8 ^ (version / 20));
@@ -212,7 +210,8 @@ fn profile(lead: u64, version: u64, at: i64) -> v1::Profile {
     }
     let value = |value| v1::AttributeValue { value, source: "website".to_owned(), occurred_at_ms: at };
     let attributes = said.into_iter().map(|(name, said)| (name.to_owned(), value(said))).collect();
-    v1::Profile { email, account_id, attributes, other_emails: Vec::new() }
+    // Without an account: what scoring does for leads is measured, against a copy that knows no accounts.
+    v1::Profile { email: address(lead), account_id: String::new(), attributes, other_emails: Vec::new() }
 }
 
 fn behavior(lead: u64, version: u64, number: u64, at: i64) -> v1::BehaviorRecord {
@@ -241,7 +240,7 @@ fn behavior(lead: u64, version: u64, number: u64, at: i64) -> v1::BehaviorRecord
         lead: None,
         version: Version::new(0),
     };
-    let (email, _) = address(lead);
+    let email = address(lead);
     let visitor = Uuid::from_u64_pair(mix(lead ^ 0xabcd), lead).to_string();
     let campaign = if dice.is_multiple_of(16) { "autumn-2026" } else { "" };
     let circumstances = v1::Circumstances {

@@ -63,8 +63,15 @@ pub(crate) fn groups() -> impl Iterator<Item = (&'static str, &'static [Topic])>
 }
 
 /// What the projection reads.
-pub(crate) const PROJECTED: [Topic; 6] =
-    [Topic::Activity, Topic::Identities, Topic::Scores, Topic::Qualification, Topic::Handoff, Topic::DeadLetters];
+pub(crate) const PROJECTED: [Topic; 7] = [
+    Topic::Activity,
+    Topic::Identities,
+    Topic::Scores,
+    Topic::Accounts,
+    Topic::Qualification,
+    Topic::Handoff,
+    Topic::DeadLetters,
+];
 
 /// One process.
 #[derive(Debug)]

@@ -1,0 +1,110 @@
+//! What leads of one company add up to, end to end on both logs, told by a real tracker: engaged people and their departments,
+//! a lead that moves to another company, two leads that are one person, and consent that is withdrawn.
+
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use serde_json::{Value, json};
+use tasuki_tests::trackers::people;
+use tasuki_tests::{Log, Tasuki, eventually};
+
+/// Within the minutes of a test a score fades by less, in thousandths of points.
+const FADES: i64 = 50;
+
+#[test]
+fn leads_of_one_company_add_up_on_the_embedded_log() -> anyhow::Result<()> {
+    all_of_it(Log::Embedded)
+}
+
+#[test]
+fn leads_of_one_company_add_up_on_kafka() -> anyhow::Result<()> {
+    all_of_it(Log::Kafka)
+}
+
+fn all_of_it(log: Log) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut tasuki = Tasuki::start(log, folder.path(), &[])?;
+    let calls =
+        [("ana", "Sales", "www.acme-e2e.com"), ("ben", "IT", "acme-e2e.com"), ("chie", "Sales", "acme-e2e.com")];
+    let calls: Vec<Value> =
+        calls.iter().flat_map(|(name, department, domain)| asks(name, department, domain)).collect();
+    people(&tasuki, &json!(calls))?;
+    let account = account_with(&tasuki, "acme-e2e.com", |it| it["people"] == 3)?;
+    ensure!(departments(&account) == ["Sales 2", "IT 1"], "{account:#}");
+    adds_up(&account, 3)?;
+    let first = &tasuki.get("/api/v1/accounts")?["items"][0];
+    ensure!((&first["id"], &first["people"]) == (&json!("acme-e2e.com"), &json!(3)), "{first:#}");
+
+    // Chie goes to another company, by a group call.
+    people(&tasuki, &json!([["group", { "anonymousId": "chie", "groupId": "beta-e2e.com", "minutesAgo": 5 }]]))?;
+    account_with(&tasuki, "beta-e2e.com", |it| it["people"] == 1 && departments(it) == ["Sales 1"])?;
+    let account = account_with(&tasuki, "acme-e2e.com", |it| it["people"] == 2)?;
+    ensure!(departments(&account) == ["IT 1", "Sales 1"], "{account:#}");
+    adds_up(&account, 2)?;
+
+    // Ana and Ben turn out to be one person: what both did counts once, for her.
+    let id = |name: &str| -> anyhow::Result<String> {
+        let lead = account["leads"].as_array().into_iter().flatten().find(|lead| lead["name"] == name);
+        Ok(lead.context("a lead of the account")?["id"].as_str().unwrap_or_default().to_owned())
+    };
+    let (ana, ben) = (id("ana")?, id("ben")?);
+    tasuki.post(&format!("/api/v1/leads/{ana}/merge"), &json!({ "from": ben, "by": "e2e" }))?;
+    let merged = account_with(&tasuki, "acme-e2e.com", |it| it["people"] == 1 && it["lead_count"] == 1)?;
+    ensure!(departments(&merged).len() == 1, "{merged:#}");
+    adds_up(&merged, 1)?;
+
+    // A kill loses nothing of it; a split takes the merge back.
+    tasuki.signal("KILL")?;
+    tasuki.ended()?;
+    let tasuki = Tasuki::start(log, folder.path(), &[])?;
+    tasuki.post(&format!("/api/v1/leads/{ana}/split"), &json!({ "from": ben, "by": "e2e" }))?;
+    let split = account_with(&tasuki, "acme-e2e.com", |it| it["people"] == 2 && it["lead_count"] == 2)?;
+    let difference = split["sum_mp"].as_i64().unwrap_or_default() - account["sum_mp"].as_i64().unwrap_or(i64::MAX);
+    ensure!(difference.abs() < FADES && departments(&split) == departments(&account), "{account:#} {split:#}");
+
+    // Ben does not allow it any more.
+    let properties = json!({ "purpose": "scoring", "granted": "false", "basis": "mail" });
+    let withdrawn =
+        json!({ "anonymousId": "ben", "event": "Consent Changed", "properties": properties, "minutesAgo": 1 });
+    people(&tasuki, &json!([["track", withdrawn]]))?;
+    let account = account_with(&tasuki, "acme-e2e.com", |it| it["people"] == 1)?;
+    ensure!(departments(&account) == ["Sales 1"] && account["lead_count"] == 2, "{account:#}");
+    adds_up(&account, 1)?;
+    tasuki.stop()
+}
+
+/// Somebody says who they are, and asks for a demo.
+fn asks(name: &str, department: &str, domain: &str) -> [Value; 2] {
+    let traits = json!({ "email": format!("{name}@{domain}"), "name": name, "department": department });
+    let form = json!({ "anonymousId": name, "event": "Form Submitted", "properties": { "form": "demo-request" } });
+    let at = |mut call: Value, minutes_ago: u32| {
+        call["minutesAgo"] = json!(minutes_ago);
+        call
+    };
+    [json!(["identify", at(json!({ "anonymousId": name, "traits": traits }), 30)]), json!(["track", at(form, 20)])]
+}
+
+/// An account, once it is as awaited.
+fn account_with(tasuki: &Tasuki, id: &str, holds: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
+    let mut last = Value::Null;
+    eventually(Duration::from_secs(60), || {
+        last = tasuki.get(&format!("/api/v1/accounts/{id}"))?;
+        Ok(holds(&last).then(|| last.clone()))
+    })
+    .with_context(|| format!("account {id}; last seen: {last:#}"))
+}
+
+fn departments(account: &Value) -> Vec<String> {
+    let told = account["departments"].as_array().into_iter().flatten();
+    told.map(|it| format!("{} {}", it["name"].as_str().unwrap_or_default(), it["people"])).collect()
+}
+
+/// The account shows what the scores of its engaged leads, of which there are so many, come to.
+fn adds_up(account: &Value, engaged: usize) -> anyhow::Result<()> {
+    let leads = account["leads"].as_array().into_iter().flatten();
+    let shown: Vec<i64> = leads.filter_map(|lead| lead["engagement_mp"].as_i64()).filter(|mp| *mp >= 20_000).collect();
+    let sum = account["sum_mp"].as_i64().unwrap_or_default();
+    ensure!(shown.len() == engaged && shown.iter().sum::<i64>() == sum, "{shown:?} do not come to {account:#}");
+    ensure!(account["engagement_mp"].as_i64() == Some(sum.min(300_000)), "{account:#}");
+    Ok(())
+}
