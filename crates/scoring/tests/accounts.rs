@@ -342,7 +342,7 @@ proptest! {
 
 proptest! {
     // Each is many steps on the log.
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 5, ..ProptestConfig::default() })]
 
     #[test]
     fn accounts_are_what_the_last_scores_of_their_leads_come_to(
