@@ -29,18 +29,14 @@ fn all_of_it(log: Log) -> anyhow::Result<()> {
     let calls: Vec<Value> =
         calls.iter().flat_map(|(name, department, domain)| asks(name, department, domain)).collect();
     people(&tasuki, &json!(calls))?;
-    let account = account_with(&tasuki, "acme-e2e.com", |it| it["people"] == 3)?;
-    ensure!(departments(&account) == ["Sales 2", "IT 1"], "{account:#}");
-    adds_up(&account, 3)?;
+    account_with(&tasuki, "acme-e2e.com", 3, &["Sales 2", "IT 1"])?;
     let first = &tasuki.get("/api/v1/accounts")?["items"][0];
     ensure!((&first["id"], &first["people"]) == (&json!("acme-e2e.com"), &json!(3)), "{first:#}");
 
     // Chie goes to another company, by a group call.
     people(&tasuki, &json!([["group", { "anonymousId": "chie", "groupId": "beta-e2e.com", "minutesAgo": 5 }]]))?;
-    account_with(&tasuki, "beta-e2e.com", |it| it["people"] == 1 && departments(it) == ["Sales 1"])?;
-    let account = account_with(&tasuki, "acme-e2e.com", |it| it["people"] == 2)?;
-    ensure!(departments(&account) == ["IT 1", "Sales 1"], "{account:#}");
-    adds_up(&account, 2)?;
+    account_with(&tasuki, "beta-e2e.com", 1, &["Sales 1"])?;
+    let account = account_with(&tasuki, "acme-e2e.com", 2, &["IT 1", "Sales 1"])?;
 
     // Ana and Ben turn out to be one person: what both did counts once, for her.
     let id = |name: &str| -> anyhow::Result<String> {
@@ -49,27 +45,26 @@ fn all_of_it(log: Log) -> anyhow::Result<()> {
     };
     let (ana, ben) = (id("ana")?, id("ben")?);
     tasuki.post(&format!("/api/v1/leads/{ana}/merge"), &json!({ "from": ben, "by": "e2e" }))?;
-    let merged = account_with(&tasuki, "acme-e2e.com", |it| it["people"] == 1 && it["lead_count"] == 1)?;
-    ensure!(departments(&merged).len() == 1, "{merged:#}");
-    adds_up(&merged, 1)?;
+    // Which department is hers is the later word.
+    let merged = account_with(&tasuki, "acme-e2e.com", 1, &["IT 1"])?;
+    ensure!(merged["lead_count"] == 1, "{merged:#}");
 
     // A kill loses nothing of it; a split takes the merge back.
     tasuki.signal("KILL")?;
     tasuki.ended()?;
     let tasuki = Tasuki::start(log, folder.path(), &[])?;
     tasuki.post(&format!("/api/v1/leads/{ana}/split"), &json!({ "from": ben, "by": "e2e" }))?;
-    let split = account_with(&tasuki, "acme-e2e.com", |it| it["people"] == 2 && it["lead_count"] == 2)?;
+    let split = account_with(&tasuki, "acme-e2e.com", 2, &["IT 1", "Sales 1"])?;
     let difference = split["sum_mp"].as_i64().unwrap_or_default() - account["sum_mp"].as_i64().unwrap_or(i64::MAX);
-    ensure!(difference.abs() < FADES && departments(&split) == departments(&account), "{account:#} {split:#}");
+    ensure!(difference.abs() < FADES, "{account:#} {split:#}");
 
     // Ben does not allow it any more.
     let properties = json!({ "purpose": "scoring", "granted": "false", "basis": "mail" });
     let withdrawn =
         json!({ "anonymousId": "ben", "event": "Consent Changed", "properties": properties, "minutesAgo": 1 });
     people(&tasuki, &json!([["track", withdrawn]]))?;
-    let account = account_with(&tasuki, "acme-e2e.com", |it| it["people"] == 1)?;
-    ensure!(departments(&account) == ["Sales 1"] && account["lead_count"] == 2, "{account:#}");
-    adds_up(&account, 1)?;
+    let account = account_with(&tasuki, "acme-e2e.com", 1, &["Sales 1"])?;
+    ensure!(account["lead_count"] == 2, "{account:#}");
     tasuki.stop()
 }
 
@@ -84,14 +79,16 @@ fn asks(name: &str, department: &str, domain: &str) -> [Value; 2] {
     [json!(["identify", at(json!({ "anonymousId": name, "traits": traits }), 30)]), json!(["track", at(form, 20)])]
 }
 
-/// An account, once it is as awaited.
-fn account_with(tasuki: &Tasuki, id: &str, holds: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
+/// An account, once it has so many engaged people from these departments, and the rows of its leads say the same. In between,
+/// while a merge moves many events and while rows of one topic are ahead of those of another, it shows something else.
+fn account_with(tasuki: &Tasuki, id: &str, engaged: usize, from: &[&str]) -> anyhow::Result<Value> {
     let mut last = Value::Null;
     eventually(Duration::from_secs(60), || {
         last = tasuki.get(&format!("/api/v1/accounts/{id}"))?;
-        Ok(holds(&last).then(|| last.clone()))
+        let holds = last["people"] == engaged && departments(&last) == from && adds_up(&last, engaged);
+        Ok(holds.then(|| last.clone()))
     })
-    .with_context(|| format!("account {id}; last seen: {last:#}"))
+    .with_context(|| format!("account {id} with {engaged} people from {from:?}; last seen: {last:#}"))
 }
 
 fn departments(account: &Value) -> Vec<String> {
@@ -99,12 +96,11 @@ fn departments(account: &Value) -> Vec<String> {
     told.map(|it| format!("{} {}", it["name"].as_str().unwrap_or_default(), it["people"])).collect()
 }
 
-/// The account shows what the scores of its engaged leads, of which there are so many, come to.
-fn adds_up(account: &Value, engaged: usize) -> anyhow::Result<()> {
+/// Whether the account shows what the scores of its engaged leads, of which there are so many, come to.
+fn adds_up(account: &Value, engaged: usize) -> bool {
     let leads = account["leads"].as_array().into_iter().flatten();
     let shown: Vec<i64> = leads.filter_map(|lead| lead["engagement_mp"].as_i64()).filter(|mp| *mp >= 20_000).collect();
-    let sum = account["sum_mp"].as_i64().unwrap_or_default();
-    ensure!(shown.len() == engaged && shown.iter().sum::<i64>() == sum, "{shown:?} do not come to {account:#}");
-    ensure!(account["engagement_mp"].as_i64() == Some(sum.min(300_000)), "{account:#}");
-    Ok(())
+    let sum = shown.iter().sum::<i64>();
+    let said = |name: &str| account[name].as_i64();
+    shown.len() == engaged && said("sum_mp") == Some(sum) && said("engagement_mp") == Some(sum.min(300_000))
 }
