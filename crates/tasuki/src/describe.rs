@@ -125,6 +125,7 @@ mod tests {
             "tasuki_scoring_records_without_effect_total",
             "tasuki_scoring_repeated_records_total",
             "tasuki_scoring_rescored_leads_total",
+            "tasuki_scoring_uncounted_leads_total",
             "tasuki_scoring_version_gaps_total",
         ];
         let described = described();
