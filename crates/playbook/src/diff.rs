@@ -71,6 +71,7 @@ impl Difference {
             (Language::Ja, "fit rule") => "フィットのルール",
             (Language::Ja, "most engagement") => "エンゲージメントの上限",
             (Language::Ja, "most fit") => "フィットの上限",
+            (Language::Ja, "account") => "アカウント",
             (Language::Ja, "grades") => "グレード",
             (Language::Ja, "route") => "ルート",
             (Language::Ja, "after rejection") => "営業が断ったあと",
@@ -114,9 +115,14 @@ impl Playbook {
                 part: "account",
                 name: String::new(),
                 change: Change::Changed,
-                before: self.account.in_words(Language::En).join(" "),
-                after: later.account.in_words(Language::En).join(" "),
-                concerns: "accounts of engaged people, at once, when their scores are computed anew".to_owned(),
+                before: self.account.in_words(language).join(" "),
+                after: later.account.in_words(language).join(" "),
+                concerns: language
+                    .pick(
+                        "accounts of engaged people, at once, when their scores are computed anew",
+                        "関心のある人がいるアカウント（再計算のときすぐに）",
+                    )
+                    .to_owned(),
             });
         }
         if self.grades != later.grades {

@@ -93,6 +93,9 @@ fn what_makes_up_an_account_is_said_in_both_languages_and_a_change_is_told() {
         ["account  changed: accounts of engaged people, at once, when their scores are computed anew"]
     );
     assert!(differences[0].after.starts_with("Whoever has an engagement of at least 30 "), "{}", differences[0].after);
+    let differences = playbook.differences_in(&later, Language::Ja);
+    assert_eq!(differences[0].part_in(Language::Ja), "アカウント");
+    assert!(differences[0].after.starts_with("エンゲージメントが30点以上の人"), "{}", differences[0].after);
 }
 
 /// The built-in playbook with some of its text replaced.
