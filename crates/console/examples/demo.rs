@@ -74,6 +74,7 @@ async fn main() {
     let url = tasuki_testkit::postgres::fresh_database();
     fixture::make_tables(&url).await;
     fixture::fill(&url).await;
+    fixture::statements(&url, include_str!("../tests/fixture/accounts.sql")).await;
     fixture::statements(&url, DUPLICATES).await;
     publications(&url).await;
     let pool = PgPoolOptions::new().connect(&url).await.expect("the database was just made");
