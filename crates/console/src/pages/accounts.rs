@@ -63,7 +63,7 @@ pub(crate) async fn show(
 /// What the page of a lead says of its account.
 pub(super) fn section(account: &AccountRow, text: Language) -> Markup {
     html! {
-        section.card aria-labelledby="account" {
+        section.card.of-account aria-labelledby="account" {
             h2 #account { (text.account()) }
             p { (name(account)) }
             (figures(account, text))
