@@ -12,6 +12,7 @@ const FAILURES: &str = "tasuki_embedded_commit_failures_total";
 const REFUSED: &str = "tasuki_embedded_refused_records_total";
 const RECORDS: &str = "tasuki_embedded_records_total";
 const FIRED: &str = "tasuki_embedded_deadlines_fired_total";
+const REVISED: &str = "tasuki_embedded_revised_states_total";
 const POISON: &str = "tasuki_embedded_dead_letters_total";
 const LAG: &str = "tasuki_embedded_lag_records";
 const KEYS: &str = "tasuki_embedded_state_keys";
@@ -34,6 +35,10 @@ pub fn describe() {
     );
     describe_counter!(RECORDS, "Records applied, by service, once committed. Stands still while there is lag: stuck.");
     describe_counter!(FIRED, "Deadlines fired, by service.");
+    describe_counter!(
+        REVISED,
+        "States brought to what their partition has in common, by service: after a playbook is published, each lead's once."
+    );
     describe_counter!(POISON, "Records sent to dead-letters, by service and code. Anything but zero wants a look.");
     describe_gauge!(LAG, "Records not yet applied, by service, after each transaction.");
     describe_gauge!(KEYS, "States kept in memory, by service.");
@@ -69,9 +74,10 @@ pub(crate) fn refused(reason: &'static str, records: usize) {
     counter!(REFUSED, "reason" => reason).increment(whole(records));
 }
 
-pub(crate) fn applied(service: &'static str, records: usize, fired: usize) {
+pub(crate) fn applied(service: &'static str, records: usize, fired: usize, revised: usize) {
     counter!(RECORDS, "service" => service).increment(whole(records));
     counter!(FIRED, "service" => service).increment(whole(fired));
+    counter!(REVISED, "service" => service).increment(whole(revised));
 }
 
 pub(crate) fn dead_letter(service: &'static str, code: &'static str) {

@@ -45,6 +45,7 @@ pub(crate) struct Portion {
     pub(crate) refused: Vec<&'static str>,
     pub(crate) applied: usize,
     pub(crate) fired: usize,
+    pub(crate) revised: usize,
     /// Whether the inputs were read; not if too many deadlines came first.
     pub(crate) read: bool,
 }
@@ -55,7 +56,7 @@ type Refused = BTreeMap<(usize, usize), Poison>;
 /// One attempt has come to its end, or a state can no longer be trusted and all is to be done again without what
 /// caused that.
 enum Attempt {
-    Done { fired: usize, applied: usize, read: bool },
+    Done { fired: usize, applied: usize, revised: usize, read: bool },
     Again,
 }
 
@@ -73,10 +74,10 @@ impl<P: Processor> Lane<P> {
     /// Fires what is due and applies the pages, one for each input, in this order.
     pub(crate) async fn work(&mut self, inputs: &[Topic], pages: &[Page], now: Timestamp) -> Portion {
         let mut refused = Refused::new();
-        let (mut deadlines, mut revised) = if self.stuck.is_some() { (0, 0) } else { (DEADLINES, REVISED) };
-        let (fired, applied, read) = loop {
-            match self.attempt(inputs, pages, now, [&mut deadlines, &mut revised], &mut refused).await {
-                Attempt::Done { fired, applied, read } => break (fired, applied, read),
+        let (mut deadlines, mut room) = if self.stuck.is_some() { (0, 0) } else { (DEADLINES, REVISED) };
+        let (fired, applied, revised, read) = loop {
+            match self.attempt(inputs, pages, now, [&mut deadlines, &mut room], &mut refused).await {
+                Attempt::Done { fired, applied, revised, read } => break (fired, applied, revised, read),
                 Attempt::Again => self.task.abort(),
             }
         };
@@ -93,6 +94,7 @@ impl<P: Processor> Lane<P> {
             refused: refused.values().map(|poison| poison.code).collect(),
             applied,
             fired,
+            revised,
             read,
         }
     }
@@ -102,7 +104,7 @@ impl<P: Processor> Lane<P> {
         inputs: &[Topic],
         pages: &[Page],
         now: Timestamp,
-        [deadlines, revised]: [&mut usize; 2],
+        [deadlines, room]: [&mut usize; 2],
         refused: &mut Refused,
     ) -> Attempt {
         let mut fired = 0;
@@ -119,7 +121,7 @@ impl<P: Processor> Lane<P> {
             breathe(fired).await;
         }
         if self.next_deadline().is_some_and(|due| due <= now) {
-            return Attempt::Done { fired, applied: 0, read: false };
+            return Attempt::Done { fired, applied: 0, revised: 0, read: false };
         }
         let mut applied = 0;
         for (number, (topic, page)) in inputs.iter().zip(pages).enumerate() {
@@ -139,19 +141,20 @@ impl<P: Processor> Lane<P> {
                 breathe(applied).await;
             }
         }
-        for _ in 0..*revised {
+        let mut revised = 0;
+        while revised < *room {
             match self.task.revise(1) {
                 Ok(0) => break,
-                Ok(_) => fired += 1,
+                Ok(_) => revised += 1,
                 Err(poison) => {
-                    *revised = 0;
+                    *room = 0;
                     self.stuck = Some(poison);
                     return Attempt::Again;
                 }
             }
-            breathe(fired).await;
+            breathe(revised).await;
         }
-        Attempt::Done { fired, applied, read: true }
+        Attempt::Done { fired, applied, revised, read: true }
     }
 
     fn input<'r>(&self, topic: Topic, stored: &'r Stored) -> Input<'r> {

@@ -260,7 +260,7 @@ impl<P: Processor> Worker<P> {
             if portion.read {
                 lane.positions = pages[number].iter().map(|page| page.next).collect();
             }
-            metrics::applied(service, portion.applied, portion.fired);
+            metrics::applied(service, portion.applied, portion.fired, portion.revised);
             portion.counted.into_iter().for_each(|count| metrics::counted(service, count));
             for code in portion.refused {
                 metrics::dead_letter(service, code);

@@ -25,7 +25,10 @@ pub(crate) struct Load {
     pub(crate) last: Option<(Topic, Partition, i64)>,
     /// Bytes of inputs and outputs.
     pub(crate) bytes: usize,
+    /// Deadlines.
     pub(crate) fired: u64,
+    /// States brought to the revision that their partition has in common.
+    pub(crate) revised: u64,
 }
 
 /// Decides when to commit, and how long to wait for records before.
@@ -45,7 +48,7 @@ pub(crate) struct Pace {
 
 impl Load {
     pub(crate) fn begin(now: Timestamp, begun: Instant) -> Self {
-        Self { now, begun, records: 0, last: None, bytes: 0, fired: 0 }
+        Self { now, begun, records: 0, last: None, bytes: 0, fired: 0, revised: 0 }
     }
 }
 

@@ -4,6 +4,8 @@
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use std::time::Duration;
 
+use crate::commit::Load;
+
 const RECORDS: &str = "tasuki_kafka_records_total";
 const TRANSACTIONS: &str = "tasuki_kafka_transactions_total";
 const COMMIT: &str = "tasuki_kafka_commit_seconds";
@@ -16,6 +18,7 @@ const POLL_AGE: &str = "tasuki_kafka_poll_age_seconds";
 const REBUILDS: &str = "tasuki_kafka_producer_rebuilds_total";
 const POISON: &str = "tasuki_kafka_dead_letters_total";
 const FIRED: &str = "tasuki_kafka_deadlines_fired_total";
+const REVISED: &str = "tasuki_kafka_revised_states_total";
 const LAG: &str = "tasuki_kafka_lag_records";
 const RESTORED: &str = "tasuki_kafka_restored_records_total";
 const REMAINING: &str = "tasuki_kafka_restore_remaining_records";
@@ -78,6 +81,10 @@ pub fn describe() {
     );
     describe_counter!(POISON, "Records sent to dead-letters, by service and code. Anything but zero wants a look.");
     describe_counter!(FIRED, "Deadlines fired, by service.");
+    describe_counter!(
+        REVISED,
+        "States brought to what their partition has in common, by service: after a playbook is published, each lead's once."
+    );
     describe_gauge!(
         LAG,
         "Records not yet read, by service and topic; every 5 s. Grows: too few workers, or one is stuck."
@@ -135,9 +142,10 @@ pub(crate) enum Rebuild {
 }
 
 /// `lasted`: the whole transaction; `took`: its commit.
-pub(crate) fn committed(service: &'static str, records: u64, fired: u64, lasted: Duration, took: Duration) {
-    counter!(RECORDS, "service" => service).increment(records);
-    counter!(FIRED, "service" => service).increment(fired);
+pub(crate) fn committed(service: &'static str, load: &Load, lasted: Duration, took: Duration) {
+    counter!(RECORDS, "service" => service).increment(u64::from(load.records));
+    counter!(FIRED, "service" => service).increment(load.fired);
+    counter!(REVISED, "service" => service).increment(load.revised);
     histogram!(TRANSACTION, "service" => service).record(lasted.as_secs_f64());
     histogram!(COMMIT, "service" => service).record(took.as_secs_f64());
     ended(service, End::Committed);

@@ -79,6 +79,10 @@ fn a_worker_tells_what_it_does_and_what_it_keeps() {
     expect("tasuki_kafka_partitions", &worker, &|partitions| partitions >= 1.0);
     expect("tasuki_kafka_poll_age_seconds", &worker, &|seconds| seconds < 10.0);
     expect("tasuki_kafka_lag_records", &[worker[0], "topic="], &|lag| lag == 0.0);
+    let keys = PARTITIONS.all().map(|partition| PARTITIONS.key_of(partition).unwrap());
+    publish(&log, keys.map(|key| Order::record(0, &key, What::Common(7))).collect());
+    expect("tasuki_kafka_revised_states_total", &worker[..1], &|states| states == 20.0);
+    expect("tasuki_kafka_deadlines_fired_total", &worker[..1], &|deadlines| deadlines == 0.0);
     running.stop().unwrap();
 
     // A start with state to be read back, by two processes of one name: the first gives way.

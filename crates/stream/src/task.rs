@@ -5,12 +5,13 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use hashbrown::HashTable;
 use tasuki_domain::{EventId, Timestamp};
 
+use crate::deadlines::{Deadlines, Mark};
 use crate::processor::{Context, Due, Emitted, Input, Poison, Processor, State, StateError, Topology};
-use crate::revisions::Revisions;
-use crate::store::{Lookup, MemoryStore, StateStore};
+use crate::revisions::{Revisions, Said};
+use crate::store::{KeyHash, Lookup, MemoryStore, StateStore};
 
 /// One partition of a processor.
 ///
@@ -22,7 +23,9 @@ pub struct Task<P: Processor, B: StateStore = MemoryStore> {
     topology: Topology,
     store: B,
     /// Exactly the deadlines of the states in the store.
-    deadlines: BTreeSet<(Timestamp, Arc<str>)>,
+    deadlines: Deadlines,
+    /// The transaction under way has fired all before this one.
+    fired_to: Option<Mark>,
     revisions: Revisions,
     overlay: States<P::State>,
     emitted: Vec<Emitted>,
@@ -63,9 +66,9 @@ pub struct Rejected {
 #[derive(Debug)]
 pub(crate) struct States<S> {
     entries: Vec<Entry<S>>,
-    by_key: FxHashMap<Arc<str>, usize>,
+    by_key: HashTable<usize>,
     /// Deadlines of the entries, as they now are.
-    deadlines: BTreeSet<(Timestamp, usize)>,
+    deadlines: BTreeSet<(Mark, usize)>,
     /// Entries touched by the input being applied.
     touched: Vec<usize>,
     /// Entries from here on were loaded by the input being applied.
@@ -75,8 +78,12 @@ pub(crate) struct States<S> {
 #[derive(Debug)]
 struct Entry<S> {
     key: Arc<str>,
+    hash: KeyHash,
     state: S,
-    /// As it stands in the store.
+    /// Whether a processor had it to change; otherwise it was only looked at, and is as it stands in the store.
+    changed: bool,
+    /// As it stands in the store; `None` if it does not.
+    committed: Option<Said>,
     committed_deadline: Option<Timestamp>,
     deadline: Option<Timestamp>,
 }
@@ -89,7 +96,8 @@ impl<P: Processor, B: StateStore> Task<P, B> {
             processor,
             topology,
             store: B::default(),
-            deadlines: BTreeSet::new(),
+            deadlines: Deadlines::default(),
+            fired_to: None,
             revisions: Revisions::default(),
             overlay: States::default(),
             emitted: Vec::new(),
@@ -114,24 +122,21 @@ impl<P: Processor, B: StateStore> Task<P, B> {
     ///
     /// If the bytes are not a state of this service.
     pub fn restore(&mut self, key: &str, value: Option<&[u8]>) -> Result<(), StateError> {
+        let hash = KeyHash::of(key);
         let before = self.store.get(key).map(P::State::decode).transpose()?;
-        if let Some(deadline) = before.and_then(|state| state.next_deadline()) {
-            self.deadlines.remove(&(deadline, key.into()));
+        let now = value.map(P::State::decode).transpose()?;
+        if let Some(deadline) = before.as_ref().and_then(State::next_deadline) {
+            self.deadlines.remove(Mark::new(deadline, hash));
         }
-        let Some(bytes) = value else {
-            self.store.remove(key);
-            self.revisions.forget(key);
-            return Ok(());
-        };
-        let state = P::State::decode(bytes)?;
-        let key: Arc<str> = key.into();
-        if let Some(deadline) = state.next_deadline() {
-            self.deadlines.insert((deadline, key.clone()));
+        if let Some(deadline) = now.as_ref().and_then(State::next_deadline) {
+            self.deadlines.add(Mark::new(deadline, hash));
         }
-        self.store.put(key.clone(), bytes.into());
-        if self.revisions.note(&key, &state) {
-            self.revisions.look_through::<P::State, B>(&self.store);
+        match value {
+            Some(bytes) => self.store.put(key, bytes),
+            None => self.store.remove(key),
         }
+        let (before, now) = (before.as_ref().map(Said::by), now.as_ref().map(Said::by));
+        self.revisions.note::<P::State, B>(key, before, now, &self.store);
         Ok(())
     }
 
@@ -152,10 +157,7 @@ impl<P: Processor, B: StateStore> Task<P, B> {
     /// If the processor panics, or leaves a deadline standing that it was called for.
     pub fn fire_due(&mut self, now: Timestamp, limit: usize) -> Result<usize, Poison> {
         for fired in 0..limit {
-            let Some((due_at, key)) = self.earliest_deadline() else { return Ok(fired) };
-            if due_at > now {
-                return Ok(fired);
-            }
+            let Some((due_at, key)) = self.take_due(now) else { return Ok(fired) };
             let due = Due { key: &key, due_at, fired_at: now };
             self.call(|processor, context| {
                 context.state(&key);
@@ -164,8 +166,7 @@ impl<P: Processor, B: StateStore> Task<P, B> {
                 Ok(())
             })
             .map_err(|rejected| rejected.poison)?;
-            if self.overlay.by_key.get(&key).is_some_and(|&index| self.overlay.entries[index].deadline == Some(due_at))
-            {
+            if self.overlay.entry(&key).is_some_and(|entry| entry.deadline == Some(due_at)) {
                 return Err(Poison::new(
                     "deadline-stands",
                     "the processor did not move on the deadline it was called for",
@@ -188,7 +189,8 @@ impl<P: Processor, B: StateStore> Task<P, B> {
     /// If the processor panics, or leaves a state as it is.
     pub fn revise(&mut self, limit: usize) -> Result<usize, Poison> {
         for revised in 0..limit {
-            let Some(key) = self.revisions.next(|key| self.overlay.by_key.contains_key(key)) else {
+            let Some(key) = self.revisions.next::<P::State, B>(&self.store, |key| self.overlay.entry(key).is_some())
+            else {
                 return Ok(revised);
             };
             self.call(|processor, context| {
@@ -197,8 +199,8 @@ impl<P: Processor, B: StateStore> Task<P, B> {
                 Ok(())
             })
             .map_err(|rejected| rejected.poison)?;
-            let state = self.overlay.by_key.get(&key).map(|&index| &self.overlay.entries[index].state);
-            let expected = self.revisions.common_key().and_then(|common| self.overlay.find(common)?.common());
+            let state = self.overlay.entry(&key).map(|entry| &entry.state);
+            let expected = self.revisions.common_key().and_then(|common| self.overlay.entry(common)?.state.common());
             let expected = expected.or(self.revisions.common());
             if state.is_some_and(|state| !state.is_empty() && Some(state.revision()) != expected) {
                 return Err(Poison::new("revision-stands", "the processor did not revise the state it was called for"));
@@ -209,7 +211,9 @@ impl<P: Processor, B: StateStore> Task<P, B> {
 
     /// The earliest deadline, if there is one.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.earliest_deadline().map(|(due_at, _)| due_at)
+        let in_overlay = self.overlay.deadlines.first().map(|&(mark, _)| mark);
+        let in_store = self.deadlines.first(self.fired_to, |mark| self.overlay.took(mark));
+        in_overlay.into_iter().chain(in_store).min().map(Mark::at)
     }
 
     /// What was emitted since the last call, in order, for a runner that hands it on at once. What is left in it is lost.
@@ -227,12 +231,12 @@ impl<P: Processor, B: StateStore> Task<P, B> {
         std::mem::take(&mut self.counted)
     }
 
-    /// The touched states as they stand now: one record of the state log each, in the order of first touch. A state
-    /// whose bytes did not change is left out.
+    /// The touched states as they stand now: one record of the state log each, in the order in which they were loaded. A
+    /// state whose bytes did not change is left out.
     pub fn changes(&self) -> Vec<Change> {
         let mut changes = Vec::with_capacity(self.overlay.entries.len());
         let mut bytes = Vec::new();
-        for entry in &self.overlay.entries {
+        for entry in self.overlay.changed() {
             let before = self.store.get(&entry.key);
             if entry.state.is_empty() {
                 if before.is_some() {
@@ -249,61 +253,73 @@ impl<P: Processor, B: StateStore> Task<P, B> {
         changes
     }
 
-    /// How many states the transaction has touched.
+    /// How many states the transaction has touched, those that it only looked at left out.
     pub fn touched(&self) -> usize {
-        self.overlay.entries.len()
+        self.overlay.changed().count()
     }
 
     /// The transaction is durable: takes these changes, which are what [`Task::changes`] gave for it, into the store.
     pub fn committed(&mut self, changes: Vec<Change>) {
-        for entry in &self.overlay.entries {
-            if entry.deadline != entry.committed_deadline {
-                if let Some(before) = entry.committed_deadline {
-                    self.deadlines.remove(&(before, entry.key.clone()));
-                }
-                if let Some(deadline) = entry.deadline {
-                    self.deadlines.insert((deadline, entry.key.clone()));
-                }
-            }
-        }
-        let mut another = false;
-        for entry in &self.overlay.entries {
-            if entry.state.is_empty() {
-                self.revisions.forget(&entry.key);
-            } else {
-                another |= self.revisions.note(&entry.key, &entry.state);
-            }
-        }
         for change in changes {
             match change.value {
-                Some(bytes) => self.store.put(change.key, bytes),
+                Some(bytes) => self.store.put(&change.key, &bytes),
                 None => self.store.remove(&change.key),
             }
         }
-        if another {
-            self.revisions.look_through::<P::State, B>(&self.store);
+        for entry in self.overlay.changed() {
+            let stored = !entry.state.is_empty();
+            let deadline = entry.deadline.filter(|_| stored);
+            if deadline != entry.committed_deadline {
+                let mark = |at| Mark::new(at, entry.hash);
+                entry.committed_deadline.map(mark).into_iter().for_each(|before| self.deadlines.remove(before));
+                deadline.map(mark).into_iter().for_each(|now| self.deadlines.add(now));
+            }
+            let now = stored.then(|| Said::by(&entry.state));
+            self.revisions.note::<P::State, B>(&entry.key, entry.committed, now, &self.store);
         }
-        self.revisions.begin_transaction();
-        self.overlay.clear();
-        self.emitted.clear();
+        self.begin_transaction();
     }
 
     /// The transaction did not happen.
     pub fn abort(&mut self) {
-        self.revisions.begin_transaction();
-        self.overlay.clear();
-        self.emitted.clear();
+        self.begin_transaction();
         self.counted.clear();
     }
 
-    fn earliest_deadline(&self) -> Option<(Timestamp, Arc<str>)> {
-        let in_overlay =
-            self.overlay.deadlines.first().map(|&(at, index)| (at, self.overlay.entries[index].key.clone()));
-        let in_store = self.deadlines.iter().find(|(_, key)| !self.overlay.by_key.contains_key(key)).cloned();
-        match (in_overlay, in_store) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (one, other) => one.or(other),
+    fn begin_transaction(&mut self) {
+        self.revisions.begin_transaction();
+        self.fired_to = None;
+        self.overlay.clear();
+        self.emitted.clear();
+    }
+
+    /// The earliest deadline that has passed, and whose it is.
+    fn take_due(&mut self, now: Timestamp) -> Option<(Timestamp, Arc<str>)> {
+        let in_store = self.deadlines.first(self.fired_to, |mark| self.overlay.took(mark));
+        let (mark, key) = match (self.overlay.deadlines.first(), in_store) {
+            (Some(&(mark, index)), other) if other.is_none_or(|other| mark <= other) => {
+                (mark, self.overlay.entries[index].key.clone())
+            }
+            (_, other) => other.map(|mark| (mark, self.key_of(mark)))?,
+        };
+        if mark.at() > now {
+            return None;
         }
+        self.fired_to = in_store;
+        Some((mark.at(), key))
+    }
+
+    /// Which key has this deadline, of those that the transaction has not loaded.
+    fn key_of(&self, mark: Mark) -> Arc<str> {
+        let (mut candidates, mut least) = (0, None::<Arc<str>>);
+        self.store.each_with(mark.key(), &mut |_, _| candidates += 1);
+        self.store.each_with(mark.key(), &mut |key, bytes| {
+            let is_it = || candidates == 1 || decode::<P::State>(bytes).next_deadline() == Some(mark.at());
+            if self.overlay.entry(key).is_none() && least.as_deref().is_none_or(|least| key < least) && is_it() {
+                least = Some(key.into());
+            }
+        });
+        least.expect("deadlines are those of the states in the store")
     }
 
     /// Runs the processor on the overlay, and takes everything back if it fails.
@@ -330,11 +346,16 @@ impl<P: Processor, B: StateStore> Task<P, B> {
             Err(poison) => {
                 self.emitted.truncate(emitted_before);
                 self.counted.truncate(counted_before);
+                self.fired_to = None;
                 let overlay_lost = self.overlay.take_back_input();
                 Err(Rejected { poison, overlay_lost })
             }
         }
     }
+}
+
+fn decode<S: State>(bytes: &[u8]) -> S {
+    S::decode(bytes).expect("the store holds only what this task encoded, or decoded at its restore")
 }
 
 /// What a panic said, as far as it can be known.
@@ -347,7 +368,7 @@ impl<S> Default for States<S> {
     fn default() -> Self {
         Self {
             entries: Vec::new(),
-            by_key: FxHashMap::default(),
+            by_key: HashTable::new(),
             deadlines: BTreeSet::new(),
             touched: Vec::new(),
             loaded_from: 0,
@@ -357,48 +378,50 @@ impl<S> Default for States<S> {
 
 impl<S: State> States<S> {
     pub(crate) fn touch(&mut self, key: &str, committed: &dyn Lookup) -> &mut S {
-        let index = match self.by_key.get(key) {
-            Some(&index) => index,
-            None => self.load(key, committed),
+        let hash = KeyHash::of(key);
+        let index = match self.index(hash, key) {
+            Some(index) => index,
+            None => self.load(hash, key, committed.get(key)),
         };
         if !self.touched.contains(&index) {
             self.touched.push(index);
         }
-        &mut self.entries[index].state
+        let entry = &mut self.entries[index];
+        entry.changed = true;
+        &mut entry.state
     }
 
     /// The state as it now is, without counting it as touched.
     pub(crate) fn peek(&mut self, key: &str, committed: &dyn Lookup) -> Option<&S> {
-        let index = match self.by_key.get(key) {
-            Some(&index) => index,
-            None => {
-                committed.find(key)?;
-                self.load(key, committed)
-            }
+        let hash = KeyHash::of(key);
+        let index = match self.index(hash, key) {
+            Some(index) => index,
+            None => self.load(hash, key, Some(committed.get(key)?)),
         };
         Some(&self.entries[index].state)
     }
 
-    /// The state, if the transaction has it.
-    fn find(&self, key: &str) -> Option<&S> {
-        self.by_key.get(key).map(|&index| &self.entries[index].state)
-    }
-
-    fn load(&mut self, key: &str, committed: &dyn Lookup) -> usize {
-        let (key, state) = match committed.find(key) {
-            None => (key.into(), S::default()),
-            Some((key, bytes)) => {
-                let state = S::decode(bytes);
-                (key.clone(), state.expect("the store holds only what this task encoded, or decoded at its restore"))
-            }
-        };
+    fn load(&mut self, hash: KeyHash, key: &str, committed: Option<&[u8]>) -> usize {
+        let state = committed.map(decode::<S>);
+        let said = state.as_ref().map(Said::by);
+        let state = state.unwrap_or_default();
         let deadline = state.next_deadline();
         let index = self.entries.len();
         if let Some(deadline) = deadline {
-            self.deadlines.insert((deadline, index));
+            self.deadlines.insert((Mark::new(deadline, hash), index));
         }
-        self.by_key.insert(key.clone(), index);
-        self.entries.push(Entry { key, state, committed_deadline: deadline, deadline });
+        let entries = &self.entries;
+        self.by_key.insert_unique(hash.spread(), index, |&index| entries[index].hash.spread());
+        let (committed, committed_deadline) = (said, deadline.filter(|_| said.is_some()));
+        self.entries.push(Entry {
+            key: key.into(),
+            hash,
+            state,
+            changed: false,
+            committed,
+            committed_deadline,
+            deadline,
+        });
         index
     }
 
@@ -413,10 +436,10 @@ impl<S: State> States<S> {
             let deadline = entry.state.next_deadline();
             if deadline != entry.deadline {
                 if let Some(before) = entry.deadline {
-                    self.deadlines.remove(&(before, index));
+                    self.deadlines.remove(&(Mark::new(before, entry.hash), index));
                 }
                 if let Some(now) = deadline {
-                    self.deadlines.insert((now, index));
+                    self.deadlines.insert((Mark::new(now, entry.hash), index));
                 }
                 entry.deadline = deadline;
             }
@@ -425,16 +448,38 @@ impl<S: State> States<S> {
 
     /// Forgets the states that the input loaded; true if it touched others too, which cannot be undone.
     fn take_back_input(&mut self) -> bool {
-        for entry in self.entries.drain(self.loaded_from..) {
-            self.by_key.remove(&entry.key);
-        }
         let kept = self.loaded_from;
+        for (index, entry) in self.entries.drain(kept..).enumerate() {
+            if let Ok(found) = self.by_key.find_entry(entry.hash.spread(), |&other| other == kept + index) {
+                found.remove();
+            }
+        }
         self.deadlines.retain(|&(_, index)| index < kept);
         self.touched.iter().any(|&index| index < kept)
     }
 }
 
 impl<S> States<S> {
+    fn index(&self, hash: KeyHash, key: &str) -> Option<usize> {
+        self.by_key.find(hash.spread(), |&index| &*self.entries[index].key == key).copied()
+    }
+
+    /// The state, if the transaction has it.
+    fn entry(&self, key: &str) -> Option<&Entry<S>> {
+        self.index(KeyHash::of(key), key).map(|index| &self.entries[index])
+    }
+
+    /// Those that a processor had to change.
+    fn changed(&self) -> impl Iterator<Item = &Entry<S>> {
+        self.entries.iter().filter(|entry| entry.changed)
+    }
+
+    /// How many states it has loaded that stand in the store with this deadline: they count as they now are.
+    fn took(&self, mark: Mark) -> usize {
+        let of_hash = self.by_key.iter_hash(mark.key().spread()).map(|&index| &self.entries[index]);
+        of_hash.filter(|entry| entry.hash == mark.key() && entry.committed_deadline == Some(mark.at())).count()
+    }
+
     fn clear(&mut self) {
         self.entries.clear();
         self.by_key.clear();

@@ -41,7 +41,7 @@ impl<P: Processor> Worker<'_, P> {
             let revised =
                 kept.task.revise(room).map_err(|source| WorkerError::Deadline { service, partition, source })?;
             kept.touched |= revised > 0;
-            load.fired += u64::try_from(revised).unwrap_or(u64::MAX);
+            load.revised += u64::try_from(revised).unwrap_or(u64::MAX);
             room -= revised;
             write(&mut self.transactions, load, kept.task.drain_emitted())?;
         }
@@ -96,7 +96,7 @@ impl<P: Processor> Worker<'_, P> {
         if let Some(load) = self.load.take() {
             let now = Instant::now();
             self.pace.committed(&load, drained, now);
-            metrics::committed(service, u64::from(load.records), load.fired, now - load.begun, now - begun);
+            metrics::committed(service, &load, now - load.begun, now - begun);
         }
         if slow {
             // R3. This transaction is over; the next one gets another producer.
