@@ -231,8 +231,7 @@ impl<P: Processor, B: StateStore> Task<P, B> {
         std::mem::take(&mut self.counted)
     }
 
-    /// The touched states as they stand now: one record of the state log each, in the order in which they were loaded. A
-    /// state whose bytes did not change is left out.
+    /// The touched states as they now are, one record of the state log each; those whose bytes did not change are left out.
     pub fn changes(&self) -> Vec<Change> {
         let mut changes = Vec::with_capacity(self.overlay.entries.len());
         let mut bytes = Vec::new();
