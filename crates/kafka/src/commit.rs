@@ -1,5 +1,8 @@
 //! When a transaction is committed: as soon as nothing more is there to be taken, but not too soon after the one before,
 //! and never too late or too big (R6): an open transaction holds up all who read committed, and its overlay is memory.
+//!
+//! Brokers that are busy take longer over a commit, and fewer commits are what relieves them: the pause after one is no
+//! shorter than the commit itself took, up to the time after which one is due in any case.
 
 use std::time::{Duration, Instant};
 
@@ -40,6 +43,8 @@ pub(crate) struct Pace {
     most_records: u32,
     most_bytes: usize,
     last_commit: Option<Instant>,
+    /// How long it took.
+    took: Duration,
     /// The transaction before ended though there was more to take.
     backlog: bool,
     /// So many inputs are done one by one, to find the one whose outputs the log does not take.
@@ -61,6 +66,7 @@ impl Pace {
             most_records: settings.transaction_records,
             most_bytes: settings.transaction_bytes,
             last_commit: None,
+            took: Duration::ZERO,
             backlog: false,
             one_by_one: 0,
         }
@@ -70,7 +76,7 @@ impl Pace {
     pub(crate) fn wait(&self, load: Option<&Load>, now: Instant) -> Duration {
         let Some(load) = load else { return IDLE_POLL };
         let until_late = self.longest().saturating_sub(now - load.begun);
-        let until_soon = self.last_commit.map_or(Duration::ZERO, |last| self.interval.saturating_sub(now - last));
+        let until_soon = self.last_commit.map_or(Duration::ZERO, |last| self.pause().saturating_sub(now - last));
         match until_soon.min(until_late) {
             Duration::ZERO => Duration::ZERO,
             wait => wait.max(SHORTEST_POLL),
@@ -79,7 +85,7 @@ impl Pace {
 
     /// Whether to commit now. `drained`: the last poll found nothing.
     pub(crate) fn is_due(&self, load: &Load, drained: bool, now: Instant) -> bool {
-        let soon_enough = self.last_commit.is_none_or(|last| now - last >= self.interval);
+        let soon_enough = self.last_commit.is_none_or(|last| now - last >= self.pause());
         self.is_full(load) || now - load.begun >= self.longest() || (drained && soon_enough)
     }
 
@@ -89,9 +95,10 @@ impl Pace {
         load.records >= most_records || load.bytes >= self.most_bytes
     }
 
-    /// A transaction was committed.
-    pub(crate) fn committed(&mut self, load: &Load, drained: bool, now: Instant) {
+    /// A transaction was committed, which took from `begun` to `now`.
+    pub(crate) fn committed(&mut self, load: &Load, drained: bool, begun: Instant, now: Instant) {
         self.last_commit = Some(now);
+        self.took = now - begun;
         self.backlog = !drained;
         self.one_by_one = self.one_by_one.saturating_sub(load.records);
     }
@@ -99,6 +106,11 @@ impl Pace {
     /// A transaction failed for what one of its records led to; they come again.
     pub(crate) fn suspect(&mut self, load: &Load) {
         self.one_by_one = self.one_by_one.max(load.records);
+    }
+
+    /// How long after a commit none is made for want of records.
+    fn pause(&self) -> Duration {
+        self.interval.max(self.took.min(self.latest))
     }
 
     fn longest(&self) -> Duration {
@@ -124,7 +136,7 @@ mod tests {
         let (mut pace, begun, load) = pace();
         assert!(pace.is_due(&load, true, begun));
         assert_eq!(pace.wait(Some(&load), begun), Duration::ZERO);
-        pace.committed(&load, true, begun);
+        pace.committed(&load, true, begun, begun);
         assert!(!pace.is_due(&load, true, begun + ms(19)));
         assert_eq!(pace.wait(Some(&load), begun + ms(15)), ms(5));
         assert!(pace.is_due(&load, true, begun + ms(20)));
@@ -132,14 +144,30 @@ mod tests {
     }
 
     #[test]
+    fn pauses_as_long_as_a_commit_takes() {
+        let (mut pace, begun, _) = pace();
+        let done = begun + ms(70);
+        pace.committed(&Load::begin(Timestamp::default(), begun), true, begun, done);
+        let load = Load::begin(Timestamp::default(), done);
+        assert_eq!(pace.wait(Some(&load), done + ms(40)), ms(30));
+        assert!(!pace.is_due(&load, true, done + ms(69)));
+        assert!(pace.is_due(&load, true, done + ms(70)));
+        // However slow: no longer than a transaction may take at all.
+        pace.committed(&load, true, done, done + ms(5_000));
+        let load = Load::begin(Timestamp::default(), done + ms(5_000));
+        assert!(!pace.is_due(&load, true, done + ms(5_099)));
+        assert!(pace.is_due(&load, true, done + ms(5_100)));
+    }
+
+    #[test]
     fn commits_after_100_ms_and_in_a_backlog_after_1_s() {
         let (mut pace, begun, load) = pace();
         assert!(!pace.is_due(&load, false, begun + ms(99)));
         assert!(pace.is_due(&load, false, begun + ms(100)));
-        pace.committed(&load, false, begun);
+        pace.committed(&load, false, begun, begun);
         assert!(!pace.is_due(&load, false, begun + ms(999)));
         assert!(pace.is_due(&load, false, begun + ms(1_000)));
-        pace.committed(&load, true, begun);
+        pace.committed(&load, true, begun, begun);
         assert!(pace.is_due(&load, false, begun + ms(100)));
     }
 
@@ -162,7 +190,7 @@ mod tests {
         load.records = 1;
         for _ in 0..2 {
             assert!(pace.is_due(&load, false, begun));
-            pace.committed(&load, false, begun);
+            pace.committed(&load, false, begun, begun);
         }
         assert!(!pace.is_due(&load, false, begun));
     }

@@ -39,7 +39,7 @@ pub struct Settings {
     #[arg(long = "kafka-workers", env = "KAFKA_WORKERS", default_value_t = 1)]
     pub workers: u16,
 
-    /// A transaction is not committed sooner than so many milliseconds after the one before
+    /// A transaction is not committed sooner than so many milliseconds after the one before, nor sooner than that one took
     #[arg(long = "kafka-commit-interval-ms", env = "KAFKA_COMMIT_INTERVAL_MS", default_value_t = 20)]
     pub commit_interval_ms: u64,
 

@@ -95,7 +95,7 @@ impl<P: Processor> Worker<'_, P> {
         let slow = self.commit(group)?;
         if let Some(load) = self.load.take() {
             let now = Instant::now();
-            self.pace.committed(&load, drained, now);
+            self.pace.committed(&load, drained, begun, now);
             metrics::committed(service, &load, now - load.begun, now - begun);
         }
         if slow {
