@@ -29,6 +29,11 @@ use tasuki_service::{Exit, Failure, telemetry};
 use crate::services::Service;
 use crate::settings::{Faults, Format, Logging};
 
+/// Records are made by one thread and freed by another, many times a millisecond; the system's allocator then waits for its
+/// own locks. librdkafka uses this one too. `.cargo/config.toml` says how it is set.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Event-sourced lead pipeline: behavior events in, qualified leads out, each with its reasons.
 #[derive(Debug, Parser)]
 #[command(name = "tasuki", version, propagate_version = true)]
