@@ -80,18 +80,29 @@ pub(crate) struct Said {
 }
 
 impl Said {
-    /// What an event says, if it is about consent for a purpose that is known.
-    fn of(order: Order<'_>, behavior: &BehaviorRecord) -> Option<Self> {
-        let Some(Event::ConsentChanged(changed)) = &behavior.event else { return None };
-        let purpose = Purpose::of(&changed.purpose)?;
-        Some(Self {
+    /// What an event says about consent for purposes that are known: itself, or by the way. Of what contradicts itself the
+    /// event counts, which is about nothing else.
+    fn of(order: Order<'_>, behavior: &BehaviorRecord) -> Vec<Self> {
+        let changed = if let Some(Event::ConsentChanged(it)) = &behavior.event {
+            Purpose::of(&it.purpose).map(|purpose| (purpose, it.granted, cut(&it.basis)))
+        } else {
+            None
+        };
+        let by_the_way = behavior
+            .consents
+            .iter()
+            .filter_map(|(purpose, granted)| Some((Purpose::of(purpose)?, *granted, "consent manager".to_owned())));
+        let about = changed.as_ref().map(|it| it.0);
+        let by_the_way = by_the_way.filter(move |it| Some(it.0) != about).collect::<Vec<_>>();
+        let said = changed.into_iter().chain(by_the_way).map(|(purpose, granted, basis)| Self {
             event_id: order.1.to_vec(),
             occurred_at_ms: order.0,
             purpose: purpose.name().to_owned(),
-            granted: changed.granted,
+            granted,
             source: behavior.origin.as_ref().map_or_else(String::new, |origin| origin.source.clone()),
-            basis: cut(&changed.basis),
-        })
+            basis,
+        });
+        said.collect()
     }
 
     fn order(&self) -> Order<'_> {
@@ -109,17 +120,24 @@ pub(crate) struct Consents {
 impl Consents {
     /// Takes in what an event says about consent, if it does.
     pub(crate) fn hear(&mut self, order: Order<'_>, behavior: &BehaviorRecord) {
-        let Some(said) = Said::of(order, behavior) else { return };
-        let purpose = said.purpose.clone();
-        let place = self.said.partition_point(|it| it.order() < order);
-        self.said.insert(place, said);
-        let mut same = self.said.iter().enumerate().filter(|(_, it)| it.purpose == purpose).map(|(place, _)| place);
-        let oldest = same.next();
-        if same.count() >= MOST_SAID
-            && let Some(oldest) = oldest
-        {
-            self.said.remove(oldest);
+        for said in Said::of(order, behavior) {
+            let purpose = said.purpose.clone();
+            let place = self.said.partition_point(|it| it.order() < order);
+            self.said.insert(place, said);
+            let same: Vec<usize> =
+                (0..).zip(&self.said).filter(|(_, it)| it.purpose == purpose).map(|it| it.0).collect();
+            if same.len() > MOST_SAID {
+                self.said.remove(self.spare(&same));
+            }
         }
+    }
+
+    /// Which of the words about one purpose, of more than are remembered, says least: one from the inside of a run of equal
+    /// ones, as a consent manager repeats them with every page; else the oldest.
+    fn spare(&self, same: &[usize]) -> usize {
+        let granted = |place: usize| self.said[place].granted;
+        let inner = same.windows(3).find(|three| three.iter().all(|place| granted(*place) == granted(three[0])));
+        inner.map_or(same[0], |three| three[1])
     }
 
     /// Forgets what an event said.

@@ -18,6 +18,9 @@ use kind::Kind;
 /// Of the page in most forms, though an identify's is the person's website.
 const PAGE_URL: &str = "url";
 
+/// What consent is for.
+const PURPOSES: [&str; 3] = ["tracking", "scoring", "contact"];
+
 /// Among the systems of ids: their values name the system themselves.
 const WITH_SYSTEM: &str = "any";
 
@@ -33,6 +36,8 @@ pub struct Mapping {
     who: WhoFrom,
     /// Systems, and the plain paths of their ids.
     crm_ids: Vec<(String, Vec<String>)>,
+    /// Purposes, and the plain names of the categories that they need.
+    consent: Vec<(String, Vec<String>)>,
     phone_region: Region,
 }
 
@@ -57,6 +62,9 @@ pub enum InvalidMapping {
         /// The fields of the event.
         allowed: &'static [&'static str],
     },
+    /// Consent for something that is no purpose.
+    #[error("consent: {0:?} is no purpose; allowed are tracking, scoring and contact")]
+    Purpose(String),
     /// A rule that never fits.
     #[error("rule {0} names no names, structured or schemas: it would never fit")]
     NeverFits(usize),
@@ -141,6 +149,7 @@ struct File {
     company_traits: toml::Table,
     who: Option<WhoFrom>,
     crm_ids: Option<toml::Table>,
+    consent: Option<toml::Table>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -204,8 +213,12 @@ impl Mapping {
         let company_traits = aliases(file.company_traits)?;
         let who = file.who.unwrap_or_else(|| built_in().who.expect("the default mapping says who")).plain();
         let crm_ids = file.crm_ids.or_else(|| built_in().crm_ids).unwrap_or_default();
+        let consent = aliases(file.consent.or_else(|| built_in().consent).unwrap_or_default())?;
+        if let Some((other, _)) = consent.iter().find(|(purpose, _)| !PURPOSES.contains(&purpose.as_str())) {
+            return Err(InvalidMapping::Purpose(other.clone()));
+        }
         let (crm_ids, phone_region) = (aliases(crm_ids)?, Region::JAPAN);
-        Ok(Self { rules, names, structured, schemas, traits, company_traits, who, crm_ids, phone_region })
+        Ok(Self { rules, names, structured, schemas, traits, company_traits, who, crm_ids, consent, phone_region })
     }
 
     /// The same, for phone numbers that are at home there when they have no country code; else it is Japan.
@@ -217,6 +230,19 @@ impl Mapping {
     /// Where phone numbers without country code are at home.
     pub(crate) const fn phone_region(&self) -> Region {
         self.phone_region
+    }
+
+    /// What categories of a consent manager allow, by purpose: what needs several of them is allowed if none of those that
+    /// something was said about is denied.
+    pub fn consents<'c>(&self, categories: impl Iterator<Item = (Cow<'c, str>, bool)>) -> BTreeMap<String, bool> {
+        let mut consents = BTreeMap::new();
+        for (category, granted) in categories {
+            let category = plain(&category);
+            for (purpose, _) in self.consent.iter().filter(|(_, needed)| needed.contains(&category)) {
+                *consents.entry(purpose.clone()).or_insert(true) &= granted;
+            }
+        }
+        consents
     }
 
     /// The person's record in a CRM system, by traits or properties: the system, `:` and the id.

@@ -46,6 +46,8 @@ pub struct Observed {
     pub crm_id: Option<String>,
     /// Where and how. The IP address is as the event has it; the rules decide what is kept.
     pub circumstances: Circumstances,
+    /// What the person allows, by purpose, as a consent manager had it.
+    pub consents: BTreeMap<String, bool>,
     /// The IP address there is the visitor's, whoever sent it.
     pub ip_vouched: bool,
     /// A JSON object, or empty.
@@ -154,6 +156,7 @@ impl Observed {
             phone: None,
             crm_id: None,
             circumstances: Circumstances::default(),
+            consents: BTreeMap::new(),
             ip_vouched: false,
             properties_json: String::new(),
             fingerprint: Fingerprint::default(),
@@ -219,6 +222,7 @@ impl Observed {
             flags: unique,
             attributes: self.attributes,
             refused: Vec::new(),
+            consents: self.consents,
             event: Some(self.event),
         })
     }

@@ -138,3 +138,31 @@ async fn what_cannot_be_read_is_not_kept_of_those_who_ask_not_to_be_tracked() {
         assert_eq!(told, policy == PrivacyPolicy::Ignore, "{policy:?}");
     }
 }
+
+#[tokio::test]
+async fn what_a_consent_manager_allows_is_kept_by_purpose_with_each_event() {
+    let collector = collector("", Limits::default());
+    for (context, consents) in [
+        // Segment and Jitsu.
+        (
+            r#"{"consent":{"categoryPreferences":{"Analytics":false,"Advertising":true,"profiling":true}}}"#,
+            r#"{"scoring":true,"tracking":false}"#,
+        ),
+        // Of several categories for one purpose none may be denied.
+        (r#"{"consent":{"categoryPreferences":{"C0002":"true","Analytics":false}}}"#, r#"{"tracking":false}"#),
+        // RudderStack.
+        (
+            r#"{"consentManagement":{"allowedConsentIds":["Analytics"],"deniedConsentIds":["Sales","x"],"provider":"custom"}}"#,
+            r#"{"contact":false,"tracking":true}"#,
+        ),
+        (r#"{"consent":{"categoryPreferences":{"Analytics":"perhaps","Unheard":true}}}"#, "null"),
+        (r#"{"consent":"yes","consentManagement":[1]}"#, "null"),
+        ("{}", "null"),
+    ] {
+        let body = format!(r#"{{"event":"Segment Consent Preference Updated","userId":"u","context":{context}}}"#);
+        let request = Request::post("/v1/track").header("authorization", basic("WK:")).body(body.into()).unwrap();
+        assert_eq!(collector.send(request).await.status, 200);
+        let written = collector.written();
+        assert_eq!(written.last().unwrap()["consents"].to_string(), consents, "{context}");
+    }
+}

@@ -74,9 +74,13 @@ fn expected(all: &[Behavior], required: Required) -> BTreeMap<LeadId, Standing> 
     };
     let of_lead = |(key, events): (String, Vec<&Behavior>)| {
         let said = |purpose: &str, until: (i64, u8)| {
-            let about = events.iter().filter(|it| it.consent.is_some_and(|(of, _)| of == purpose));
-            let last = about.filter(|it| (it.minute, it.id) <= until).max_by_key(|it| (it.minute, it.id));
-            last.and_then(|it| it.consent).map(|(_, granted)| granted)
+            let by = |it: &Behavior| {
+                let words = it.consent.into_iter().chain(it.by_the_way);
+                words.into_iter().find(|(of, _)| *of == purpose).map(|(_, granted)| granted)
+            };
+            let before = events.iter().filter(|it| (it.minute, it.id) <= until);
+            let said = before.filter_map(|it| Some(((it.minute, it.id), by(it)?)));
+            said.max_by_key(|(at, _)| *at).map(|(_, granted)| granted)
         };
         let allowed = |purpose: &'static str, until| said(purpose, until).unwrap_or(!wanted(purpose));
         let now = (i64::MAX, u8::MAX);
@@ -103,8 +107,10 @@ fn expected(all: &[Behavior], required: Required) -> BTreeMap<LeadId, Standing> 
 
 fn did(id: u8) -> impl Strategy<Value = Behavior> {
     let consent = (prop::sample::select(&["tracking", "scoring", "contact"][..]), any::<bool>());
-    (behavior(id), prop::option::weighted(0.4, consent), any::<bool>()).prop_map(|(behavior, consent, form)| Behavior {
+    let words = (prop::option::weighted(0.4, consent.clone()), prop::option::weighted(0.2, consent));
+    (behavior(id), words, any::<bool>()).prop_map(|(behavior, (consent, by_the_way), form)| Behavior {
         consent,
+        by_the_way,
         form,
         says: Vec::new(),
         ..behavior
@@ -246,4 +252,19 @@ fn leads_that_share_a_device_do_not_share_consent() {
     let standing = standing(&world.pipeline);
     assert_eq!(standing[&lead(ANA_KEY)].unscored, [1, 2].into());
     assert_eq!(standing[&lead(BEN_KEY)], Standing { scored: [3, 4].into(), ..Standing::default() });
+}
+
+#[test]
+fn what_a_consent_manager_says_with_every_page_holds_from_the_page_on_however_often_it_is_said() {
+    let mut world = world(Required::default());
+    let page = |id: u8, granted| event(id, i64::from(id)).visitor("tablet").beside("tracking", granted);
+    world.arrive([event(1, 1).visitor("tablet").email(ANA)]);
+    // Longer than what is remembered of one purpose; the first word is needed to the end.
+    world.arrive((2..=90).map(|id| page(id, false)));
+    world.arrive([page(91, true)]);
+    let now = standing(&world.pipeline).remove(&lead(ANA_KEY)).unwrap();
+    assert_eq!((now.scored, now.allows), ([1, 91].into(), [("tracking".to_owned(), true)].into()));
+    // One that comes late, from between.
+    world.arrive([Behavior { id: 92, minute: 40, ..event(92, 40) }.visitor("tablet")]);
+    assert_eq!(standing(&world.pipeline)[&lead(ANA_KEY)].scored, [1, 91].into());
 }

@@ -26,6 +26,8 @@ pub(crate) fn behavior(id: u8) -> impl Strategy<Value = Behavior> {
         prop::sample::select(&PHONES[..]),
     );
     let says = prop::collection::vec(prop::sample::select(&SAYINGS[..]), 0..3);
+    let call = prop::option::weighted(0.12, prop::sample::select(&PHONES[3..]));
+    let who = (who, call).prop_map(|(who, call)| call.map_or(who, |phone| ("", "", "", "", phone)));
     (0_i64..8, who, says).prop_filter("an event names somebody", |(_, who, _)| *who != ("", "", "", "", "")).prop_map(
         move |(at, (visitor, user, crm, email, phone), says)| Behavior {
             says: says.into_iter().collect::<BTreeMap<_, _>>().into_iter().collect(),

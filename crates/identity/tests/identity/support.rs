@@ -45,6 +45,8 @@ pub(crate) struct Behavior {
     pub(crate) form: bool,
     /// A purpose, and whether it is allowed from then on.
     pub(crate) consent: Option<(&'static str, bool)>,
+    /// The same, as a consent manager says it with any event.
+    pub(crate) by_the_way: Option<(&'static str, bool)>,
 }
 
 /// Event number `id`, `minute` minutes after the start.
@@ -98,6 +100,11 @@ impl Behavior {
         self
     }
 
+    pub(crate) fn beside(mut self, purpose: &'static str, granted: bool) -> Self {
+        self.by_the_way = Some((purpose, granted));
+        self
+    }
+
     pub(crate) fn key(&self) -> String {
         match (self.visitor, self.user, self.crm, self.email, self.phone) {
             ("", "", "", "", phone) => format!("p:{phone}"),
@@ -140,6 +147,7 @@ impl Behavior {
                 crm_id: self.crm.to_owned(),
             }),
             event: Some(event),
+            consents: self.by_the_way.into_iter().map(|(purpose, it)| (purpose.to_owned(), it)).collect(),
             ..v1::BehaviorRecord::default()
         }
     }

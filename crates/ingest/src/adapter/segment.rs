@@ -367,6 +367,7 @@ impl<'d, 't> Item<'_, 'd, 't> {
             self.observe_alias(&mut observed);
         }
         observed.circumstances = self.circumstances(&kind, properties);
+        observed.consents = self.consents();
         observed.fingerprint = self.fingerprint(&kind);
         Ok(observed)
     }
@@ -495,6 +496,22 @@ impl<'d, 't> Item<'_, 'd, 't> {
             time_zone: context("timezone"),
             ip: context("ip"),
         }
+    }
+
+    /// What the person allows by the consent manager: an object of categories, or lists of those allowed and denied.
+    fn consents(&self) -> BTreeMap<String, bool> {
+        let preferences = self.context.get("consent").and_then(|consent| consent.get("categoryPreferences"));
+        let said = preferences.into_iter().flat_map(Value::members).filter_map(|(category, value)| {
+            let granted = value.scalar()?.parse().ok()?;
+            Some((category.string(), granted))
+        });
+        let management = self.context.get("consentManagement");
+        let listed =
+            [("allowedConsentIds", true), ("deniedConsentIds", false)].into_iter().flat_map(|(name, granted)| {
+                let list = management.and_then(|management| management.get(name));
+                list.into_iter().flat_map(Value::elements).filter_map(move |id| Some((id.scalar()?, granted)))
+            });
+        self.request.mapping.consents(said.chain(listed))
     }
 
     fn fingerprint(&self, kind: &str) -> Fingerprint {

@@ -278,6 +278,7 @@ fn behavior(key: &str, record: &BehaviorRecord) -> Value {
         "payload_hash": record.payload_hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
         "flags": record.flags,
         "attributes": record.attributes,
+        "consents": record.consents,
         "event": format!("{:?}", record.event.as_ref().unwrap()),
     }))
 }

@@ -107,6 +107,7 @@ fn behavior_record() -> impl Strategy<Value = v1::BehaviorRecord> {
             properties_json,
             payload_hash: vec![0xff; 16],
             refused: Vec::new(),
+            consents: [("tracking".to_owned(), true)].into(),
             flags,
             attributes: [("title".to_owned(), "VP".to_owned())].into(),
             event,
