@@ -345,10 +345,10 @@ fn unbundle(context: Deciding<'_, '_>, key: &str, gone: Gone) {
 pub(crate) fn write(context: Deciding<'_, '_>, lead_id: LeadId, link: &Head, event: activity_record::Event) {
     let lead = lead(context, &key_of_lead(lead_id));
     lead.version += 1;
-    let version = Version::new(lead.version);
+    let (version, identities_version) = (Version::new(lead.version), lead.identities_version);
     let event_id = context.next_event_id();
     let head = Head { event_id, cause: Some(link.event_id), lead: Some(lead_id), version, ..*link };
-    let record = v1::ActivityRecord { meta: Some(head.to_meta()), event: Some(event) };
+    let record = v1::ActivityRecord { meta: Some(head.to_meta()), identities_version, event: Some(event) };
     context.emit(Topic::Activity, lead_id.to_string(), &record);
 }
 

@@ -35,10 +35,17 @@ impl QualificationState {
         }
     }
 
-    /// Whether the person must not be handed over at present, for what other leads of the same person say.
+    /// Whether the person must not be handed over at present: for what other leads of the same person say, or because not
+    /// all has come that was said about it.
     pub(crate) fn must_wait(&self) -> bool {
         let waits = |other: &v1::StandingTold| other.with_sales || other.disqualified || other.not_before_ms != 0;
-        !self.merged_into.is_empty() || self.others.iter().any(waits)
+        self.is_behind() || !self.merged_into.is_empty() || self.others.iter().any(waits)
+    }
+
+    /// Whether something was said about the person, ahead of what a score follows from, that has not come yet: scores and
+    /// what is said travel on two topics.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.identities_seen < self.identities_awaited
     }
 
     /// When sales last refused the person; `None`: never.

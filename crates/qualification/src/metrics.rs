@@ -12,6 +12,9 @@ tasuki_stream::counters! {
     VERSION_GAPS = "version_gaps";
     /// Rejections that are not about the cycle under way, reason other-cycle. Harmless.
     REJECTIONS_WITHOUT_EFFECT = "rejections_without_effect";
+    /// Scores that came before what `identities` says ahead of what they follow from, reason identities: they wait for it.
+    /// Harmless; many that never end mean that records of `identities` are lost.
+    OVERTAKING_SCORES = "overtaking_scores";
     /// Leads that a route would have handed over, by reason: excluded (by the playbook, for good), no-consent (until the person
     /// allows it).
     LEADS_HELD_BACK = "leads_held_back";
@@ -35,4 +38,8 @@ pub(crate) fn excluded(context: &mut Context<'_, QualificationState>) {
 
 pub(crate) fn no_consent(context: &mut Context<'_, QualificationState>) {
     context.count(LEADS_HELD_BACK, "no-consent");
+}
+
+pub(crate) fn overtaken(context: &mut Context<'_, QualificationState>) {
+    context.count(OVERTAKING_SCORES, "identities");
 }

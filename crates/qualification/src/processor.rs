@@ -335,6 +335,11 @@ impl Processor for Qualification {
             context.caused_by(cause.event);
             let admission = admit(&mut context.state(key).scores_seen, version(record.meta.as_ref()));
             if admitted(context, input.topic, admission) {
+                let state = context.state(key);
+                state.identities_awaited = state.identities_awaited.max(scored.identities_version);
+                if state.is_behind() {
+                    metrics::overtaken(context);
+                }
                 self.scored(context, cause, scored);
                 tell_standing(context, cause);
             }
@@ -345,12 +350,17 @@ impl Processor for Qualification {
             let cause = cause(key, record.meta.as_ref())?;
             let event = record.event.ok_or_else(missing_event)?;
             context.caused_by(cause.event);
-            let admission = admit(&mut context.state(key).identities_seen, version(record.meta.as_ref()));
+            let state = context.state(key);
+            let waited = state.is_behind();
+            let admission = admit(&mut state.identities_seen, version(record.meta.as_ref()));
             if admitted(context, input.topic, admission) {
                 match event {
                     Identity::MergesChanged(changed) => self.merges_changed(context, cause, changed.merged_into),
                     Identity::ConsentsChanged(changed) => self.consents_changed(context, cause, &changed.consents),
                     Identity::CommandRefused(_) | Identity::IdentifierRefused(_) | Identity::BehaviorWithheld(_) => {}
+                }
+                if waited {
+                    self.reconsider_waiting(context, cause);
                 }
                 tell_standing(context, cause);
             }

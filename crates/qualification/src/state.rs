@@ -52,6 +52,9 @@ pub struct QualificationState {
     /// The consent without which the lead is not handed over, if it is missing: "scoring" or "contact".
     #[prost(string, tag = "20")]
     pub(crate) no_consent: String,
+    /// The latest version of the lead on `identities` that stood there before what the latest scores follow from.
+    #[prost(uint64, tag = "22")]
+    pub(crate) identities_awaited: u64,
     /// It was told that the lead is held back.
     #[prost(bool, tag = "21")]
     pub(crate) held_back: bool,

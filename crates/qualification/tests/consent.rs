@@ -58,6 +58,10 @@ impl One {
     }
 
     fn scores(&mut self, at: i64, engagement_mp: i64, demo_requests: i64) -> &mut Self {
+        self.scores_after(at, engagement_mp, demo_requests, 0)
+    }
+
+    fn scores_after(&mut self, at: i64, engagement_mp: i64, demo_requests: i64, identities_version: u64) -> &mut Self {
         let facts = ["demo-request", "trial-request", "inquiry"].map(|rule| v1::Fact {
             name: format!("signals.within(\"{rule}\",\"30d\")"),
             value: if rule == "demo-request" { demo_requests } else { 0 },
@@ -67,6 +71,7 @@ impl One {
             engagement_mp,
             fit_mp: 40_000,
             facts: facts.into(),
+            identities_version,
             profile: Some(v1::Profile { email: "ana@acme.example".into(), ..v1::Profile::default() }),
             ..v1::LeadScored::default()
         };
@@ -75,6 +80,11 @@ impl One {
             v1::ScoreRecord { meta, event: Some(v1::score_record::Event::Scored(scored)) }.encode_to_vec()
         });
         self
+    }
+
+    /// The lead asks for a demo after that version on `identities` was written.
+    fn asks_after(&mut self, at: i64, identities_version: u64) -> &mut Self {
+        self.scores_after(at, 60_000, 1, identities_version)
     }
 
     /// It allows these purposes, or does not.
@@ -135,6 +145,24 @@ fn consent_to_scoring_comes_first_and_each_that_is_missing_is_told() {
     assert_eq!(one.decided(), ["hand-raise: no consent: scoring", "hand-raise: no consent: contact"]);
     one.allows(3, &[("contact", true), ("tracking", false)]);
     assert_eq!(one.decided().last().unwrap(), "qualified 1 by hand-raise");
+}
+
+#[test]
+fn a_score_that_overtakes_what_was_said_before_waits_for_it() {
+    let mut one = One::new();
+    one.asks_after(1, 2);
+    assert_eq!(one.decided(), [""; 0], "neither was heard");
+    // Nor does time, or another score, decide meanwhile.
+    one.asks(1).allows(0, &[("contact", true)]);
+    assert_eq!(one.decided(), [""; 0], "the second is still to come");
+    one.allows(0, &[("contact", false)]);
+    assert_eq!(one.decided(), ["hand-raise: no consent: contact"]);
+    one.allows(3, &[("contact", true)]);
+    assert_eq!(one.decided().last().unwrap(), "qualified 1 by hand-raise");
+
+    let mut other = One::new();
+    other.asks_after(1, 1).allows(0, &[("contact", true)]);
+    assert_eq!(other.decided(), ["qualified 1 by hand-raise"], "decided once it has come");
 }
 
 #[test]

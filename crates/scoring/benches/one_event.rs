@@ -127,7 +127,8 @@ fn next_event(lead: LeadId, signals: usize) -> Vec<u8> {
         lead: Some(lead),
         version: Version::new(version),
     };
-    v1::ActivityRecord { meta: Some(head.to_meta()), event: Some(did.attributed()) }.encode_to_vec()
+    v1::ActivityRecord { meta: Some(head.to_meta()), identities_version: 0, event: Some(did.attributed()) }
+        .encode_to_vec()
 }
 
 criterion_group!(benches, one_event, refold);

@@ -62,7 +62,8 @@ impl History {
             lead: Some(self.lead),
             version: Version::new(version),
         };
-        let payload = v1::ActivityRecord { meta: Some(head.to_meta()), event: Some(event) }.encode_to_vec();
+        let payload = v1::ActivityRecord { meta: Some(head.to_meta()), identities_version: 0, event: Some(event) }
+            .encode_to_vec();
         self.records.push(Record { key: self.lead.to_string(), payload });
     }
 

@@ -16,6 +16,8 @@ use crate::fields::{Field, Undecodable, each};
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Record<'b> {
     pub(crate) meta: Option<RawMeta<'b>>,
+    /// What of `identities` comes before it.
+    pub(crate) identities_version: u64,
     pub(crate) event: Option<Event<'b>>,
     /// The person does not allow that it gives points.
     pub(crate) unscored: bool,
@@ -65,6 +67,7 @@ impl<'b> Record<'b> {
     fn take(&mut self, field: Field<'b>) -> Result<(), Undecodable> {
         match field.number {
             1 => take_meta(self.meta.get_or_insert_default(), field.bytes()?)?,
+            2 => self.identities_version = field.uint()?,
             10 => {
                 let before = if let Some(Event::Attributed(before)) = self.event { Some(before) } else { None };
                 self.unscored &= before.is_some();

@@ -103,21 +103,14 @@ impl Scoring {
     }
 
     /// Changes the state, and scores it if that changed anything.
-    fn change(
-        state: &mut ScoringState,
-        in_force: &InForce,
-        change: Change<'_>,
-        head: &Head,
-        lead: LeadId,
-        event_id: EventId,
-    ) -> Outcome {
+    fn change(state: &mut ScoringState, in_force: &InForce, change: Change<'_>, head: &Head, why: Why) -> Outcome {
         let adds_to = state.adds_to().map(str::to_owned);
         let because = match change.apply(state, head) {
             Ok(because) => because,
             Err(reason) => return Outcome::WithoutEffect(reason),
         };
         let pruned = state.prune();
-        let why = Why { because, event_id, cause: head.event_id, lead, received_at: head.received_at };
+        let why = Why { because, ..why };
         Outcome::Scored { written: Self::record(state, in_force, &why, adds_to), pruned }
     }
 
@@ -151,8 +144,9 @@ impl Scoring {
             lead: Some(why.lead),
             version: Version::new(state.version),
         };
-        let (fit, profile, because) = (&state.fit, state.profile.as_ref(), why.because);
-        let payload = record(&Scored { head, as_of, assessed, fit, profile, because, wording });
+        let (fit, profile) = (&state.fit, state.profile.as_ref());
+        let &Why { because, identities_version, .. } = why;
+        let payload = record(&Scored { head, as_of, assessed, fit, profile, because, identities_version, wording });
         state.next_change_at = next_change_at;
         let tellings = Telling::of(state, adds_to, in_force, engagement, as_of);
         Written { payload, tellings, told: Told { event_id: why.event_id, lead: why.lead, as_of, received_at } }
@@ -167,6 +161,8 @@ struct Why {
     lead: LeadId,
     /// For time: the instant that counts.
     received_at: Timestamp,
+    /// What of `identities` comes before it.
+    identities_version: u64,
 }
 
 /// A score, and what accounts are to hear of it.
@@ -215,6 +211,7 @@ impl Processor for Scoring {
         if key.parse() != Ok(lead) {
             return Err(Poison::new("wrong-key", "the key of an activity record is the id of its lead"));
         }
+        let identities_version = record.identities_version;
         let change = if record.unscored { Change::Unscored } else { Change::read(record.event)? };
         let in_force = self.in_force(context)?;
         context.caused_by(head.event_id);
@@ -223,7 +220,9 @@ impl Processor for Scoring {
         let admission = admit(&mut state.seen, head.version);
         let outcome = match admission {
             Admission::New | Admission::Gap { expected: _ } => {
-                Self::change(state, &in_force, change, &head, lead, event_id)
+                let (cause, received_at, because) = (head.event_id, head.received_at, v1::ScoredBecause::Unspecified);
+                let why = Why { because, event_id, cause, lead, received_at, identities_version };
+                Self::change(state, &in_force, change, &head, why)
             }
             Admission::Repeated => Outcome::Repeated,
         };
@@ -249,7 +248,7 @@ impl Processor for Scoring {
         context.caused_by(EventId::derived(SERVICE, cause, u32::try_from(version).unwrap_or(u32::MAX)));
         let event_id = context.next_event_id();
         let because = v1::ScoredBecause::Time;
-        let why = Why { because, event_id, cause, lead, received_at: due.due_at };
+        let why = Why { because, event_id, cause, lead, received_at: due.due_at, identities_version: 0 };
         let in_force = self.in_force(context).expect(CHECKED);
         let state = context.state(due.key);
         let adds_to = state.adds_to().map(str::to_owned);
@@ -275,7 +274,7 @@ impl Processor for Scoring {
         context.caused_by(EventId::derived(SERVICE, cause, version));
         let event_id = context.next_event_id();
         let because = v1::ScoredBecause::Playbook;
-        let why = Why { because, event_id, cause: publication, lead, received_at: since };
+        let why = Why { because, event_id, cause: publication, lead, received_at: since, identities_version: 0 };
         let state = context.state(key);
         let adds_to = state.adds_to().map(str::to_owned);
         let written = Self::record(state, &in_force, &why, adds_to);

@@ -49,6 +49,7 @@ pub(crate) struct Scored<'a> {
     pub(crate) fit: &'a Fit,
     pub(crate) profile: Option<&'a CompactProfile>,
     pub(crate) because: v1::ScoredBecause,
+    pub(crate) identities_version: u64,
     pub(crate) wording: &'a Wording,
 }
 
@@ -95,6 +96,7 @@ fn write_scored(message: &mut Message, scored: &Scored<'_>) {
     message.uint(10, u32::try_from(signals.len()).expect("a lead has at most some hundred signals"));
     message.uint(11, because(scored.because));
     message.long_message(12, |evidence| write_evidence(evidence, &assessed.matched));
+    message.uint(13, scored.identities_version);
 }
 
 fn write_grade(message: &mut Message, grade: Grade) {

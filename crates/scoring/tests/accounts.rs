@@ -63,7 +63,7 @@ impl World {
         *version += 1;
         let id = u128::from(number) << 64 | u128::from(*version);
         let meta = Some(head(lead(number), id, at, *version).to_meta());
-        let payload = v1::ActivityRecord { meta, event: Some(event) }.encode_to_vec();
+        let payload = v1::ActivityRecord { meta, identities_version: 0, event: Some(event) }.encode_to_vec();
         self.pipeline.publish(Emitted { topic: Topic::Activity, key: lead(number).to_string(), payload });
     }
 

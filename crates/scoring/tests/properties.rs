@@ -165,6 +165,7 @@ proptest! {
                 signals: scored.signals,
                 because: scored.because,
                 evidence: Some(values.evidence),
+                identities_version: 7,
             };
             prop_assert_eq!(&scored, &expected, "record {}", number);
             prop_assert_eq!((head.occurred_at, head.received_at), (as_of, as_of));

@@ -70,7 +70,7 @@ fn activity(of: u128, number: u64) -> Emitted {
         lead: Some(lead(of)),
         version: Version::new(number),
     };
-    let record = v1::ActivityRecord { meta: Some(head.to_meta()), event: Some(event) };
+    let record = v1::ActivityRecord { meta: Some(head.to_meta()), identities_version: 0, event: Some(event) };
     Emitted { topic: Topic::Activity, key: lead(of).to_string(), payload: record.encode_to_vec() }
 }
 

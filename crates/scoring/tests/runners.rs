@@ -46,7 +46,7 @@ fn scoring() -> Scoring {
 fn activity(number: u64, version: u64, at: i64, event: Activity) -> Emitted {
     let lead = LeadId::new(Uuid::from_u128(1_000 + u128::from(number)));
     let meta = Some(head(lead, u128::from(number) << 32 | u128::from(version), at, version).to_meta());
-    let payload = v1::ActivityRecord { meta, event: Some(event) }.encode_to_vec();
+    let payload = v1::ActivityRecord { meta, identities_version: 0, event: Some(event) }.encode_to_vec();
     Emitted { topic: Topic::Activity, key: lead.to_string(), payload }
 }
 

@@ -117,6 +117,7 @@ mod tests {
             "tasuki_identity_merges_total",
             "tasuki_identity_values_total",
             "tasuki_qualification_leads_held_back_total",
+            "tasuki_qualification_overtaking_scores_total",
             "tasuki_qualification_rejections_without_effect_total",
             "tasuki_qualification_repeated_records_total",
             "tasuki_qualification_version_gaps_total",

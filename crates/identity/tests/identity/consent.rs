@@ -206,6 +206,30 @@ fn a_consent_that_arrives_late_corrects_what_was_attributed() {
     assert_eq!(now.allows, [("scoring".to_owned(), true)].into());
 }
 
+#[test]
+fn a_score_names_what_was_said_before_the_event_it_follows_from() {
+    let identity = Identity::new(secret(), IdentitySettings::default());
+    let mut pipeline =
+        Pipeline::new(PartitionCount::DEFAULT, START).with(identity).with(Scoring::new(Arc::new(Playbook::built_in())));
+    let versions = |pipeline: &Pipeline| -> Vec<u64> {
+        let scores = pipeline.messages::<v1::ScoreRecord>(Topic::Scores).into_iter();
+        let scored = scores.filter_map(|record| match record.event {
+            Some(v1::score_record::Event::Scored(scored)) => Some(scored.identities_version),
+            Some(v1::score_record::Event::Playbook(_)) | None => None,
+        });
+        scored.collect()
+    };
+    pipeline.publish(event(1, 1).email(ANA).form().emitted());
+    pipeline.run();
+    assert!(versions(&pipeline).iter().all(|&version| version == 0), "nothing was said");
+    for (id, granted) in [(2, false), (3, true), (4, false)] {
+        pipeline.publish(event(id, i64::from(id)).email(ANA).allows("contact", granted).emitted());
+    }
+    pipeline.publish(event(5, 5).email(ANA).form().emitted());
+    pipeline.run();
+    assert_eq!(versions(&pipeline).last(), Some(&3));
+}
+
 /// What the score of Ana's engagement is.
 fn engagement(events: &[Behavior]) -> i64 {
     let identity = Identity::new(secret(), IdentitySettings::default());

@@ -87,7 +87,7 @@ impl Lead {
 
     pub(super) fn activity(&mut self, at: i64, event: activity_record::Event) -> Emitted {
         let meta = self.head(Topic::Activity, at);
-        self.emitted(Topic::Activity, &v1::ActivityRecord { meta, event: Some(event) })
+        self.emitted(Topic::Activity, &v1::ActivityRecord { meta, identities_version: 0, event: Some(event) })
     }
 
     /// Behavior number `number` of the lead, done at `at`.

@@ -15,7 +15,8 @@ fn through_prost(record: &v1::ActivityRecord) -> Record<'_> {
         Activity::ProfileChanged(changed) => Event::ProfileChanged(changed.profile.clone()),
     });
     let unscored = matches!(&record.event, Some(Activity::Attributed(attributed)) if attributed.unscored);
-    Record { meta: record.meta.as_ref().map(RawMeta::from), event, unscored }
+    let identities_version = record.identities_version;
+    Record { meta: record.meta.as_ref().map(RawMeta::from), identities_version, event, unscored }
 }
 
 fn behavior(record: &v1::BehaviorRecord) -> Behavior<'_> {
@@ -132,7 +133,12 @@ fn activity() -> impl Strategy<Value = v1::ActivityRecord> {
     }));
     let profile = profile.prop_map(|profile| Activity::ProfileChanged(v1::ProfileChanged { profile }));
     let event = proptest::option::weighted(0.95, prop_oneof![3 => attributed(), 1 => retracted, 1 => profile]);
-    (meta(), event).prop_map(|(meta, event)| v1::ActivityRecord { meta, event })
+    let versions = prop_oneof![Just(0), any::<u64>()];
+    (meta(), versions, event).prop_map(|(meta, identities_version, event)| v1::ActivityRecord {
+        meta,
+        identities_version,
+        event,
+    })
 }
 
 /// Whatever `prost` accepts is read to the same effect; what it refuses is read or refused, and nothing else.

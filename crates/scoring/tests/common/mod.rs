@@ -108,7 +108,7 @@ impl OneLead {
             lead: Some(self.lead),
             version: Version::new(version),
         };
-        let record = v1::ActivityRecord { meta: Some(head.to_meta()), event: Some(event) };
+        let record = v1::ActivityRecord { meta: Some(head.to_meta()), identities_version: 7, event: Some(event) };
         let (key, payload) = (self.lead.to_string(), record.encode_to_vec());
         self.pipeline.publish(Emitted { topic: Topic::Activity, key, payload });
         self.pipeline.run();

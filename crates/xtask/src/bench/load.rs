@@ -148,7 +148,7 @@ impl Load {
             let behavior = Some(behavior(lead, version, number, at));
             Activity::Attributed(v1::BehaviorAttributed { behavior, via: "email".to_owned(), unscored: false })
         };
-        let record = v1::ActivityRecord { meta: Some(head.to_meta()), event: Some(event) };
+        let record = v1::ActivityRecord { meta: Some(head.to_meta()), identities_version: 0, event: Some(event) };
         Made { key: id.to_string(), payload: record.encode_to_vec() }
     }
 
