@@ -95,8 +95,8 @@ fn known(pipeline: &Pipeline) -> BTreeMap<LeadId, Known> {
     for record in pipeline.messages::<v1::ScoreRecord>(Topic::Scores) {
         let known = leads.get_mut(&LeadId::from_slice(&record.meta.unwrap().lead_id).unwrap()).unwrap();
         let Some(v1::score_record::Event::Scored(scored)) = record.event else { continue };
-        // Why it was scored last is of the trail. The profile is compared for itself.
-        known.score = Some(v1::LeadScored { because: 0, profile: None, ..scored });
+        // Why it was scored last, and behind what, is of the trail. The profile is compared for itself.
+        known.score = Some(v1::LeadScored { because: 0, identities_version: 0, profile: None, ..scored });
     }
     leads
 }
