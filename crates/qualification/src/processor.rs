@@ -105,7 +105,10 @@ impl Qualification {
     /// Decides on the latest score of a lead that came back from sales and has waited.
     fn reconsider(&self, context: Deciding<'_, '_>, cause: Cause<'_>) {
         let Some(latest) = context.state(cause.key).latest.take() else { return };
-        self.qualify(context, cause, &latest.scored);
+        // What made it wait may lie before the score: the decision does not.
+        let at = cause.at.max(Timestamp::from_millis(latest.scored.as_of_ms));
+        let received_at = cause.received_at.max(Timestamp::from_millis(latest.received_at_ms));
+        self.qualify(context, Cause { at, received_at, ..cause }, &latest.scored);
         let state = context.state(cause.key);
         // Kept for a lead that came back from sales, or whose score waited for others of the same person or for consent.
         let waits = state.must_wait() || (state.held_back && state.phase() != Phase::WithSales);
@@ -233,12 +236,9 @@ impl Qualification {
                 emit(context, cause, Decision::Recycled(v1::LeadRecycled { cycle, reason, not_before_ms }));
                 // A score of after the wait may have come before the rejection.
                 let state = context.state(cause.key);
-                let ahead = state.latest.as_ref().filter(|latest| latest.scored.as_of_ms >= not_before_ms);
-                if let Some(latest) = ahead {
-                    let at = Timestamp::from_millis(latest.scored.as_of_ms);
-                    let received_at = cause.received_at.max(Timestamp::from_millis(latest.received_at_ms));
+                if state.latest.as_ref().is_some_and(|latest| latest.scored.as_of_ms >= not_before_ms) {
                     state.set_phase(Phase::Recycled);
-                    self.reconsider(context, Cause { at, received_at, ..cause });
+                    self.reconsider(context, cause);
                 }
             }
         }

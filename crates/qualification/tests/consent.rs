@@ -163,6 +163,13 @@ fn a_score_that_overtakes_what_was_said_before_waits_for_it() {
     let mut other = One::new();
     other.asks_after(1, 1).allows(0, &[("contact", true)]);
     assert_eq!(other.decided(), ["qualified 1 by hand-raise"], "decided once it has come");
+    let decision = other.pipeline.messages::<v1::QualificationRecord>(Topic::Qualification).pop().unwrap();
+    let meta = decision.meta.unwrap();
+    assert_eq!(
+        (meta.occurred_at_ms, meta.received_at_ms),
+        (day(1).as_millis(), day(1).as_millis()),
+        "nor before the score"
+    );
 }
 
 #[test]

@@ -79,7 +79,8 @@ const FOLLOWS: [(Topic, &[Topic]); 7] = [
     (Topic::Scores, &[Topic::Activity]),
     // What an account has follows from what a lead adds, on the same topic.
     (Topic::Accounts, &[Topic::Scores, Topic::Accounts]),
-    (Topic::Qualification, &[Topic::Scores, Topic::Handoff]),
+    // From identities: a score that came before what was said ahead of it is decided on once that has come.
+    (Topic::Qualification, &[Topic::Scores, Topic::Handoff, Topic::Identities]),
     (Topic::DeskRequests, &[Topic::Qualification, Topic::SalesFeedback]),
     (Topic::DeskDecisions, &[Topic::DeskRequests]),
     (Topic::Handoff, &[Topic::DeskDecisions, Topic::SalesFeedback]),
@@ -92,7 +93,7 @@ pub(super) fn every_event_follows_from_one(evidence: &Evidence) -> Option<Vec<St
     for topic in [Topic::Behavior, Topic::SalesFeedback] {
         ids.insert(topic, heads(log, topic).map(|meta| meta.event_id).collect());
     }
-    for topic in FOLLOWS.map(|(topic, _)| topic).into_iter().chain([Topic::IdentityLinks]) {
+    for topic in FOLLOWS.map(|(topic, _)| topic).into_iter().chain([Topic::IdentityLinks, Topic::Identities]) {
         let mut of_topic = BTreeSet::new();
         for meta in heads(log, topic) {
             if !of_topic.insert(meta.event_id.clone()) {
