@@ -7,31 +7,17 @@ mod model;
 #[path = "identity/support.rs"]
 mod support;
 
-use std::fmt::Debug;
-use std::sync::Arc;
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
-
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use prost::Message;
 use tasuki_domain::Millis;
-use tasuki_embedded::EmbeddedLog;
 use tasuki_identity::{Identity, IdentitySettings};
-use tasuki_kafka::{KafkaLog, Settings, WorkerError};
-use tasuki_service::{Health, Shutdown};
-use tasuki_stream::Emitted;
-use tasuki_stream::log::{Position, Publisher, ReadError, Reader};
-use tasuki_stream::memory::Pipeline;
-use tasuki_testkit::contract::{PARTITIONS, TestClock};
 use tasuki_testkit::eventually::eventually;
-use tasuki_testkit::kafka::{KafkaBroker, unique_prefix};
-use tasuki_testkit::postgres::fresh_database;
+use tasuki_testkit::runners::{Embedded, Kafka, Memory, Runner};
 use tasuki_wire::{Topic, v1};
-use tokio::runtime::Runtime;
 
-use support::{Behavior, Outcome, START, outcome, secret, trails};
+use support::{Behavior, Outcome, outcome, secret, trails};
 
 /// Groups of people who have nothing to do with each other. Their events stand on the log at once.
 const CASES: u8 = 20;
@@ -70,15 +56,10 @@ fn identity() -> Identity {
     Identity::new(secret(), settings)
 }
 
-/// A log with identity on it.
-trait Runner {
-    fn clock(&self) -> &TestClock;
-    fn start(&mut self);
-    /// Ends it, as abruptly as can be done in one process.
-    fn stop(&mut self);
-    fn publish(&mut self, records: Vec<Emitted>);
-    /// What stands on `activity`, in order within each partition.
-    fn activity(&mut self) -> Vec<v1::ActivityRecord>;
+/// What stands on `activity`.
+fn activity(runner: &mut impl Runner) -> Vec<v1::ActivityRecord> {
+    let records = runner.records(Topic::Activity).into_iter();
+    records.map(|(_, payload)| v1::ActivityRecord::decode(payload.as_slice()).unwrap()).collect()
 }
 
 fn the_leads_are_those_of_the_model(runner: &mut impl Runner) {
@@ -90,18 +71,18 @@ fn the_leads_are_those_of_the_model(runner: &mut impl Runner) {
     let (first, second) = arrivals.split_at(arrivals.len() / 2);
     runner.start();
     runner.publish(first.iter().map(Behavior::emitted).collect());
-    eventually("something to be attributed", || if runner.activity().is_empty() { Err("nothing") } else { Ok(()) });
+    eventually("something to be attributed", || if activity(runner).is_empty() { Err("nothing") } else { Ok(()) });
     runner.stop();
     runner.publish(second.iter().map(Behavior::emitted).collect());
     runner.start();
     eventually("the leads of the model", || {
         // Until user ids have waited for an address.
         runner.clock().advance(Millis::from_seconds(1));
-        same(&outcome(trails(runner.activity())), &expected)
+        same(&outcome(trails(activity(runner))), &expected)
     });
     runner.stop();
     runner.start();
-    let after = outcome(trails(runner.activity()));
+    let after = outcome(trails(activity(runner)));
     assert_eq!(same(&after, &expected), Ok(()), "it stays so");
     runner.stop();
 }
@@ -114,156 +95,17 @@ fn same(found: &Outcome, expected: &Outcome) -> Result<(), String> {
     differs.map_or(Ok(()), |lead| Err(format!("{lead} has {}, expected {}", of(found, lead), of(expected, lead))))
 }
 
-/// Reads a topic from its beginning to its end.
-async fn read<E: Debug>(reader: Result<impl Reader, E>, topic: Topic) -> Vec<v1::ActivityRecord> {
-    let mut reader = reader.unwrap();
-    let start: Vec<_> = PARTITIONS.all().map(|partition| Position { topic, partition, offset: 0 }).collect();
-    reader.seek(&start).await.unwrap();
-    let mut records = Vec::new();
-    loop {
-        match reader.poll(Duration::from_millis(200)).await {
-            Ok(more) if more.is_empty() => break,
-            Ok(more) => records.extend(more),
-            Err(ReadError::Unavailable(_)) => {}
-            Err(error) => assert_eq!(format!("{error:?}"), "", "reads"),
-        }
-    }
-    records.sort_by_key(|record| (record.partition, record.offset));
-    records.iter().map(|record| v1::ActivityRecord::decode(record.payload.as_slice()).unwrap()).collect()
-}
-
-struct Memory {
-    pipeline: Pipeline,
-    clock: TestClock,
-}
-
-impl Runner for Memory {
-    fn clock(&self) -> &TestClock {
-        &self.clock
-    }
-
-    fn start(&mut self) {}
-
-    fn stop(&mut self) {
-        self.pipeline.restart();
-    }
-
-    fn publish(&mut self, records: Vec<Emitted>) {
-        records.into_iter().for_each(|record| self.pipeline.publish(record));
-    }
-
-    fn activity(&mut self) -> Vec<v1::ActivityRecord> {
-        self.pipeline.advance_to(tasuki_service::Clock::now(&self.clock));
-        self.pipeline.messages(Topic::Activity)
-    }
-}
-
-struct Embedded {
-    url: String,
-    clock: TestClock,
-    health: Health,
-    open: Option<(Runtime, EmbeddedLog)>,
-}
-
-impl Embedded {
-    fn open(&mut self) -> &(Runtime, EmbeddedLog) {
-        let Self { url, clock, health, open } = self;
-        open.get_or_insert_with(|| {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-            let clock = Arc::new(clock.clone());
-            let log = runtime.block_on(EmbeddedLog::open(url, PARTITIONS, clock, health.component("log"))).unwrap();
-            (runtime, log)
-        })
-    }
-}
-
-impl Runner for Embedded {
-    fn clock(&self) -> &TestClock {
-        &self.clock
-    }
-
-    fn start(&mut self) {
-        let (clock, component) = (Arc::new(self.clock.clone()), self.health.component("identity"));
-        let (runtime, log) = self.open();
-        drop(runtime.spawn(log.run(identity(), component, clock, Shutdown::new())));
-    }
-
-    fn stop(&mut self) {
-        if let Some((runtime, _)) = self.open.take() {
-            runtime.shutdown_background();
-        }
-    }
-
-    fn publish(&mut self, records: Vec<Emitted>) {
-        let (runtime, log) = self.open();
-        runtime.block_on(log.publisher().publish(records)).unwrap();
-    }
-
-    fn activity(&mut self) -> Vec<v1::ActivityRecord> {
-        let (runtime, log) = self.open();
-        runtime.block_on(read(Ok::<_, ()>(log.reader()), Topic::Activity))
-    }
-}
-
-struct Kafka {
-    runtime: Runtime,
-    log: KafkaLog,
-    clock: TestClock,
-    running: Option<(Shutdown, JoinHandle<Result<(), WorkerError>>)>,
-}
-
-impl Runner for Kafka {
-    fn clock(&self) -> &TestClock {
-        &self.clock
-    }
-
-    fn start(&mut self) {
-        let (log, clock, shutdown) = (self.log.clone(), self.clock.clone(), Shutdown::new());
-        let theirs = shutdown.clone();
-        let component = Health::default().component("identity");
-        let running = thread::spawn(move || log.run_worker(&Arc::new(identity()), 0, &clock, &component, &theirs));
-        self.running = Some((shutdown, running));
-    }
-
-    fn stop(&mut self) {
-        if let Some((shutdown, running)) = self.running.take() {
-            shutdown.cancel();
-            running.join().unwrap().unwrap();
-        }
-    }
-
-    fn publish(&mut self, records: Vec<Emitted>) {
-        let publisher = self.log.publisher().unwrap();
-        self.runtime.block_on(publisher.publish(records)).unwrap();
-    }
-
-    fn activity(&mut self) -> Vec<v1::ActivityRecord> {
-        let reader = self.log.reader();
-        self.runtime.block_on(read(reader, Topic::Activity))
-    }
-}
-
-fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
-}
-
 #[test]
 fn the_leads_are_those_of_the_model_in_memory() {
-    let pipeline = Pipeline::new(PARTITIONS, START).with(identity());
-    the_leads_are_those_of_the_model(&mut Memory { pipeline, clock: TestClock::default() });
+    the_leads_are_those_of_the_model(&mut Memory::new(identity()));
 }
 
 #[test]
 fn the_leads_are_those_of_the_model_on_the_embedded_log() {
-    let (clock, health) = (TestClock::default(), Health::default());
-    the_leads_are_those_of_the_model(&mut Embedded { url: fresh_database(), clock, health, open: None });
+    the_leads_are_those_of_the_model(&mut Embedded::new(identity));
 }
 
 #[test]
 fn the_leads_are_those_of_the_model_on_kafka() {
-    let settings = Settings::new(KafkaBroker::shared().bootstrap_servers(), unique_prefix("identity"));
-    let settings = Settings { partitions: Some(PARTITIONS.get()), ..settings };
-    let runtime = runtime();
-    let log = runtime.block_on(KafkaLog::open(settings)).unwrap();
-    the_leads_are_those_of_the_model(&mut Kafka { runtime, log, clock: TestClock::default(), running: None });
+    the_leads_are_those_of_the_model(&mut Kafka::new("identity", identity));
 }

@@ -81,6 +81,27 @@ pub fn score(signals: &Signals, profile: &v1::Profile, playbook: &Playbook, as_o
     }
 }
 
+impl Score {
+    /// As it stands on the log, but for what stands beside it there: the profile, and why it was scored. `signals`: how many
+    /// there were to be scored by this playbook.
+    pub fn recorded(self, playbook: &Playbook, signals: usize) -> v1::LeadScored {
+        let facts = playbook.facts().iter().zip(&self.facts);
+        v1::LeadScored {
+            playbook_version: playbook.version().get(),
+            as_of_ms: self.as_of.as_millis(),
+            engagement_mp: self.engagement.get(),
+            fit_mp: self.fit.get(),
+            grade: self.grade.to_string(),
+            facts: facts.map(|(fact, &value)| v1::Fact { name: fact.name.clone(), value }).collect(),
+            contributions: self.contributions,
+            next_change_at_ms: self.next_change_at.map_or(0, Timestamp::as_millis),
+            signals: u32::try_from(signals).unwrap_or(u32::MAX),
+            evidence: Some(self.evidence),
+            ..v1::LeadScored::default()
+        }
+    }
+}
+
 /// All that a score says, before it is put into words.
 #[derive(Debug)]
 pub(crate) struct Assessed<'a> {

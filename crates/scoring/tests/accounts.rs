@@ -7,10 +7,10 @@ mod common;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use common::{DAY, profile};
+use common::{DAY, head, profile};
 use proptest::prelude::*;
 use prost::Message;
-use tasuki_domain::{EventId, LeadId, Timestamp, Version};
+use tasuki_domain::{LeadId, Timestamp};
 use tasuki_playbook::Playbook;
 use tasuki_scoring::{MOST_LEADS, Scoring};
 use tasuki_stream::Emitted;
@@ -25,17 +25,6 @@ const NOW: i64 = 1_790_000_000_000;
 
 fn lead(number: u8) -> LeadId {
     LeadId::new(Uuid::from_u128(1_000 + u128::from(number)))
-}
-
-fn head(lead: LeadId, id: u128, at: i64, version: u64) -> Head {
-    Head {
-        event_id: EventId::new(Uuid::from_u128(id)),
-        occurred_at: Timestamp::from_millis(at),
-        received_at: Timestamp::from_millis(at),
-        cause: None,
-        lead: Some(lead),
-        version: Version::new(version),
-    }
 }
 
 /// The playbook of a company where few points make an engaged person, and two of them reach the cap.

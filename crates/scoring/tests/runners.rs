@@ -9,31 +9,22 @@
 mod common;
 
 use std::collections::BTreeMap;
-use std::fmt::Debug;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
-use common::{DAY, profile};
+use common::{DAY, head, profile};
 use prost::Message;
-use tasuki_domain::{EventId, LeadId, Millis, Timestamp, Version};
-use tasuki_embedded::EmbeddedLog;
-use tasuki_kafka::{KafkaLog, Settings, WorkerError};
+use tasuki_domain::{LeadId, Millis};
 use tasuki_playbook::Playbook;
 use tasuki_scoring::Scoring;
-use tasuki_service::{Clock, Health, Shutdown};
+use tasuki_service::Clock;
 use tasuki_stream::Emitted;
-use tasuki_stream::log::{Position, Publisher, ReadError, Reader};
-use tasuki_stream::memory::Pipeline;
-use tasuki_testkit::contract::{PARTITIONS, TestClock};
+use tasuki_testkit::contract::PARTITIONS;
 use tasuki_testkit::eventually::eventually;
-use tasuki_testkit::kafka::{KafkaBroker, unique_prefix};
-use tasuki_testkit::postgres::fresh_database;
+use tasuki_testkit::runners::{Embedded, Kafka, Memory, Runner};
 use tasuki_wire::v1::account_record::Event;
 use tasuki_wire::v1::activity_record::Event as Activity;
 use tasuki_wire::v1::behavior_record::Event as Behavior;
 use tasuki_wire::{Head, Topic, v1};
-use tokio::runtime::Runtime;
 use uuid::Uuid;
 
 const LEADS: u64 = 60;
@@ -48,17 +39,6 @@ fn activity(number: u64, version: u64, at: i64, event: Activity) -> Emitted {
     let meta = Some(head(lead, u128::from(number) << 32 | u128::from(version), at, version).to_meta());
     let payload = v1::ActivityRecord { meta, identities_version: 0, event: Some(event) }.encode_to_vec();
     Emitted { topic: Topic::Activity, key: lead.to_string(), payload }
-}
-
-fn head(lead: LeadId, id: u128, at: i64, version: u64) -> Head {
-    Head {
-        event_id: EventId::new(Uuid::from_u128(id)),
-        occurred_at: Timestamp::from_millis(at),
-        received_at: Timestamp::from_millis(at),
-        cause: None,
-        lead: Some(lead),
-        version: Version::new(version),
-    }
 }
 
 fn is_of(number: u64, version: u64, account: u64, at: i64) -> Emitted {
@@ -141,28 +121,23 @@ fn outcome(records: Vec<(String, v1::AccountRecord)>) -> Accounts {
     accounts
 }
 
-/// A log with scoring on it.
-trait Runner {
-    fn clock(&self) -> &TestClock;
-    fn start(&mut self);
-    /// Ends it, as abruptly as can be done in one process.
-    fn stop(&mut self);
-    fn publish(&mut self, records: Vec<Emitted>);
-    /// What stands on `accounts`, in order within each partition.
-    fn accounts(&mut self) -> Vec<(String, v1::AccountRecord)>;
+/// What stands on `accounts`.
+fn accounts(runner: &mut impl Runner) -> Vec<(String, v1::AccountRecord)> {
+    let records = runner.records(Topic::Accounts).into_iter();
+    records.map(|(key, payload)| (key, v1::AccountRecord::decode(payload.as_slice()).unwrap())).collect()
 }
 
 fn accounts_are_what_their_leads_come_to(runner: &mut impl Runner) {
     let (first, second) = story(runner.clock().now().as_millis());
     runner.start();
     runner.publish(first);
-    eventually("something to be said", || if runner.accounts().is_empty() { Err("nothing") } else { Ok(()) });
+    eventually("something to be said", || if accounts(runner).is_empty() { Err("nothing") } else { Ok(()) });
     runner.stop();
     runner.publish(second);
     runner.start();
     let expected = expected();
     eventually("the accounts that were expected", || {
-        let found = outcome(runner.accounts());
+        let found = outcome(accounts(runner));
         if found == expected { Ok(()) } else { Err(format!("{found:?} instead of {expected:?}")) }
     });
     runner.stop();
@@ -170,167 +145,23 @@ fn accounts_are_what_their_leads_come_to(runner: &mut impl Runner) {
     runner.clock().advance(Millis::new(200 * DAY));
     runner.start();
     eventually("accounts without anybody", || {
-        let found = outcome(runner.accounts());
+        let found = outcome(accounts(runner));
         if found.values().all(|it| *it == (0, 0, BTreeMap::new())) { Ok(()) } else { Err(format!("{found:?}")) }
     });
     runner.stop();
 }
 
-/// Reads a topic from its beginning to its end.
-async fn read<E: Debug>(reader: Result<impl Reader, E>, topic: Topic) -> Vec<(String, v1::AccountRecord)> {
-    let mut reader = reader.unwrap();
-    let start: Vec<_> = PARTITIONS.all().map(|partition| Position { topic, partition, offset: 0 }).collect();
-    reader.seek(&start).await.unwrap();
-    let mut records = Vec::new();
-    loop {
-        match reader.poll(Duration::from_millis(200)).await {
-            Ok(more) if more.is_empty() => break,
-            Ok(more) => records.extend(more),
-            Err(ReadError::Unavailable(_)) => {}
-            Err(error) => assert_eq!(format!("{error:?}"), "", "reads"),
-        }
-    }
-    records.sort_by_key(|record| (record.partition, record.offset));
-    let of = |key: &[u8], payload: &[u8]| {
-        (String::from_utf8(key.to_vec()).unwrap(), v1::AccountRecord::decode(payload).unwrap())
-    };
-    records.iter().map(|record| of(&record.key, &record.payload)).collect()
-}
-
-struct Memory {
-    pipeline: Pipeline,
-    clock: TestClock,
-}
-
-impl Runner for Memory {
-    fn clock(&self) -> &TestClock {
-        &self.clock
-    }
-
-    fn start(&mut self) {}
-
-    fn stop(&mut self) {
-        self.pipeline.restart();
-    }
-
-    fn publish(&mut self, records: Vec<Emitted>) {
-        records.into_iter().for_each(|record| self.pipeline.publish(record));
-    }
-
-    fn accounts(&mut self) -> Vec<(String, v1::AccountRecord)> {
-        self.pipeline.advance_to(self.clock.now());
-        let decode = |payload: &[u8]| v1::AccountRecord::decode(payload).unwrap();
-        let records = self.pipeline.records(Topic::Accounts);
-        records.map(|it| (String::from_utf8(it.key.clone()).unwrap(), decode(&it.payload))).collect()
-    }
-}
-
-struct Embedded {
-    url: String,
-    clock: TestClock,
-    health: Health,
-    open: Option<(Runtime, EmbeddedLog)>,
-}
-
-impl Embedded {
-    fn open(&mut self) -> &(Runtime, EmbeddedLog) {
-        let Self { url, clock, health, open } = self;
-        open.get_or_insert_with(|| {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-            let clock = Arc::new(clock.clone());
-            let log = runtime.block_on(EmbeddedLog::open(url, PARTITIONS, clock, health.component("log"))).unwrap();
-            (runtime, log)
-        })
-    }
-}
-
-impl Runner for Embedded {
-    fn clock(&self) -> &TestClock {
-        &self.clock
-    }
-
-    fn start(&mut self) {
-        let (clock, component) = (Arc::new(self.clock.clone()), self.health.component("scoring"));
-        let (runtime, log) = self.open();
-        drop(runtime.spawn(log.run(scoring(), component, clock, Shutdown::new())));
-    }
-
-    fn stop(&mut self) {
-        if let Some((runtime, _)) = self.open.take() {
-            runtime.shutdown_background();
-        }
-    }
-
-    fn publish(&mut self, records: Vec<Emitted>) {
-        let (runtime, log) = self.open();
-        runtime.block_on(log.publisher().publish(records)).unwrap();
-    }
-
-    fn accounts(&mut self) -> Vec<(String, v1::AccountRecord)> {
-        let (runtime, log) = self.open();
-        runtime.block_on(read(Ok::<_, ()>(log.reader()), Topic::Accounts))
-    }
-}
-
-struct Kafka {
-    runtime: Runtime,
-    log: KafkaLog,
-    clock: TestClock,
-    running: Option<(Shutdown, JoinHandle<Result<(), WorkerError>>)>,
-}
-
-impl Runner for Kafka {
-    fn clock(&self) -> &TestClock {
-        &self.clock
-    }
-
-    fn start(&mut self) {
-        let (log, clock, shutdown) = (self.log.clone(), self.clock.clone(), Shutdown::new());
-        let theirs = shutdown.clone();
-        let component = Health::default().component("scoring");
-        let running = thread::spawn(move || log.run_worker(&Arc::new(scoring()), 0, &clock, &component, &theirs));
-        self.running = Some((shutdown, running));
-    }
-
-    fn stop(&mut self) {
-        if let Some((shutdown, running)) = self.running.take() {
-            shutdown.cancel();
-            running.join().unwrap().unwrap();
-        }
-    }
-
-    fn publish(&mut self, records: Vec<Emitted>) {
-        let publisher = self.log.publisher().unwrap();
-        self.runtime.block_on(publisher.publish(records)).unwrap();
-    }
-
-    fn accounts(&mut self) -> Vec<(String, v1::AccountRecord)> {
-        let reader = self.log.reader();
-        self.runtime.block_on(read(reader, Topic::Accounts))
-    }
-}
-
-fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
-}
-
 #[test]
 fn accounts_are_what_their_leads_come_to_in_memory() {
-    let pipeline = Pipeline::new(PARTITIONS, TestClock::default().now()).with(scoring());
-    accounts_are_what_their_leads_come_to(&mut Memory { pipeline, clock: TestClock::default() });
+    accounts_are_what_their_leads_come_to(&mut Memory::new(scoring()));
 }
 
 #[test]
 fn accounts_are_what_their_leads_come_to_on_the_embedded_log() {
-    let (clock, health) = (TestClock::default(), Health::default());
-    accounts_are_what_their_leads_come_to(&mut Embedded { url: fresh_database(), clock, health, open: None });
+    accounts_are_what_their_leads_come_to(&mut Embedded::new(scoring));
 }
 
 #[test]
 fn accounts_are_what_their_leads_come_to_on_kafka() {
-    let settings = Settings::new(KafkaBroker::shared().bootstrap_servers(), unique_prefix("scoring"));
-    let settings = Settings { partitions: Some(PARTITIONS.get()), ..settings };
-    let runtime = runtime();
-    let log = runtime.block_on(KafkaLog::open(settings)).unwrap();
-    accounts_are_what_their_leads_come_to(&mut Kafka { runtime, log, clock: TestClock::default(), running: None });
+    accounts_are_what_their_leads_come_to(&mut Kafka::new("scoring", scoring));
 }

@@ -134,18 +134,11 @@ fn theirs(done: &[Did], gone: &[usize]) -> Vec<Did> {
 fn explained(theirs: &[Did], playbook: &Playbook, last: &v1::LeadScored) -> v1::LeadScored {
     let profile = last.profile.clone().unwrap_or_default();
     let explained = explain(&signals_of(theirs), &profile, playbook, Timestamp::from_millis(last.as_of_ms));
-    let score = explained.score;
-    let facts = playbook.facts().iter().zip(&score.facts);
     v1::LeadScored {
-        engagement_mp: score.engagement.get(),
-        fit_mp: score.fit.get(),
-        grade: score.grade.to_string(),
-        contributions: score.contributions,
-        facts: facts.map(|(fact, &value)| v1::Fact { name: fact.name.clone(), value }).collect(),
-        next_change_at_ms: score.next_change_at.map_or(0, Timestamp::as_millis),
-        signals: u32::try_from(explained.signals).unwrap(),
-        evidence: Some(score.evidence),
-        ..last.clone()
+        profile: last.profile.clone(),
+        because: last.because,
+        identities_version: last.identities_version,
+        ..explained.score.recorded(playbook, explained.signals)
     }
 }
 
@@ -153,19 +146,7 @@ fn explained(theirs: &[Did], playbook: &Playbook, last: &v1::LeadScored) -> v1::
 fn look(lead: &OneLead, done: &[Did], playbook: &Playbook, as_of: Timestamp) -> v1::LeadScored {
     let profile = lead.scores().pop().and_then(|(_, scored)| scored.profile);
     let score = score(&signals_of(done), &profile.clone().unwrap_or_default(), playbook, as_of);
-    let facts = playbook.facts().iter().zip(&score.facts);
-    let scored = v1::LeadScored {
-        as_of_ms: as_of.as_millis(),
-        engagement_mp: score.engagement.get(),
-        fit_mp: score.fit.get(),
-        grade: score.grade.to_string(),
-        contributions: score.contributions,
-        facts: facts.map(|(fact, &value)| v1::Fact { name: fact.name.clone(), value }).collect(),
-        next_change_at_ms: score.next_change_at.map_or(0, Timestamp::as_millis),
-        signals: u32::try_from(done.len()).unwrap(),
-        evidence: Some(score.evidence),
-        ..v1::LeadScored::default()
-    };
+    let scored = score.recorded(playbook, done.len());
     assert_ledger(&scored);
     scored
 }

@@ -2,8 +2,7 @@
 
 use tasuki_console::{Expected, Explained, Explainer, KnownSignal, Lift, LiftedBy, Question};
 use tasuki_playbook::{EventKind, SignalFields};
-use tasuki_scoring::{NewSignal, Score, Signals, explain};
-use tasuki_wire::v1;
+use tasuki_scoring::{NewSignal, Signals, explain};
 
 /// By the very code that scores leads.
 pub(crate) fn explainer() -> Explainer {
@@ -24,7 +23,7 @@ pub(crate) fn explainer() -> Explainer {
             Lift { axis: lift.axis, to: lift.to, missing: lift.missing, by: by.collect() }
         };
         Explained {
-            scored: scored(explained.score, question, explained.signals),
+            scored: explained.score.recorded(question.playbook, explained.signals),
             open_routes: explained.open_routes,
             expected: explained.expected.into_iter().map(expected).collect(),
             lifts: explained.lifts.into_iter().map(lift).collect(),
@@ -37,24 +36,6 @@ fn as_scoring_sees(signal: &KnownSignal) -> Option<NewSignal<'_>> {
     let kind = EventKind::ALL.iter().copied().find(|known| known.name() == kind)?;
     let fields = SignalFields { kind, about, path, source, campaign };
     Some(NewSignal { id: *id, occurred_at: *occurred_at, received_at: *received_at, fields })
-}
-
-/// As it would stand on the log.
-fn scored(score: Score, question: &Question<'_>, signals: usize) -> v1::LeadScored {
-    let facts = question.playbook.facts().iter().zip(&score.facts);
-    v1::LeadScored {
-        playbook_version: question.playbook.version().get(),
-        as_of_ms: score.as_of.as_millis(),
-        engagement_mp: score.engagement.get(),
-        fit_mp: score.fit.get(),
-        grade: score.grade.to_string(),
-        facts: facts.map(|(fact, &value)| v1::Fact { name: fact.name.clone(), value }).collect(),
-        contributions: score.contributions,
-        next_change_at_ms: score.next_change_at.map_or(0, |at| at.as_millis()),
-        signals: u32::try_from(signals).unwrap_or(u32::MAX),
-        evidence: Some(score.evidence),
-        ..v1::LeadScored::default()
-    }
 }
 
 fn expected(expected: tasuki_scoring::Expected) -> Expected {

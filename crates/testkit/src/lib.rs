@@ -7,5 +7,7 @@ pub mod ports;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod proxy;
+#[cfg(feature = "runners")]
+pub mod runners;
 pub mod supervisor;
 pub mod tracker;

@@ -22,6 +22,18 @@ use uuid::Uuid;
 
 pub(crate) const DAY: i64 = 86_400_000;
 
+/// Of a lead's event that happened and was received at an instant.
+pub(crate) fn head(lead: LeadId, id: u128, at: i64, version: u64) -> Head {
+    Head {
+        event_id: EventId::new(Uuid::from_u128(id)),
+        occurred_at: Timestamp::from_millis(at),
+        received_at: Timestamp::from_millis(at),
+        cause: None,
+        lead: Some(lead),
+        version: Version::new(version),
+    }
+}
+
 /// What a lead did.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Did {
@@ -100,14 +112,7 @@ impl OneLead {
 
     /// Writes an activity record under this version.
     pub(crate) fn repeat(&mut self, event: Activity, received_at: i64, version: u64) {
-        let head = Head {
-            event_id: EventId::new(Uuid::from_u128(1 << 100 | u128::from(version))),
-            occurred_at: Timestamp::from_millis(received_at),
-            received_at: Timestamp::from_millis(received_at),
-            cause: None,
-            lead: Some(self.lead),
-            version: Version::new(version),
-        };
+        let head = head(self.lead, 1 << 100 | u128::from(version), received_at, version);
         let record = v1::ActivityRecord { meta: Some(head.to_meta()), identities_version: 7, event: Some(event) };
         let (key, payload) = (self.lead.to_string(), record.encode_to_vec());
         self.pipeline.publish(Emitted { topic: Topic::Activity, key, payload });
