@@ -5,6 +5,7 @@
 
 mod crm;
 mod email;
+mod fingerprint;
 mod id;
 mod identifier;
 mod phone;
@@ -15,6 +16,7 @@ mod time;
 
 pub use crm::{CrmId, InvalidCrmId};
 pub use email::{EmailAddress, InvalidEmail};
+pub use fingerprint::{fingerprint_32, fingerprint_64};
 pub use id::{AccountId, CommandId, Cycle, EventId, HandoffId, InvalidId, LeadId, PlaybookVersion, Version};
 pub use identifier::{DeploymentSecret, Identifier, InvalidIdentifier, SecretTooShort};
 pub use phone::{InvalidPhone, PhoneNumber, Region, UnknownRegion};

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use tasuki_domain::{AccountId, EmailAddress};
+use tasuki_domain::{AccountId, EmailAddress, fingerprint_32};
 use tasuki_wire::v1::AttributeValue;
 
 /// What a group call says.
@@ -43,11 +43,9 @@ impl Accounts {
         let mut free_mail: Vec<_> = lines.filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
         free_mail.sort_unstable();
         free_mail.dedup();
-        // FNV-1a.
         let texts = free_mail.iter().chain(EmailAddress::ROLES).chain([&PSL]);
         let bytes = texts.flat_map(|text| text.bytes().chain([0xff]));
-        let add = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
-        let fingerprint = bytes.chain(RULES.to_le_bytes()).fold(0x811c_9dc5, add);
+        let fingerprint = fingerprint_32(bytes.chain(RULES.to_le_bytes()));
         Self { free_mail, fingerprint }
     }
 

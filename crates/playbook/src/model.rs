@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use tasuki_domain::{Millipoints, Millis, PlaybookVersion};
+use tasuki_domain::{Millipoints, Millis, PlaybookVersion, fingerprint_32};
 
 use crate::condition::Condition;
 use crate::decay::{Decay, Limit};
@@ -311,9 +311,7 @@ impl Playbook {
 
     /// Tells texts of playbooks apart: equal for equal texts, on every machine and in every release. Never 0.
     pub fn fingerprint(text: &str) -> u32 {
-        // FNV-1a.
-        let step = |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
-        text.bytes().fold(0x811c_9dc5, step).max(1)
+        fingerprint_32(text.bytes()).max(1)
     }
 
     /// Stands on every decision made by it.

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use tasuki_domain::fingerprint_32;
 use toml::Spanned;
 
 use crate::Faults;
@@ -101,9 +102,8 @@ impl ProfileRules {
             parts.extend(["", name, rule.name()]);
             parts.extend(rule.sources().iter().map(String::as_str));
         }
-        // FNV-1a; no text has a byte 0xff.
-        let bytes = parts.iter().flat_map(|part| part.bytes().chain([0xff]));
-        bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+        // No text has a byte 0xff.
+        fingerprint_32(parts.iter().flat_map(|part| part.bytes().chain([0xff])))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use prost::Message;
-use tasuki_domain::{LeadId, Millipoints, Timestamp};
+use tasuki_domain::{LeadId, Millipoints, Timestamp, fingerprint_64};
 use tasuki_playbook::AccountPolicy;
 use tasuki_stream::StateError;
 use tasuki_wire::v1;
@@ -86,7 +86,7 @@ impl Account {
         since: Option<Timestamp>,
     ) -> Option<v1::AccountEngaged> {
         let engaged = self.engaged(policy, playbook_version, since);
-        let said = fingerprint(&engaged.encode_to_vec());
+        let said = fingerprint_64(engaged.encode_to_vec());
         if said == self.said {
             return None;
         }
@@ -172,10 +172,4 @@ impl Account {
             Err(StateError("there is more behind an account".to_owned()))
         }
     }
-}
-
-/// FNV-1a.
-fn fingerprint(bytes: &[u8]) -> u64 {
-    let step = |hash: u64, &byte: &u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, step)
 }
