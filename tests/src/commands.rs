@@ -1,5 +1,6 @@
 //! Commands of the program that a test has running.
 
+use std::path::Path;
 use std::process::{Command, Output};
 
 use anyhow::{Context, ensure};
@@ -19,6 +20,18 @@ pub fn program(tasuki: &Tasuki) -> anyhow::Result<Command> {
     for set_by_somebody in ["DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS", "TASUKI_WRITE_KEY", "TASUKI_IMPORT_TIME_ZONE"] {
         command.env_remove(set_by_somebody);
     }
+    Ok(command)
+}
+
+/// `tasuki import` of a file with these options, by somebody in Japan who wants JSON.
+///
+/// # Errors
+///
+/// As [`program`].
+pub fn import(tasuki: &Tasuki, file: &Path, more: &[&str]) -> anyhow::Result<Command> {
+    let mut command = program(tasuki)?;
+    command.arg("import").arg(file).args(["--to", tasuki.told("ingest"), "--write-key", tasuki.told("write_key")]);
+    command.args(["--json", "--time-zone", "Asia/Tokyo"]).args(more);
     Ok(command)
 }
 

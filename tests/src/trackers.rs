@@ -68,7 +68,20 @@ pub fn is_complete(lead: &Value) -> bool {
 ///
 /// If the package reports an event as lost.
 pub fn people(tasuki: &Tasuki, calls: &Value) -> anyhow::Result<()> {
-    node("people.mjs", &[tasuki.told("ingest"), tasuki.told("write_key"), &calls.to_string()]).map(drop)
+    people_by(tasuki, "segment", calls)
+}
+
+/// The same by `@rudderstack/rudder-sdk-node`.
+///
+/// # Errors
+///
+/// As [`people`].
+pub fn people_by_rudder(tasuki: &Tasuki, calls: &Value) -> anyhow::Result<()> {
+    people_by(tasuki, "rudder", calls)
+}
+
+fn people_by(tasuki: &Tasuki, sender: &str, calls: &Value) -> anyhow::Result<()> {
+    node("people.mjs", &[tasuki.told("ingest"), tasuki.told("write_key"), &calls.to_string(), sender]).map(drop)
 }
 
 /// Page views by `snowplow-tracker`.

@@ -5,15 +5,8 @@ use std::process::Command;
 
 use anyhow::Context;
 use serde_json::{Value, json};
-use tasuki_tests::commands::{answers, program};
+use tasuki_tests::commands::{answers, import, program};
 use tasuki_tests::{Log, Tasuki, top};
-
-fn import(tasuki: &Tasuki, file: &Path, more: &[&str]) -> anyhow::Result<Command> {
-    let mut command = program(tasuki)?;
-    command.arg("import").arg(file).args(["--to", tasuki.told("ingest"), "--write-key", tasuki.told("write_key")]);
-    command.args(["--json", "--time-zone", "Asia/Tokyo"]).args(more);
-    Ok(command)
-}
 
 fn example(name: &str) -> PathBuf {
     top().join("docs/examples").join(name)

@@ -353,6 +353,7 @@ impl Language {
     /// Why two leads may be one person; other reasons are shown as they are.
     pub(crate) fn duplicate_reason(self, kind: &str) -> &str {
         let (en, ja) = match kind {
+            "crm" => ("Same record in the CRM system", "CRM上の同じレコード"),
             "email" => ("Same mailbox", "同じメールボックス"),
             "phone" => ("Same phone number", "同じ電話番号"),
             "name" => ("Same name and company", "氏名と会社が同じ"),

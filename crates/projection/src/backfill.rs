@@ -12,15 +12,19 @@ use crate::table::Row;
 /// Leads at a time.
 const PORTION: i64 = 2_000;
 
-/// Gives every lead the keys that follow from its profile, if none has any yet. Once: afterwards each change of a profile
-/// brings its own. Whoever else makes or writes the tables waits.
+/// Of the rules by which keys follow from a profile. Raise it when they change.
+const KEYS_VERSION: i64 = 2;
+
+/// Gives every lead the keys that follow from its profile by the rules of this release, if those it has are by others.
+/// Once: afterwards each change of a profile brings its own. Whoever else makes or writes the tables waits.
 pub(crate) async fn duplicate_keys(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    if !is_missing(connection).await? {
+    if is_done(connection).await? {
         return Ok(());
     }
     let mut transaction = connection.begin().await?;
     sqlx::query("lock table lead_duplicate_keys in exclusive mode").execute(&mut *transaction).await?;
-    if is_missing(&mut transaction).await? {
+    if !is_done(&mut transaction).await? {
+        sqlx::query("delete from lead_duplicate_keys").execute(&mut *transaction).await?;
         let insert = format!("{} on conflict do nothing", DuplicateKey::insert());
         let mut after = Uuid::nil();
         loop {
@@ -34,13 +38,17 @@ pub(crate) async fn duplicate_keys(connection: &mut PgConnection) -> Result<(), 
             let arguments = DuplicateKey::bind(keys).map_err(sqlx::Error::Encode)?;
             sqlx::query_with(AssertSqlSafe(insert.clone()), arguments).execute(&mut *transaction).await?;
         }
+        let done = "insert into projection_backfills (name, version) values ('duplicate-keys', $1) \
+                    on conflict (name) do update set version = excluded.version";
+        sqlx::query(done).bind(KEYS_VERSION).execute(&mut *transaction).await?;
     }
     transaction.commit().await
 }
 
-async fn is_missing(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    let sql = "select not exists (select from lead_duplicate_keys) and exists (select from lead_profile)";
-    sqlx::query_scalar(sql).fetch_one(connection).await
+/// A later release's keys stay: with two releases at once, the older one does not undo the newer one's.
+async fn is_done(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let sql = "select exists (select from projection_backfills where name = 'duplicate-keys' and version >= $1)";
+    sqlx::query_scalar(sql).bind(KEYS_VERSION).fetch_one(connection).await
 }
 
 /// A profile as `json::profile` wrote it, as far as keys need it.

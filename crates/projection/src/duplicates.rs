@@ -3,6 +3,7 @@
 //! Keys follow from the profile alone, so another reading of the log gives the same. They only ever suggest: an address
 //! with a tag may be another person's, and two people of one company may have one name.
 
+mod crm;
 mod phone;
 mod romaji;
 
@@ -47,13 +48,14 @@ const LEGAL_FORMS: [&str; 21] = [
 /// Domains whose addresses have no dots that count.
 const WITHOUT_DOTS: [&str; 2] = ["gmail.com", "googlemail.com"];
 
-/// The keys of a lead with this profile.
+/// The keys of a lead with this profile. `backfill` knows these rules by a number, to be raised when they change.
 pub(crate) fn keys(lead_id: Uuid, profile: &v1::Profile) -> Vec<DuplicateKey> {
     let said = |name: &str| profile.attributes.get(name).map_or("", |attribute| attribute.value.as_str());
     let mut keys = BTreeSet::new();
     for address in std::iter::once(&profile.email).chain(&profile.other_emails) {
         keys.extend(mailbox(address).map(|key| ("email", key)));
     }
+    keys.extend(crm::keys(profile).into_iter().map(|key| ("crm", key)));
     keys.extend(phone::keys(said("phone")).into_iter().map(|key| ("phone", key)));
 
     let company = company(said("company"));
@@ -157,6 +159,28 @@ mod tests {
         }
         let merged = v1::Profile { other_emails: vec!["ana@home.example".to_owned()], ..with("ana@acme.example") };
         assert_eq!(common(&merged, &with("ana+x@home.example")), ["email"]);
+    }
+
+    #[test]
+    fn one_record_in_a_crm_system_is_suggested() {
+        let with = |said: &[(&str, &str)]| profile("", "", said);
+        for (one, other, expected) in [
+            (with(&[("crm_id", "hubspot:123")]), with(&[("crm_id", "hubspot:123")]), true),
+            (with(&[("crm_id", "hubspot:123")]), with(&[("crm_id", "mautic:123")]), false),
+            // The short form and the long one; which of several ids was said last does not matter.
+            (
+                with(&[("crm_id", "salesforce:0035g00000ABCde"), ("hs_object_id", "123")]),
+                with(&[("crm_id", "hubspot:7"), ("salesforceId", "0035g00000ABCdeAAH")]),
+                true,
+            ),
+            (with(&[("crm_id", "hubspot:7"), ("hs_object_id", "123")]), with(&[("crm_id", "hubspot:123")]), true),
+            (with(&[("hubspot_id", "null")]), with(&[("hubspot_id", "null")]), false),
+            // Of which system, nobody knows.
+            (with(&[("crm_id", "123")]), with(&[("crm_id", "123")]), false),
+            (with(&[("crm_id", "")]), with(&[]), false),
+        ] {
+            assert_eq!(common(&one, &other) == ["crm"], expected, "{one:?} {other:?}");
+        }
     }
 
     #[test]

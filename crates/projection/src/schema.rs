@@ -10,13 +10,14 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, SqlSafeStr};
 use crate::backfill;
 
 /// Every migration: number, name, statements. Added to, never edited.
-const MIGRATIONS: [(i64, &str, &str); 6] = [
+const MIGRATIONS: [(i64, &str, &str); 7] = [
     (1, "tables", include_str!("../migrations/0001_tables.sql")),
     (2, "merges", include_str!("../migrations/0002_merges.sql")),
     (3, "duplicates", include_str!("../migrations/0003_duplicates.sql")),
     (4, "consent", include_str!("../migrations/0004_consent.sql")),
     (5, "playbooks", include_str!("../migrations/0005_playbooks.sql")),
     (6, "accounts", include_str!("../migrations/0006_accounts.sql")),
+    (7, "crm_keys", include_str!("../migrations/0007_crm_keys.sql")),
 ];
 
 /// A connection that does not come about in this time counts as failed.

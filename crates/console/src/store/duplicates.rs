@@ -19,7 +19,7 @@ pub(crate) struct DuplicateRow {
 /// What two leads have in common.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(crate) struct Reason {
-    /// `email`, `name`, `phone` or `reading`.
+    /// `crm`, `email`, `name`, `phone` or `reading`.
     pub(crate) kind: String,
     /// What both have, made alike.
     pub(crate) common: String,

@@ -16,6 +16,8 @@ pub(crate) struct Tables {
     pub(crate) timeline: BTreeMap<(LeadId, Vec<u8>), bool>,
     /// Lead and version, by event.
     pub(crate) decisions: BTreeMap<Vec<u8>, (LeadId, u64)>,
+    /// By account id.
+    pub(crate) accounts: BTreeMap<String, AccountRow>,
     /// State, by handoff; of those that reached the desk.
     pub(crate) handoffs: BTreeMap<Vec<u8>, String>,
     /// Code, by id; of those on the topic.
@@ -33,6 +35,23 @@ pub(crate) struct LeadRow {
     pub(crate) versions: [u64; 4],
     pub(crate) missing: i64,
 }
+
+/// One row of `accounts`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct AccountRow {
+    pub(crate) version: u64,
+    /// Engagement up to the cap, and without it, in millipoints.
+    pub(crate) engagement: (i64, i64),
+    pub(crate) people: i64,
+    /// Each with its number of people, in their order: "2 Sales".
+    pub(crate) departments: Vec<String>,
+    pub(crate) department_count: i64,
+    pub(crate) as_of_ms: i64,
+    pub(crate) playbook_version: i64,
+}
+
+/// The columns of [`AccountRow`], as Postgres gives them.
+type AccountColumns = (String, i64, i64, i64, i64, Vec<String>, i64, i64, i64);
 
 /// The columns of [`LeadRow`], as Postgres gives them.
 type Columns = (Uuid, String, i64, i64, i64, String, i64, i64, i64, i64, i64);
@@ -70,6 +89,7 @@ pub(crate) async fn read(url: &str) -> Result<Tables, sqlx::Error> {
         .into_iter()
         .map(|(id, lead, version)| (id.as_bytes().to_vec(), (LeadId::new(lead), version.unsigned_abs())))
         .collect();
+    tables.accounts = accounts(&mut connection).await?;
     let handoffs: Vec<(Uuid, String)> =
         sqlx::query_as("select handoff_id, state from tasuki.handoffs").fetch_all(&mut connection).await?;
     tables.handoffs = handoffs.into_iter().map(|(id, state)| (id.as_bytes().to_vec(), state)).collect();
@@ -80,6 +100,31 @@ pub(crate) async fn read(url: &str) -> Result<Tables, sqlx::Error> {
     tables.letters = letters.into_iter().map(|(id, code)| (id.as_bytes().to_vec(), code)).collect();
     connection.close().await?;
     Ok(tables)
+}
+
+async fn accounts(connection: &mut PgConnection) -> Result<BTreeMap<String, AccountRow>, sqlx::Error> {
+    let rows: Vec<AccountColumns> = sqlx::query_as(
+        "select account_id, version, engagement_mp, sum_mp, people, array( \
+         select concat(item->>'people', ' ', item->>'name') \
+         from jsonb_array_elements(departments) with ordinality as list (item, place) order by place), \
+         department_count, (extract(epoch from as_of) * 1000)::bigint, playbook_version from tasuki.accounts",
+    )
+    .fetch_all(connection)
+    .await?;
+    let read = |row: AccountColumns| {
+        let (id, version, engagement, sum, people, departments, department_count, as_of_ms, playbook_version) = row;
+        let row = AccountRow {
+            version: version.unsigned_abs(),
+            engagement: (engagement, sum),
+            people,
+            departments,
+            department_count,
+            as_of_ms,
+            playbook_version,
+        };
+        (id, row)
+    };
+    Ok(rows.into_iter().map(read).collect())
 }
 
 /// How far the projection has come.

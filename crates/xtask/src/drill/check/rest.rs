@@ -8,9 +8,10 @@ use tasuki_wire::{Topic, v1};
 
 use super::{activity, handoff, identities, qualification, scored, scores, version};
 use crate::drill::evidence::Evidence;
+use crate::drill::history::History;
 use crate::drill::model::Attributed;
 use crate::drill::service::PROJECTED;
-use crate::drill::tables::{LeadRow, Tables};
+use crate::drill::tables::{AccountRow, LeadRow, Tables};
 
 pub(super) fn rows_are_what_the_log_says(evidence: &Evidence) -> Option<Vec<String>> {
     let found = evidence.tables.as_ref()?;
@@ -19,6 +20,7 @@ pub(super) fn rows_are_what_the_log_says(evidence: &Evidence) -> Option<Vec<Stri
     compare("lead_current", &found.leads, &expected.leads, &mut wrong);
     compare("lead_timeline", &found.timeline, &expected.timeline, &mut wrong);
     compare("lead_decisions", &found.decisions, &expected.decisions, &mut wrong);
+    compare("accounts", &found.accounts, &expected.accounts, &mut wrong);
     compare("handoffs", &found.handoffs, &expected.handoffs, &mut wrong);
     compare("dead_letters", &found.letters, &expected.letters, &mut wrong);
     for (topic, partition, entries) in evidence.log.partitions().filter(|(topic, ..)| PROJECTED.contains(topic)) {
@@ -110,12 +112,34 @@ pub(super) fn fold(evidence: &Evidence) -> Tables {
             tables.handoffs.insert(record.handoff_id.clone(), state.to_owned());
         }
     }
+    tables.accounts = accounts(log);
     for (_, entry) in log.of(Topic::DeadLetters) {
         if let Ok(letter) = v1::DeadLetter::decode(entry.payload.as_slice()) {
             tables.letters.insert(letter.id, letter.code);
         }
     }
     tables
+}
+
+/// What was said last of each account. What a single lead adds to it is none of the table's.
+fn accounts(log: &History) -> BTreeMap<String, AccountRow> {
+    let mut accounts = BTreeMap::new();
+    for (_, entry) in log.of(Topic::Accounts) {
+        let Ok(record) = v1::AccountRecord::decode(entry.payload.as_slice()) else { continue };
+        let Some(v1::account_record::Event::Engaged(it)) = record.event else { continue };
+        let departments: Vec<_> = it.departments.iter().map(|it| format!("{} {}", it.people, it.name)).collect();
+        let row = AccountRow {
+            version: version(record.meta.as_ref()),
+            engagement: (it.engagement_mp, it.sum_mp),
+            people: i64::from(it.people),
+            department_count: i64::try_from(departments.len()).unwrap_or(i64::MAX),
+            departments,
+            as_of_ms: it.as_of_ms,
+            playbook_version: i64::from(it.playbook_version),
+        };
+        accounts.insert(String::from_utf8_lossy(&entry.key).into_owned(), row);
+    }
+    accounts
 }
 
 fn decided<'m>(tables: &mut Tables, lead: LeadId, place: usize, metas: impl Iterator<Item = Option<&'m v1::Meta>>) {

@@ -21,6 +21,7 @@ use crate::drill::evidence::{Accounts, Evidence, Liveness};
 use crate::drill::history::{Entry, History};
 use crate::drill::load::{Shape, load};
 use crate::drill::model;
+use crate::drill::tables::AccountRow;
 use crate::drill::watch::topics;
 
 const NOW_MS: i64 = 1_800_000_000_000;
@@ -121,7 +122,7 @@ fn nothing_is_wrong_with_the_truth() {
     for checker in CHECKERS {
         assert_eq!((checker.check)(&evidence), Some(Vec::new()), "{}", checker.invariant);
     }
-    for topic in [Topic::Qualification, Topic::Handoff, Topic::LeadsQualified, Topic::DeadLetters] {
+    for topic in [Topic::Accounts, Topic::Qualification, Topic::Handoff, Topic::LeadsQualified, Topic::DeadLetters] {
         assert!(evidence.log.of(topic).count() > 5, "a truth with nothing on {topic} proves nothing");
     }
 }
@@ -288,6 +289,34 @@ fn rows_that_say_something_else() {
         "handoffs",
         tables(|tables| "rejected by nobody".clone_into(tables.handoffs.values_mut().next().unwrap())),
     );
+    bites("I9", "accounts: no row", tables(|tables| drop(tables.accounts.pop_first())));
+    for doctor in [
+        (|row| row.version -= 1) as fn(&mut AccountRow),
+        |row| row.engagement.0 += 1,
+        |row| row.engagement.1 += 1,
+        |row| row.people += 1,
+        |row| row.departments.push("1 nobody".to_owned()),
+        |row| row.department_count += 1,
+        |row| row.as_of_ms += 1,
+        |row| row.playbook_version += 1,
+    ] {
+        bites("I9", "accounts \"", |evidence| {
+            doctor(evidence.tables.as_mut().unwrap().accounts.values_mut().next().unwrap());
+        });
+    }
+    bites("I9", "accounts \"", |evidence| {
+        let said = evidence.log.partition_mut(Topic::Accounts, 0);
+        let engaged = |entry: &Entry| {
+            let event = v1::AccountRecord::decode(entry.payload.as_slice()).unwrap().event;
+            matches!(event, Some(v1::account_record::Event::Engaged(_)))
+        };
+        let last = said.iter().rposition(engaged).unwrap();
+        let key = said[last].key.clone();
+        // What is left of the account is what was said before.
+        let before = said[..last].iter().filter(|entry| engaged(entry) && entry.key == key).count();
+        assert!(before > 0, "the last account was spoken of once only");
+        said.remove(last);
+    });
     bites("I9", "projection_watermark", |evidence| {
         *evidence.watermarks.get_mut(&(Topic::Scores, 0)).unwrap() -= 1;
     });
