@@ -12,6 +12,8 @@ if (process.argv[2] === undefined) {
     args: [
       "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
       "--disable-component-update", "--disable-sync",
+      // A container's shared memory may be too small for a dozen pages.
+      "--disable-dev-shm-usage",
     ],
   });
   console.log(server.wsEndpoint());
@@ -44,6 +46,8 @@ async function run() {
 
   const browser = await chromium.connect(cell.browser);
   const context = await browser.newContext();
+  // On a machine without a network some trackers wait for it to come back, though all they need is here.
+  await context.addInitScript(() => Object.defineProperty(navigator, "onLine", { get: () => true }));
   const page = await context.newPage();
   page.on("pageerror", (error) => say(`lost ${error}`));
   let refused;
