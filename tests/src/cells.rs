@@ -142,6 +142,8 @@ pub struct Cell {
     pub scenario: Scenario,
     /// What must come of it.
     pub expected: Expected,
+    /// The second time.
+    pub again: bool,
 }
 
 impl Cell {
@@ -153,7 +155,8 @@ impl Cell {
             Home::Python => "python",
             Home::Browser => "browser",
         };
-        format!("{}.{home}.{}", package.trim_matches('-'), self.scenario.name())
+        let again = if self.again { "-again" } else { "" };
+        format!("{}.{home}.{}{again}", package.trim_matches('-'), self.scenario.name())
     }
 
     /// By which its events are found again.

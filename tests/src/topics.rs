@@ -46,7 +46,8 @@ impl Topics {
         for payload in self.payloads(topic)? {
             if topic == "activity" {
                 let record = ActivityRecord::decode(payload.as_slice())?;
-                ensure!(!matches!(record.event, Some(Event::Retracted(_))), "nothing here changes whose event it is");
+                let retracted = matches!(record.event, Some(Event::Retracted(_)));
+                ensure!(!retracted, "nothing here changes whose event it is, but {record:?}");
                 // A profile may say again what an event has said.
                 if !matches!(record.event, Some(Event::Attributed(_))) {
                     continue;
