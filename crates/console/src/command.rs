@@ -5,12 +5,9 @@ use axum::http::HeaderMap;
 use prost::Message;
 use tasuki_domain::{CommandId, EventId, HandoffId, LeadId, Timestamp, Version};
 use tasuki_stream::Emitted;
-use tasuki_stream::log::{PublishError, Publisher};
 use tasuki_wire::v1::{AcceptLead, RejectLead, RejectReason, SalesFeedback, sales_feedback};
 use tasuki_wire::{Head, Topic};
 use uuid::Uuid;
-
-use crate::metrics::{self, CommandOutcome};
 
 /// Namespace of the ids of commands given on the console.
 const COMMANDS: Uuid = Uuid::from_u128(0x4c1e_9a52_7f0d_5b86_9d3a_1f6b_8e27_c054);
@@ -65,7 +62,7 @@ impl Command {
         CommandId::new(Uuid::new_v5(&COMMANDS, &name))
     }
 
-    fn record(&self, now: Timestamp) -> Emitted {
+    pub(crate) fn record(&self, now: Timestamp) -> Emitted {
         let head = Head {
             event_id: EventId::new(self.id().uuid()),
             occurred_at: now,
@@ -87,17 +84,6 @@ impl Command {
         };
         Emitted { topic: Topic::SalesFeedback, key: self.lead.to_string(), payload: feedback.encode_to_vec() }
     }
-}
-
-/// Puts a command on the log; returns once it is durable.
-pub(crate) async fn send(
-    publisher: &dyn Publisher,
-    command: &Command,
-    now: Timestamp,
-) -> Result<CommandId, PublishError> {
-    let sent = publisher.publish(vec![command.record(now)]).await;
-    metrics::command(command.verdict.verb(), CommandOutcome::of(&sent));
-    sent.map(|()| command.id())
 }
 
 /// The caller's `Idempotency-Key`, or what is wrong with it.

@@ -3,12 +3,9 @@
 use prost::Message;
 use tasuki_domain::{CommandId, EventId, LeadId, Timestamp, Version};
 use tasuki_stream::Emitted;
-use tasuki_stream::log::{PublishError, Publisher};
 use tasuki_wire::v1::{self, lead_command};
 use tasuki_wire::{Head, Topic};
 use uuid::Uuid;
-
-use crate::metrics::{self, CommandOutcome};
 
 /// Namespace of the ids of these commands.
 const COMMANDS: Uuid = Uuid::from_u128(0x91f2_0b6d_53c4_5e18_8c77_20d4_aa3e_6b95);
@@ -63,7 +60,7 @@ impl LeadCommand {
         CommandId::new(Uuid::new_v5(&COMMANDS, &name))
     }
 
-    fn record(&self, now: Timestamp) -> Emitted {
+    pub(crate) fn record(&self, now: Timestamp) -> Emitted {
         let head = Head {
             event_id: EventId::new(self.id(now).uuid()),
             occurred_at: now,
@@ -85,17 +82,6 @@ impl LeadCommand {
         let key = format!("l:{}", self.into);
         Emitted { topic: Topic::LeadCommands, key, payload: command.encode_to_vec() }
     }
-}
-
-/// Puts a command on the log; returns once it is durable.
-pub(crate) async fn send(
-    publisher: &dyn Publisher,
-    command: &LeadCommand,
-    now: Timestamp,
-) -> Result<CommandId, PublishError> {
-    let sent = publisher.publish(vec![command.record(now)]).await;
-    metrics::command(command.ask.verb(), CommandOutcome::of(&sent));
-    sent.map(|()| command.id(now))
 }
 
 #[cfg(test)]

@@ -11,16 +11,17 @@ use axum::middleware::from_fn_with_state;
 use axum::response::Redirect;
 use axum::routing::{get, post};
 use sqlx::PgPool;
-use tasuki_domain::CommandId;
+use tasuki_domain::{CommandId, LeadId};
 use tasuki_playbook::Playbook;
 use tasuki_service::{Clock, Health, Shutdown};
+use tasuki_stream::Emitted;
 use tasuki_stream::log::{PublishError, Publisher};
 use tokio::net::TcpListener;
 
 use crate::auth::ApiToken;
-use crate::command::{self, Command};
+use crate::command::Command;
 use crate::explain::Explainer;
-use crate::merge::{self, LeadCommand};
+use crate::merge::LeadCommand;
 use crate::metrics::{self, CommandOutcome};
 use crate::pages::assets;
 use crate::publication::Publication;
@@ -170,30 +171,31 @@ impl Console {
         }
     }
 
-    /// Puts a merge or split on the log.
+    /// Puts a merge or split on the log; returns once it is durable.
     pub(crate) async fn send_lead_command(&self, command: &LeadCommand) -> Result<CommandId, PublishError> {
-        let sent = merge::send(self.publisher.as_ref(), command, self.clock.now()).await;
-        if let Err(PublishError::Refused(source)) = &sent {
-            tracing::error!(lead.id = %command.into, error = source.as_ref() as &dyn std::error::Error, "the log refuses a command");
-        }
-        sent
+        let now = self.clock.now();
+        self.put(command.ask.verb(), Some(command.into), vec![command.record(now)]).await?;
+        Ok(command.id(now))
     }
 
-    /// Puts publications on the log.
+    /// Puts publications on the log; returns once they are durable.
     pub(crate) async fn publish(&self, verb: &'static str, publications: &[Publication]) -> Result<(), PublishError> {
-        let sent = self.publisher.publish(publications.iter().map(Publication::record).collect()).await;
+        self.put(verb, None, publications.iter().map(Publication::record).collect()).await
+    }
+
+    /// Puts a verdict of sales on the log; returns once it is durable.
+    pub(crate) async fn send(&self, command: &Command) -> Result<CommandId, PublishError> {
+        self.put(command.verdict.verb(), Some(command.lead), vec![command.record(self.clock.now())]).await?;
+        Ok(command.id())
+    }
+
+    /// Puts what somebody commands on the log, and counts what became of it. The lead's id is logged, never who it is.
+    async fn put(&self, verb: &'static str, lead: Option<LeadId>, records: Vec<Emitted>) -> Result<(), PublishError> {
+        let sent = self.publisher.publish(records).await;
         metrics::command(verb, CommandOutcome::of(&sent));
         if let Err(PublishError::Refused(source)) = &sent {
-            tracing::error!(error = source.as_ref() as &dyn std::error::Error, "the log refuses a playbook");
-        }
-        sent
-    }
-
-    /// Puts a command on the log. The identifiers are logged, never who the lead is.
-    pub(crate) async fn send(&self, command: &Command) -> Result<CommandId, PublishError> {
-        let sent = command::send(self.publisher.as_ref(), command, self.clock.now()).await;
-        if let Err(PublishError::Refused(source)) = &sent {
-            tracing::error!(handoff.id = %command.handoff, error = source.as_ref() as &dyn std::error::Error, "the log refuses a command");
+            let (lead, error) = (lead.map(tracing::field::display), source.as_ref() as &dyn std::error::Error);
+            tracing::error!(lead.id = lead, verb, error, "the log refuses a command");
         }
         sent
     }

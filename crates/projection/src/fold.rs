@@ -6,11 +6,11 @@ use serde_json::Value;
 use sqlx::types::{Json, Uuid};
 use tasuki_domain::{Cycle, EventId, LeadId, Version};
 use tasuki_stream::{Admission, admit};
-use tasuki_wire::v1::{self, handoff_record, identity_record, qualification_record};
+use tasuki_wire::v1::{self, handoff_record, identity_record};
 
 use crate::duplicates;
 use crate::json;
-use crate::record::{Attributed, Content, Entry, Source};
+use crate::record::{Attributed, Content, Entry, Judged, LeadTopic};
 use crate::rows::{Decision, DuplicateKey, Handoff, LeadCurrent, Ledger, Profile, Timeline};
 use crate::table::At;
 use crate::text::{clean, count, indexed, version};
@@ -42,14 +42,14 @@ pub(crate) struct Changes {
     pub(crate) ledgers: Vec<Ledger>,
     pub(crate) decisions: BTreeMap<Uuid, Decision>,
     pub(crate) handoffs: Vec<Handoff>,
-    pub(crate) repeated: BTreeMap<Source, u64>,
+    pub(crate) repeated: BTreeMap<LeadTopic, u64>,
     pub(crate) gaps: Vec<Gap>,
 }
 
 /// Versions of a lead that never came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Gap {
-    pub(crate) source: Source,
+    pub(crate) source: LeadTopic,
     pub(crate) lead: LeadId,
     pub(crate) expected: Version,
     pub(crate) found: Version,
@@ -93,7 +93,7 @@ impl Fold {
         let id = entry.lead.uuid();
         let lead = self.leads.get_mut(&id).expect("the lead was entered before");
         match &entry.content {
-            Content::Unreadable | Content::Playbook => {}
+            Content::Unreadable => {}
             Content::Identity(into, event) => {
                 let kind = match event.as_ref() {
                     identity_record::Event::MergesChanged(_) => {
@@ -121,7 +121,7 @@ impl Fold {
             Content::Qualification(event) => {
                 lead.judged(event);
                 self.unsettled.insert(id);
-                if let qualification_record::Event::Qualified(qualified) = event.as_ref() {
+                if let Judged::Qualified(qualified) = event.as_ref() {
                     self.handoff(entry.lead, Cycle::new(qualified.cycle)).qualified(&entry.head, qualified);
                 }
                 self.changes.decisions.insert(entry.head.event_id.uuid(), decision_of_marketing(&entry, event));
@@ -196,13 +196,13 @@ impl Gap {
     }
 }
 
-fn last_version(lead: &mut LeadCurrent, source: Source) -> &mut i64 {
+fn last_version(lead: &mut LeadCurrent, source: LeadTopic) -> &mut i64 {
     match source {
-        Source::Identities => &mut lead.identities_version,
-        Source::Activity => &mut lead.activity_version,
-        Source::Scores => &mut lead.scores_version,
-        Source::Qualification => &mut lead.qualification_version,
-        Source::Handoff | Source::Accounts | Source::DeadLetters | Source::Playbooks => &mut lead.handoff_version,
+        LeadTopic::Identities => &mut lead.identities_version,
+        LeadTopic::Activity => &mut lead.activity_version,
+        LeadTopic::Scores => &mut lead.scores_version,
+        LeadTopic::Qualification => &mut lead.qualification_version,
+        LeadTopic::Handoff => &mut lead.handoff_version,
     }
 }
 
@@ -233,22 +233,20 @@ fn ledger_row(lead_id: Uuid, scored: &v1::LeadScored) -> Ledger {
     Ledger { lead_id, contributions: Json(json::contributions(scored)), facts: Json(json::facts(scored)) }
 }
 
-fn decision_of_marketing(entry: &Entry, event: &qualification_record::Event) -> Decision {
-    use qualification_record::Event;
+fn decision_of_marketing(entry: &Entry, event: &Judged) -> Decision {
     let (kind, cycle) = match event {
-        Event::Qualified(event) => ("LeadQualified", event.cycle),
-        Event::Recycled(event) => ("LeadRecycled", event.cycle),
-        Event::Disqualified(event) => ("LeadDisqualified", event.cycle),
-        Event::StageChanged(_) => ("StageChanged", 0),
-        Event::HeldBack(_) => ("LeadHeldBack", 0),
-        Event::Playbook(_) => ("PlaybookPublished", 0),
+        Judged::Qualified(event) => ("LeadQualified", event.cycle),
+        Judged::Recycled(event) => ("LeadRecycled", event.cycle),
+        Judged::Disqualified(event) => ("LeadDisqualified", event.cycle),
+        Judged::StageChanged(_) => ("StageChanged", 0),
+        Judged::HeldBack(_) => ("LeadHeldBack", 0),
     };
     let mut row = decision(entry, kind, cycle, json::qualification(event));
-    if let Event::Qualified(event) = event {
+    if let Judged::Qualified(event) = event {
         row.playbook_version = i64::from(event.playbook_version);
         row.route = indexed(&event.route);
     }
-    if let Event::HeldBack(event) = event {
+    if let Judged::HeldBack(event) = event {
         row.route = indexed(&event.route);
     }
     row

@@ -4,8 +4,9 @@ use serde_json::{Map, Value, json};
 use tasuki_domain::{Stage, Timestamp};
 use tasuki_wire::evidence::Evidence;
 use tasuki_wire::v1;
-use tasuki_wire::v1::{handoff_record, identity_record, qualification_record};
+use tasuki_wire::v1::{handoff_record, identity_record};
 
+use crate::record::Judged;
 use crate::text::{clean, optional};
 
 /// `lead_profile.profile`.
@@ -164,25 +165,23 @@ fn refused_because(because: v1::RefusedBecause) -> &'static str {
 }
 
 /// `lead_decisions.detail` of a decision of marketing.
-pub(crate) fn qualification(event: &qualification_record::Event) -> Value {
-    use qualification_record::Event;
+pub(crate) fn qualification(event: &Judged) -> Value {
     match event {
-        Event::Qualified(event) => json!({
+        Judged::Qualified(event) => json!({
             "condition": clean(&event.condition),
             "urgency": clean(&event.urgency),
             "pool": clean(&event.pool),
             "seen": event.seen.as_ref().map(score),
         }),
-        Event::Recycled(event) => {
+        Judged::Recycled(event) => {
             json!({ "reason": clean(&event.reason), "not_before": optional_instant(event.not_before_ms) })
         }
-        Event::Disqualified(event) => json!({ "reason": clean(&event.reason) }),
-        Event::HeldBack(event) => json!({ "reason": clean(&event.reason) }),
-        Event::StageChanged(event) => json!({
+        Judged::Disqualified(event) => json!({ "reason": clean(&event.reason) }),
+        Judged::HeldBack(event) => json!({ "reason": clean(&event.reason) }),
+        Judged::StageChanged(event) => json!({
             "from": event.from().known().map(Stage::name),
             "to": event.to().known().map(Stage::name),
         }),
-        Event::Playbook(event) => json!({ "version": event.version }),
     }
 }
 

@@ -7,9 +7,10 @@ use std::cmp::Ordering;
 
 use tasuki_domain::{Cycle, HandoffId, LeadId, Stage, Timestamp};
 use tasuki_wire::Head;
-use tasuki_wire::v1::{self, handoff_record, qualification_record};
+use tasuki_wire::v1::{self, handoff_record};
 
 use crate::json::reject_reason;
+use crate::record::Judged;
 use crate::rows::{Handoff, LeadCurrent};
 use crate::table::At;
 use crate::text::{clean, indexed, optional};
@@ -126,16 +127,13 @@ impl LeadCurrent {
     }
 
     /// Takes over what marketing decided, as far as it moves the stage.
-    pub(crate) fn judged(&mut self, event: &qualification_record::Event) {
-        use qualification_record::Event;
+    pub(crate) fn judged(&mut self, event: &Judged) {
         let (stage, cycle) = match event {
-            Event::Qualified(event) => (Some(Stage::Mql), i64::from(event.cycle)),
-            Event::Recycled(event) => (Some(Stage::Recycled), i64::from(event.cycle)),
-            Event::Disqualified(event) => (Some(Stage::Disqualified), i64::from(event.cycle)),
-            Event::StageChanged(event) => (event.to().known(), self.qualification_cycle),
-            Event::HeldBack(_) => return,
-            // Of no lead: never comes here.
-            Event::Playbook(_) => return,
+            Judged::Qualified(event) => (Some(Stage::Mql), i64::from(event.cycle)),
+            Judged::Recycled(event) => (Some(Stage::Recycled), i64::from(event.cycle)),
+            Judged::Disqualified(event) => (Some(Stage::Disqualified), i64::from(event.cycle)),
+            Judged::StageChanged(event) => (event.to().known(), self.qualification_cycle),
+            Judged::HeldBack(_) => return,
         };
         stage.map_or("", Stage::name).clone_into(&mut self.qualification_stage);
         self.qualification_cycle = cycle;

@@ -21,36 +21,39 @@ use crate::text::{clean, indexed, optional, version};
 /// The topics that are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Source {
-    Identities,
-    Activity,
-    Scores,
+    /// Records of a lead, with versions.
+    Leads(LeadTopic),
     Accounts,
-    Qualification,
-    Handoff,
     Playbooks,
     DeadLetters,
 }
 
+/// Topics whose records are about one lead each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum LeadTopic {
+    Identities,
+    Activity,
+    Scores,
+    Qualification,
+    Handoff,
+}
+
 impl Source {
     pub(crate) const ALL: [Self; 8] = [
-        Self::Identities,
-        Self::Activity,
-        Self::Scores,
+        Self::Leads(LeadTopic::Identities),
+        Self::Leads(LeadTopic::Activity),
+        Self::Leads(LeadTopic::Scores),
         Self::Accounts,
-        Self::Qualification,
-        Self::Handoff,
+        Self::Leads(LeadTopic::Qualification),
+        Self::Leads(LeadTopic::Handoff),
         Self::Playbooks,
         Self::DeadLetters,
     ];
 
     pub(crate) const fn topic(self) -> Topic {
         match self {
-            Self::Identities => Topic::Identities,
-            Self::Activity => Topic::Activity,
-            Self::Scores => Topic::Scores,
+            Self::Leads(topic) => topic.topic(),
             Self::Accounts => Topic::Accounts,
-            Self::Qualification => Topic::Qualification,
-            Self::Handoff => Topic::Handoff,
             Self::Playbooks => Topic::Playbooks,
             Self::DeadLetters => Topic::DeadLetters,
         }
@@ -65,10 +68,26 @@ impl Source {
     }
 }
 
+impl LeadTopic {
+    const fn topic(self) -> Topic {
+        match self {
+            Self::Identities => Topic::Identities,
+            Self::Activity => Topic::Activity,
+            Self::Scores => Topic::Scores,
+            Self::Qualification => Topic::Qualification,
+            Self::Handoff => Topic::Handoff,
+        }
+    }
+
+    pub(crate) const fn name(self) -> &'static str {
+        self.topic().name()
+    }
+}
+
 /// Something about one lead.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    pub(crate) source: Source,
+    pub(crate) source: LeadTopic,
     pub(crate) lead: LeadId,
     pub(crate) head: Head,
     pub(crate) content: Content,
@@ -83,12 +102,20 @@ pub(crate) enum Content {
     Retracted(EventId),
     Profile(Box<v1::Profile>),
     Scored(Box<v1::LeadScored>),
-    Qualification(Box<qualification_record::Event>),
+    Qualification(Box<Judged>),
     Handoff(Cycle, Box<handoff_record::Event>),
-    /// Of no lead: a playbook on its way to those that decide. The tables have it from `playbooks`.
-    Playbook,
     /// Head and version are good, the rest cannot be read: only the version counts.
     Unreadable,
+}
+
+/// What marketing decided about a lead.
+#[derive(Debug)]
+pub(crate) enum Judged {
+    Qualified(v1::LeadQualified),
+    Recycled(v1::LeadRecycled),
+    Disqualified(v1::LeadDisqualified),
+    StageChanged(v1::StageChanged),
+    HeldBack(v1::LeadHeldBack),
 }
 
 /// A behavior event with its head read.
@@ -122,7 +149,7 @@ impl Batch {
                 publication(&record.payload).map(|publication| self.publications.push(publication))
             }
             Some(Source::Accounts) => account(record).map(|account| self.push_account(account)),
-            Some(source) => self.push_entry(source, &record.payload),
+            Some(Source::Leads(source)) => self.push_entry(source, &record.payload),
         };
         if let Err(poison) = read {
             self.unreadable.push(record.topic);
@@ -138,17 +165,15 @@ impl Batch {
         }
     }
 
-    fn push_entry(&mut self, source: Source, payload: &[u8]) -> Result<(), Poison> {
-        let (meta, content) = match source {
-            Source::Identities => identities(payload)?,
-            Source::Activity => activity(payload)?,
-            Source::Scores => scores(payload)?,
-            Source::Qualification => qualification(payload)?,
-            Source::Handoff | Source::Accounts | Source::Playbooks | Source::DeadLetters => handoff(payload)?,
+    fn push_entry(&mut self, source: LeadTopic, payload: &[u8]) -> Result<(), Poison> {
+        let parts = match source {
+            LeadTopic::Identities => Some(identities(payload)?),
+            LeadTopic::Activity => Some(activity(payload)?),
+            LeadTopic::Scores => scores(payload)?,
+            LeadTopic::Qualification => qualification(payload)?,
+            LeadTopic::Handoff => Some(handoff(payload)?),
         };
-        if matches!(content, Ok(Content::Playbook)) {
-            return Ok(());
-        }
+        let Some((meta, content)) = parts else { return Ok(()) };
         let (head, lead) = Head::read_with_lead(meta.as_ref())?;
         if head.version.get() == 0 {
             return Err(Poison::new("no-version", "meta.version is 0; expected 1, 2, 3 ..."));
@@ -209,26 +234,31 @@ fn attributed(event: v1::BehaviorAttributed) -> Result<Content, Poison> {
     Ok(Content::Attributed(Box::new(Attributed { behavior, head, via: event.via, unscored: event.unscored })))
 }
 
-fn scores(payload: &[u8]) -> Result<Parts, Poison> {
+/// `None` for what is of no lead: a playbook on its way to those that decide. The tables have it from `playbooks`.
+fn scores(payload: &[u8]) -> Result<Option<Parts>, Poison> {
     let record: v1::ScoreRecord = decode(payload)?;
-    let content = record.event.map(|event| match event {
-        score_record::Event::Scored(scored) => Content::Scored(Box::new(scored)),
-        score_record::Event::Playbook(_) => Content::Playbook,
-    });
-    Ok((record.meta, content.ok_or_else(unknown_event)))
+    let content = match record.event {
+        Some(score_record::Event::Playbook(_)) => return Ok(None),
+        Some(score_record::Event::Scored(scored)) => Ok(Content::Scored(Box::new(scored))),
+        None => Err(unknown_event()),
+    };
+    Ok(Some((record.meta, content)))
 }
 
-fn qualification(payload: &[u8]) -> Result<Parts, Poison> {
+/// `None` as for [`scores`].
+fn qualification(payload: &[u8]) -> Result<Option<Parts>, Poison> {
+    use qualification_record::Event;
     let record: v1::QualificationRecord = decode(payload)?;
-    let content = record.event.map(|event| match event {
-        qualification_record::Event::Playbook(_) => Content::Playbook,
-        event @ (qualification_record::Event::Qualified(_)
-        | qualification_record::Event::Recycled(_)
-        | qualification_record::Event::Disqualified(_)
-        | qualification_record::Event::StageChanged(_)
-        | qualification_record::Event::HeldBack(_)) => Content::Qualification(Box::new(event)),
-    });
-    Ok((record.meta, content.ok_or_else(unknown_event)))
+    let judged = match record.event {
+        Some(Event::Playbook(_)) => return Ok(None),
+        Some(Event::Qualified(event)) => Ok(Judged::Qualified(event)),
+        Some(Event::Recycled(event)) => Ok(Judged::Recycled(event)),
+        Some(Event::Disqualified(event)) => Ok(Judged::Disqualified(event)),
+        Some(Event::StageChanged(event)) => Ok(Judged::StageChanged(event)),
+        Some(Event::HeldBack(event)) => Ok(Judged::HeldBack(event)),
+        None => Err(unknown_event()),
+    };
+    Ok(Some((record.meta, judged.map(|judged| Content::Qualification(Box::new(judged))))))
 }
 
 fn handoff(payload: &[u8]) -> Result<Parts, Poison> {

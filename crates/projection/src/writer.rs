@@ -15,7 +15,7 @@ use tasuki_wire::{Partition, PartitionCount};
 
 use crate::fold::{Changes, Fold};
 use crate::metrics;
-use crate::record::{Batch, Source};
+use crate::record::{Batch, LeadTopic, Source};
 use crate::rows::{
     Account, Decision, DuplicateKey, Handoff, LeadCurrent, Ledger, Letter, Profile, Publication, Timeline,
 };
@@ -206,7 +206,7 @@ impl Writer {
 #[derive(Debug)]
 struct Report {
     gaps: Vec<crate::fold::Gap>,
-    repeated: BTreeMap<Source, u64>,
+    repeated: BTreeMap<LeadTopic, u64>,
 }
 
 fn report(report: &Report) {
@@ -281,7 +281,8 @@ async fn move_watermarks(transaction: &mut PgTransaction<'_>, moved: &Watermarks
 /// The rows that the batch builds on.
 async fn load(transaction: &mut PgTransaction<'_>, statements: &Statements, batch: &Batch) -> Result<Fold, WriteError> {
     let leads: BTreeSet<_> = batch.entries.iter().map(|entry| entry.lead.uuid()).collect();
-    let decided = batch.entries.iter().filter(|entry| matches!(entry.source, Source::Qualification | Source::Handoff));
+    let decided =
+        batch.entries.iter().filter(|entry| matches!(entry.source, LeadTopic::Qualification | LeadTopic::Handoff));
     let decided: BTreeSet<_> = decided.map(|entry| entry.lead.uuid()).collect();
     let leads = read_rows(transaction, &statements.load_leads, leads).await?;
     let handoffs = read_rows(transaction, &statements.load_handoffs, decided).await?;

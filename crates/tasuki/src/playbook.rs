@@ -266,8 +266,7 @@ fn pretty(report: &Value) -> anyhow::Result<String> {
 }
 
 fn diff(earlier: &Path, later: &Path, as_json: bool) -> Answer {
-    let [before, after] = [earlier, later].map(|path| read((path != Path::new(BUILT_IN)).then_some(path)));
-    let (before, after) = (before?, after?);
+    let (before, after) = (read(Some(earlier))?, read(Some(later))?);
     let differences = before.differences(&after);
     let raised = after.version() > before.version();
     if as_json {

@@ -10,7 +10,6 @@ use tasuki_handoff::{Desk, Handoff, HandoffPolicy};
 use tasuki_identity::{Identity, IdentitySettings};
 use tasuki_ingest::{Limits, Mapping, Sources, Spool};
 use tasuki_playbook::Playbook;
-use tasuki_playbook::profile_rules::ProfileRules;
 use tasuki_playbook::reps::Reps;
 use tasuki_projection::{Projection, Schema};
 use tasuki_qualification::Qualification;
@@ -68,7 +67,6 @@ pub(crate) struct Parts {
     pub(crate) tables: Option<sqlx::PgPool>,
     pub(crate) playbook: Arc<Playbook>,
     pub(crate) reps: Reps,
-    pub(crate) profile_rules: ProfileRules,
     pub(crate) lead_secret: DeploymentSecret,
     pub(crate) secret_fingerprint: String,
     pub(crate) token: ApiToken,
@@ -109,9 +107,7 @@ pub(crate) async fn start(
     for service in services {
         match service {
             Service::Identity => {
-                let profile_rules = parts.profile_rules.clone();
-                let settings = IdentitySettings { profile_rules, ..parts.identity.clone() };
-                let identity = Identity::new(parts.lead_secret.clone(), settings);
+                let identity = Identity::new(parts.lead_secret.clone(), parts.identity.clone());
                 parts.log.run(identity, &parts, running)?;
             }
             Service::Scoring => {

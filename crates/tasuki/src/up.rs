@@ -14,7 +14,6 @@ use tasuki_embedded::{PrivatePostgres, PrivateSettings};
 use tasuki_identity::IdentitySettings;
 use tasuki_ingest::{IngestArgs, Mapping, Source, Sources, WriteKeyHash};
 use tasuki_playbook::Playbook;
-use tasuki_playbook::profile_rules::ProfileRules;
 use tasuki_playbook::reps::Reps;
 use tasuki_service::{Clock, Exit, Failure, Health, Shutdown, SystemClock, admin, telemetry};
 
@@ -86,7 +85,6 @@ struct Checked {
     token_text: String,
     playbook: Playbook,
     reps: Reps,
-    profile_rules: ProfileRules,
     mapping: Mapping,
     sources: Option<Sources>,
     identity: IdentitySettings,
@@ -142,10 +140,9 @@ fn check(options: &Options, on_kafka: bool) -> Result<Checked, Faults> {
             token_text,
             playbook: playbook?,
             reps: reps?,
-            profile_rules: profile_rules?,
             mapping: mapping?,
             sources: sources?,
-            identity,
+            identity: IdentitySettings { profile_rules: profile_rules?, ..identity },
         })
     })();
     match all {
@@ -215,7 +212,6 @@ async fn serve(options: &Options, checked: Checked, on_kafka: bool) -> anyhow::R
             tables,
             playbook,
             reps: checked.reps,
-            profile_rules: checked.profile_rules,
             lead_secret: checked.secret.for_leads(),
             secret_fingerprint: checked.secret.fingerprint(),
             token: checked.token,

@@ -4,7 +4,6 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::Uri;
 use serde_json::{Value, json};
-use tasuki_domain::LeadId;
 
 use super::parameters::Parameters;
 use super::{ApiError, leads};
@@ -19,11 +18,7 @@ pub(crate) async fn of_lead(
     uri: Uri,
 ) -> Result<Json<Value>, ApiError> {
     let limit = Parameters::read(&uri, &["limit"])?.limit()?;
-    let Ok(lead) = id.parse::<LeadId>() else { return Err(ApiError::not_found("lead", &id)) };
-    let known = store::is_known(&console.pool, lead).await.map_err(|error| ApiError::store(&console, error))?;
-    if !known {
-        return Err(ApiError::not_found("lead", &id));
-    }
+    let lead = leads::known_lead(&console, &id).await?.ok_or_else(|| ApiError::not_found("lead", &id))?;
     let found =
         store::duplicates(&console.pool, lead, limit).await.map_err(|error| ApiError::store(&console, error))?;
     let item = |row: &store::DuplicateRow| {

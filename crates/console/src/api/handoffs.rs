@@ -17,7 +17,7 @@ use crate::routes::Shared;
 use crate::store::{self, HandoffRow, Owner, StateFilter};
 
 /// Who says so when the caller does not tell.
-pub(super) const CALLER: &str = "api";
+const CALLER: &str = "api";
 
 /// `?state=&owner=&limit=&after=`: handoffs, the most pressing first; without `state` those on which sales has not
 /// decided yet.
@@ -87,7 +87,7 @@ async fn give(
     by: Option<String>,
     verdict: Verdict,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
-    let by = bounded("by", by.filter(|by| !by.trim().is_empty()).unwrap_or_else(|| CALLER.to_owned()), LONGEST_BY)?;
+    let by = said_by(by)?;
     let idempotency_key =
         command::idempotency_key(headers).map_err(|message| ApiError::bad_request("bad-header", message))?;
     let found = find(console, id).await?;
@@ -130,6 +130,11 @@ pub(super) fn bounded(field: &str, text: String, most: usize) -> Result<String, 
         "too-long",
         format!("{field} has {length} characters; allowed are at most {most}"),
     ))
+}
+
+/// Who says so, as far as the caller tells.
+pub(super) fn said_by(by: Option<String>) -> Result<String, ApiError> {
+    bounded("by", by.filter(|by| !by.trim().is_empty()).unwrap_or_else(|| CALLER.to_owned()), LONGEST_BY)
 }
 
 /// The rep who has it.

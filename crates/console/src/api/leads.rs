@@ -44,6 +44,13 @@ pub(crate) async fn one(State(console): State<Shared>, Path(id): Path<String>) -
     Ok(Json(answer))
 }
 
+/// The lead of an id, if it is known.
+pub(super) async fn known_lead(console: &Shared, id: &str) -> Result<Option<LeadId>, ApiError> {
+    let Ok(lead) = id.parse::<LeadId>() else { return Ok(None) };
+    let known = store::is_known(&console.pool, lead).await.map_err(|error| ApiError::store(console, error))?;
+    Ok(known.then_some(lead))
+}
+
 pub(super) fn lead(lead: &LeadRow) -> Value {
     json!({
         "id": lead.id.to_string(),

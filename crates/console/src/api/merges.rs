@@ -7,14 +7,13 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tasuki_domain::LeadId;
 
 use super::ApiError;
-use super::handoffs::{CALLER, bounded, read, whole};
-use crate::command::{self, LONGEST_BY};
+use super::handoffs::{read, said_by, whole};
+use super::leads::known_lead;
+use crate::command;
 use crate::merge::{Ask, LeadCommand};
 use crate::routes::Shared;
-use crate::store;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -51,13 +50,14 @@ async fn give(
     ask: Ask,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
     let MergeBody { from, by } = read(&whole(body)?)?;
-    let by = bounded("by", by.filter(|by| !by.trim().is_empty()).unwrap_or_else(|| CALLER.to_owned()), LONGEST_BY)?;
+    let by = said_by(by)?;
     let idempotency_key =
         command::idempotency_key(headers).map_err(|message| ApiError::bad_request("bad-header", message))?;
-    let into = known(console, id).await?.ok_or_else(|| ApiError::not_found("lead", id))?;
+    let into = known_lead(console, id).await?.ok_or_else(|| ApiError::not_found("lead", id))?;
     let unusable = |message: String| ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-lead", message);
-    let from =
-        known(console, &from).await?.ok_or_else(|| unusable(format!("from: no lead with id {from:?} is known")))?;
+    let from = known_lead(console, &from)
+        .await?
+        .ok_or_else(|| unusable(format!("from: no lead with id {from:?} is known")))?;
     if from == into {
         return Err(unusable("from is the lead itself; allowed is another one".to_owned()));
     }
@@ -71,11 +71,4 @@ async fn give(
         "by": command.by,
     });
     Ok((StatusCode::ACCEPTED, Json(answer)))
-}
-
-/// The lead of an id, if it is known.
-async fn known(console: &Shared, id: &str) -> Result<Option<LeadId>, ApiError> {
-    let Ok(lead) = id.parse::<LeadId>() else { return Ok(None) };
-    let known = store::is_known(&console.pool, lead).await.map_err(|error| ApiError::store(console, error))?;
-    Ok(known.then_some(lead))
 }

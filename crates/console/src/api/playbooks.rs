@@ -12,8 +12,7 @@ use tasuki_playbook::lint::Lint;
 use tasuki_playbook::{Faults, Playbook};
 
 use super::ApiError;
-use super::handoffs::{CALLER, bounded, read, whole};
-use crate::command::LONGEST_BY;
+use super::handoffs::{bounded, read, said_by, whole};
 use crate::publication::{Outcome, Publication, Published, Refusal};
 use crate::routes::Shared;
 use crate::store::{self, PublicationRow};
@@ -39,7 +38,7 @@ struct RollbackBody {
 
 /// What is in force, and everything that was published, the latest first.
 pub(crate) async fn list(State(console): State<Shared>) -> Result<Json<Value>, ApiError> {
-    let rows = rows(&console).await?;
+    let rows = store::history(&console.pool).await.map_err(|error| ApiError::store(&console, error))?;
     let in_force = rows.first().map_or_else(|| at_start(&console.start), |row| shown(row, true));
     let items: Vec<_> = rows.iter().enumerate().map(|(place, row)| shown(row, place == 0)).collect();
     Ok(Json(json!({ "in_force": in_force, "items": items })))
@@ -120,11 +119,7 @@ async fn rows(console: &Shared) -> Result<Vec<PublicationRow>, ApiError> {
     store::publications(&console.pool).await.map_err(|error| ApiError::store(console, error))
 }
 
-fn said_by(by: Option<String>) -> Result<String, ApiError> {
-    bounded("by", by.filter(|by| !by.trim().is_empty()).unwrap_or_else(|| CALLER.to_owned()), LONGEST_BY)
-}
-
-fn shown(row: &PublicationRow, in_force: bool) -> Value {
+fn shown<T>(row: &PublicationRow<T>, in_force: bool) -> Value {
     json!({
         "id": row.id.to_string(),
         "version": row.version.get(),

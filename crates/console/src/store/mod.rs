@@ -16,7 +16,7 @@ pub(crate) use handoffs::{HandoffRow, HandoffState, StateFilter, handoff, handof
 pub(crate) use known::{Known, known};
 pub(crate) use lead::{AxisOf, ContributionRow, DecisionRow, EvidenceRow, LeadDetail, TimelineRow, is_known, lead};
 pub(crate) use leads::{Cursor, LeadFilter, LeadRow, Owner, leads};
-pub(crate) use playbooks::{PublicationRow, publications};
+pub(crate) use playbooks::{PublicationRow, history, publications};
 
 use sqlx::Row;
 use sqlx::postgres::PgRow;
