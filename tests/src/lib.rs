@@ -9,11 +9,16 @@ pub mod trackers;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
 use serde_json::Value;
+
+/// How long a whole Tasuki may take to be ready, with a Kafka of its own on a machine that is busy building.
+const READY_WITHIN: Duration = Duration::from_secs(180);
+/// How long anything may take that only has to happen: ample, since nobody waits for it longer than it takes.
+pub const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Which log carries the events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +69,7 @@ impl Tasuki {
     ///
     /// # Errors
     ///
-    /// If it ends, or is not ready in two minutes. Its log is on the test's standard error.
+    /// If it ends, or is not ready in three minutes. Its log is on the test's standard error.
     pub fn start(log: Log, data_dir: &Path, more: &[&str]) -> anyhow::Result<Self> {
         let mut arguments = more.to_vec();
         if log == Log::Kafka {
@@ -91,7 +96,10 @@ impl Tasuki {
             }
         });
         let mut started = Self { process, ready: Value::Null };
-        let line = lines.recv_timeout(Duration::from_secs(120)).map_err(|_| anyhow!("no ready line in 120 s"))?;
+        let line = lines.recv_timeout(READY_WITHIN).map_err(|error| match error {
+            RecvTimeoutError::Timeout => anyhow!("no ready line in {} s", READY_WITHIN.as_secs()),
+            RecvTimeoutError::Disconnected => anyhow!("it ended before it was ready"),
+        })?;
         started.ready = serde_json::from_str(&line).with_context(|| format!("not a ready line: {line}"))?;
         Ok(started)
     }
@@ -134,10 +142,10 @@ impl Tasuki {
     ///
     /// # Errors
     ///
-    /// If it is not so in 60 s; says what was there last.
+    /// If it is not so within [`PATIENCE`]; says what was there last.
     pub fn lead(&self, search: &str, holds: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
         let mut last = Value::Null;
-        eventually(Duration::from_secs(60), || {
+        eventually(PATIENCE, || {
             let found = self.get(&format!("/api/v1/leads?search={search}"))?;
             let items = found["items"].as_array().cloned().unwrap_or_default();
             last = found;
@@ -163,9 +171,9 @@ impl Tasuki {
     ///
     /// # Errors
     ///
-    /// If it has not in 30 s.
+    /// If it has not within [`PATIENCE`].
     pub fn ended(&mut self) -> anyhow::Result<ExitStatus> {
-        eventually(Duration::from_secs(30), || Ok(self.process.try_wait()?))
+        eventually(PATIENCE, || Ok(self.process.try_wait()?))
     }
 
     /// Ends it as Ctrl-C does.

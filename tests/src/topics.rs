@@ -1,6 +1,6 @@
 //! What stands on the log itself, read past all services.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -12,7 +12,7 @@ use sqlx::{Connection, PgConnection, Row};
 use tasuki_wire::v1::{ActivityRecord, activity_record::Event};
 use tokio::runtime::Runtime;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::PATIENCE;
 
 /// The log of a running Tasuki.
 #[derive(Debug)]
@@ -68,7 +68,12 @@ impl Topics {
     pub fn identity_is_through(&self) -> anyhow::Result<bool> {
         match self {
             Self::Embedded(url) => runtime()?.block_on(applied(url)),
-            Self::Kafka(servers) => Ok(committed(servers, "behavior")? && committed(servers, "identity-links")?),
+            // Links may lead to more links: only when none was added while it was looked is there nothing to come.
+            Self::Kafka(servers) => {
+                let before = written(servers, "identity-links")?;
+                let through = committed(servers, "behavior")? && committed(servers, "identity-links")?;
+                Ok(through && written(servers, "identity-links")? == before)
+            }
         }
     }
 }
@@ -136,27 +141,34 @@ fn produced(servers: &str, topic: &str) -> anyhow::Result<Vec<(i32, i64, Vec<u8>
         assignment.add_partition_offset(topic, *partition, Offset::Beginning)?;
     }
     consumer.assign(&assignment)?;
-    let (mut found, mut ended) = (Vec::new(), 0);
+    // A partition tells of its end again when more came meanwhile.
+    let (mut found, mut ended, mut last) = (Vec::new(), BTreeSet::new(), None);
     let until = Instant::now() + PATIENCE;
-    while ended < partitions.len() {
+    while ended.len() < partitions.len() {
         match consumer.poll(Duration::from_millis(100)) {
             Some(Ok(record)) => {
                 found.push((record.partition(), record.offset(), record.payload().unwrap_or_default().to_vec()));
             }
-            Some(Err(KafkaError::PartitionEOF(_))) => ended += 1,
-            Some(Err(error)) => return Err(error.into()),
-            None => ensure!(Instant::now() < until, "{topic} cannot be read to its end"),
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                ended.insert(partition);
+            }
+            // A broker that was away a moment ago is found again by the client itself.
+            Some(Err(error)) => last = Some(error),
+            None => {}
         }
+        ensure!(Instant::now() < until, "{topic} cannot be read to its end: {last:?}");
     }
     Ok(found)
 }
 
-/// Not by the topic's end, where the marker of a transaction may stand.
+/// Where each partition with records ends. Not by the topic's end, where the marker of a transaction may stand.
+fn written(servers: &str, topic: &str) -> anyhow::Result<BTreeMap<i32, i64>> {
+    let records = produced(servers, topic)?;
+    Ok(records.into_iter().map(|(partition, offset, _)| (partition, offset + 1)).collect())
+}
+
 fn committed(servers: &str, topic: &str) -> anyhow::Result<bool> {
-    let mut written = BTreeMap::new();
-    for (partition, offset, _) in produced(servers, topic)? {
-        written.insert(partition, offset + 1);
-    }
+    let written = written(servers, topic)?;
     let mut asked = TopicPartitionList::new();
     for partition in written.keys() {
         asked.add_partition(topic, *partition);

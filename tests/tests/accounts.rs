@@ -1,12 +1,10 @@
 //! What leads of one company add up to, end to end on both logs, told by a real tracker: engaged people and their departments,
 //! a lead that moves to another company, two leads that are one person, and consent that is withdrawn.
 
-use std::time::Duration;
-
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 use tasuki_tests::trackers::people;
-use tasuki_tests::{Log, Tasuki, eventually};
+use tasuki_tests::{Log, PATIENCE, Tasuki, eventually};
 
 /// Within the minutes of a test a score fades by less, in thousandths of points.
 const FADES: i64 = 50;
@@ -83,7 +81,7 @@ fn asks(name: &str, department: &str, domain: &str) -> [Value; 2] {
 /// while a merge moves many events and while rows of one topic are ahead of those of another, it shows something else.
 fn account_with(tasuki: &Tasuki, id: &str, engaged: usize, from: &[&str]) -> anyhow::Result<Value> {
     let mut last = Value::Null;
-    eventually(Duration::from_secs(60), || {
+    eventually(PATIENCE, || {
         last = tasuki.get(&format!("/api/v1/accounts/{id}"))?;
         let holds = last["people"] == engaged && departments(&last) == from && adds_up(&last, engaged);
         Ok(holds.then(|| last.clone()))

@@ -3,14 +3,13 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use prost::Message;
 use serde_json::{Value, json};
 use tasuki_tests::commands::{answers, program};
 use tasuki_tests::topics::Topics;
-use tasuki_tests::{Log, Tasuki, eventually, top};
+use tasuki_tests::{Log, PATIENCE, Tasuki, eventually, top};
 use tasuki_wire::v1::activity_record::Event;
 use tasuki_wire::v1::{ActivityRecord, BehaviorRecord};
 
@@ -54,7 +53,7 @@ fn corrected(folder: &Path) -> anyhow::Result<String> {
 
 /// How often the event is on each topic, once identity has applied everything.
 fn arrived(topics: &Topics) -> anyhow::Result<(usize, usize)> {
-    eventually(Duration::from_secs(60), || Ok(topics.identity_is_through()?.then_some(())))?;
+    eventually(PATIENCE, || Ok(topics.identity_is_through()?.then_some(())))?;
     let behavior = topics.payloads("behavior")?;
     for payload in &behavior {
         let record = BehaviorRecord::decode(payload.as_slice())?;

@@ -6,14 +6,13 @@ use std::net::TcpStream;
 use std::ops::Range;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 use tasuki_testkit::kafka::KafkaBroker;
 use tasuki_testkit::proxy::kafka::{Api, Deed, KafkaProxy, Moment};
 use tasuki_tests::topics::Topics;
-use tasuki_tests::{Tasuki, eventually, up};
+use tasuki_tests::{PATIENCE, Tasuki, eventually, up};
 
 /// How many times the process is killed while it is sent to; `TASUKI_KILLS` says more.
 const KILLS: u32 = 4;
@@ -51,13 +50,13 @@ fn killed_between_the_brokers_answer_and_its_own_it_counts_what_is_sent_again_on
         let mut sockets = Vec::new();
         for connection in 0..CONNECTIONS {
             let mut socket = TcpStream::connect(host(&tasuki)?)?;
-            socket.set_read_timeout(Some(Duration::from_secs(10)))?;
+            socket.set_read_timeout(Some(PATIENCE))?;
             for number in unheard.clone().filter(|number| number % CONNECTIONS == connection) {
                 socket.write_all(&request("/v1/page", tasuki.told("write_key"), &page(number)))?;
             }
             sockets.push(socket);
         }
-        eventually(Duration::from_secs(20), || Ok((proxy.waiting() > 0).then_some(())))
+        eventually(PATIENCE, || Ok((proxy.waiting() > 0).then_some(())))
             .context("invalid: the broker has answered nothing that ingest has not heard")?;
         tasuki.signal("KILL")?;
         tasuki.ended()?;
@@ -81,7 +80,7 @@ fn killed_between_the_brokers_answer_and_its_own_it_counts_what_is_sent_again_on
 fn send_again(tasuki: &Tasuki, numbers: Range<u32>) -> anyhow::Result<()> {
     for number in numbers {
         let taken = || Ok((send(tasuki, "/v1/page", &page(number))? == 200).then_some(()));
-        eventually(Duration::from_secs(20), taken)?;
+        eventually(PATIENCE, taken)?;
     }
     Ok(())
 }
@@ -112,10 +111,8 @@ fn what_waits_on_disk_survives_a_kill_and_is_there_once_when_the_broker_is_back(
 
     broker.restart()?;
     let tasuki = start(folder.path(), &broker.bootstrap_servers())?;
-    eventually(Duration::from_secs(60), || {
-        Ok((metric(&tasuki, "tasuki_ingest_replayed_events_total")? == 39).then_some(()))
-    })
-    .context("39 events are replayed")?;
+    eventually(PATIENCE, || Ok((metric(&tasuki, "tasuki_ingest_replayed_events_total")? == 39).then_some(())))
+        .context("39 events are replayed")?;
     ensure!(send(&tasuki, "/api/s/page", &page(40))? == 200);
     exactly_once(&broker, 41)?;
     tasuki.stop()
@@ -124,7 +121,7 @@ fn what_waits_on_disk_survives_a_kill_and_is_there_once_when_the_broker_is_back(
 /// Pages 0 to `count` are in `activity`, each once.
 fn exactly_once(broker: &KafkaBroker, count: u32) -> anyhow::Result<()> {
     let topics = Topics::Kafka(broker.bootstrap_servers());
-    eventually(Duration::from_secs(60), || Ok(topics.identity_is_through()?.then_some(())))?;
+    eventually(PATIENCE, || Ok(topics.identity_is_through()?.then_some(())))?;
     let expected: Vec<_> = (0..count).map(path).collect();
     let wrong = topics.count("activity", &expected)?.into_iter().filter(|(_, times)| *times != 1);
     let wrong: Vec<_> = wrong.collect();

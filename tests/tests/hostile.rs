@@ -9,13 +9,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use tasuki_tests::{Log, Tasuki};
+use tasuki_tests::{Log, PATIENCE, Tasuki};
 
 /// Growth of resident memory that is allowed under attack.
 const GROWTH: u64 = 64 << 20;
 
-/// So many ordinary requests at least are made meanwhile.
+/// So many ordinary requests are served meanwhile: who is told to come back does so, like a tracker.
 const ORDINARY: u64 = 100;
+
+/// How long an ordinary client waits that is told to come back.
+const COMES_BACK_AFTER: Duration = Duration::from_millis(20);
 
 /// 40 MiB of spaces, by `brotli`.
 const BROTLI_BOMB: [u8; 67] = [
@@ -52,7 +55,8 @@ fn huge_requests_are_refused_soon_and_memory_stays_bounded() -> anyhow::Result<(
     ];
     let before = target.memory()?;
     let over = AtomicBool::new(false);
-    let (peak, slowest, asked) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    let (peak, slowest, asked, served) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    let begun = Instant::now();
     let outcome = thread::scope(|scope| {
         scope.spawn(|| {
             while !over.load(Ordering::Relaxed) {
@@ -60,25 +64,29 @@ fn huge_requests_are_refused_soon_and_memory_stays_bounded() -> anyhow::Result<(
                 thread::sleep(Duration::from_millis(10));
             }
         });
-        let ordinary = scope.spawn(|| -> anyhow::Result<u64> {
-            let mut served = 0;
+        let ordinary = scope.spawn(|| -> anyhow::Result<()> {
+            let mut since = Instant::now();
             while !over.load(Ordering::Relaxed) {
-                let begun = Instant::now();
                 let (status, _) = target.send(&ordinary)?;
                 ensure!(status == 200 || status == 503, "an ordinary request is answered {status}");
-                served += u64::from(status == 200);
                 asked.fetch_add(1, Ordering::Relaxed);
-                slowest.fetch_max(u64::try_from(begun.elapsed().as_millis())?, Ordering::Relaxed);
+                slowest.fetch_max(u64::try_from(since.elapsed().as_millis())?, Ordering::Relaxed);
+                if status == 200 {
+                    served.fetch_add(1, Ordering::Relaxed);
+                    since = Instant::now();
+                } else {
+                    thread::sleep(COMES_BACK_AFTER);
+                }
             }
-            Ok(served)
+            Ok(())
         });
         let attackers: Vec<_> = (0..6)
             .map(|offset| {
-                let (attacks, target, asked) = (&attacks, &target, &asked);
+                let (attacks, target, served) = (&attacks, &target, &served);
                 scope.spawn(move || -> anyhow::Result<()> {
                     // Twice everything, and for as long as it takes to see how ordinary requests fare.
-                    let goes_on =
-                        |index: &usize| *index < 2 * attacks.len() || asked.load(Ordering::Relaxed) < ORDINARY;
+                    let waits = || served.load(Ordering::Relaxed) < ORDINARY && begun.elapsed() < PATIENCE;
+                    let goes_on = |index: &usize| *index < 2 * attacks.len() || waits();
                     for index in (0..).take_while(goes_on) {
                         let (what, request, expected) = &attacks[(index + offset) % attacks.len()];
                         let (status, took) = target.send(request)?;
@@ -91,13 +99,13 @@ fn huge_requests_are_refused_soon_and_memory_stays_bounded() -> anyhow::Result<(
             .collect();
         let attacked: Vec<_> = attackers.into_iter().map(thread::ScopedJoinHandle::join).collect();
         over.store(true, Ordering::Relaxed);
-        let served = ordinary.join().map_err(|_| anyhow::anyhow!("the ordinary client panicked"))??;
+        ordinary.join().map_err(|_| anyhow::anyhow!("the ordinary client panicked"))??;
         for attack in attacked {
             attack.map_err(|_| anyhow::anyhow!("an attacker panicked"))??;
         }
-        Ok::<_, anyhow::Error>(served)
+        Ok::<_, anyhow::Error>(())
     });
-    let served = outcome?;
+    outcome?;
     for (what, request, expected) in &attacks {
         let (status, took) = target.send(request)?;
         ensure!(expected.contains(&status), "{what} alone is answered {status}");
@@ -105,10 +113,11 @@ fn huge_requests_are_refused_soon_and_memory_stays_bounded() -> anyhow::Result<(
     }
     let grown = peak.load(Ordering::Relaxed).saturating_sub(before);
     eprintln!("memory: {} MiB before, {} MiB more at the peak", before >> 20, grown >> 20);
-    let asked = asked.load(Ordering::Relaxed);
-    eprintln!("ordinary requests: {served} of {asked} served, the slowest in {} ms", slowest.load(Ordering::Relaxed));
+    let (asked, served) = (asked.load(Ordering::Relaxed), served.load(Ordering::Relaxed));
+    let slowest = slowest.load(Ordering::Relaxed);
+    eprintln!("ordinary requests: {served} of {asked} served, the slowest after {slowest} ms");
     ensure!(grown <= GROWTH, "memory grew by {} MiB", grown >> 20);
-    ensure!(served * 2 >= asked, "only {served} of {asked} ordinary requests were served");
+    ensure!(served >= ORDINARY, "of {asked} ordinary requests only {served} were served beside the attacks");
     tasuki.stop()
 }
 
@@ -145,13 +154,13 @@ fn slow_clients_are_cut_off_and_the_others_are_served() -> anyhow::Result<()> {
         }
         for _ in 0..20 {
             let (status, took) = target.send(&ordinary)?;
-            ensure!(status == 200 && took < Duration::from_secs(10), "{status} after {took:?} beside slow clients");
+            ensure!(status == 200, "{status} after {took:?} beside slow clients");
             served += 1;
         }
         slow.retain_mut(|(_, socket)| !has_ended(socket));
         let oldest = slow.iter().map(|(since, _)| since.elapsed()).max().unwrap_or_default();
         longest = longest.max(oldest);
-        ensure!(oldest < Duration::from_secs(30), "{} slow sockets are still open after {oldest:?}", slow.len());
+        ensure!(oldest < PATIENCE, "{} slow sockets are still open after {oldest:?}", slow.len());
         // Who is cut off comes again.
         while begun.elapsed() < Duration::from_secs(seconds) && u64::try_from(slow.len())? < sockets {
             slow.push(open(opened)?);
@@ -201,7 +210,7 @@ impl Target {
     /// Status of the answer, and how long it took from the last byte that was sent.
     fn send(&self, request: &[u8]) -> anyhow::Result<(u16, Duration)> {
         let mut socket = TcpStream::connect(self.address)?;
-        socket.set_read_timeout(Some(Duration::from_secs(20)))?;
+        socket.set_read_timeout(Some(PATIENCE))?;
         // The service may answer and close before it has read all.
         let sent = socket.write_all(request);
         let begun = Instant::now();

@@ -2,13 +2,12 @@
 //! late web visits, a typo, two addresses of one person, who are merged and split again, and what people do not allow.
 
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::Context;
 use serde_json::{Value, json};
 use tasuki_tests::commands::{answers, import, program};
 use tasuki_tests::trackers::{people, people_by_rudder};
-use tasuki_tests::{Log, Tasuki, eventually};
+use tasuki_tests::{Log, PATIENCE, Tasuki, eventually};
 
 #[test]
 fn who_did_what_is_right_for_real_people_on_the_embedded_log() -> anyhow::Result<()> {
@@ -176,7 +175,7 @@ fn two_addresses_of_one_person(tasuki: &Tasuki) -> anyhow::Result<()> {
     let one = tasuki.lead("fumi@home.example", scored)?;
     assert_eq!((&one["id"], &one["title"]), (&home["id"], &json!("CTO")), "{one:#}");
     let gone = |lead: &Value| lead["merged_into"] == home["id"] && lead["active"] == false;
-    let merged = eventually(Duration::from_secs(60), || {
+    let merged = eventually(PATIENCE, || {
         let merged = tasuki.get(&format!("/api/v1/leads/{}", id(&work)))?;
         Ok(gone(&merged).then_some(merged))
     })?;
@@ -229,7 +228,7 @@ fn two_leads_of_one_record_in_the_crm(tasuki: &Tasuki) -> anyhow::Result<()> {
         (lead_with(tasuki, first, &["LeadIdentified"])?, lead_with(tasuki, second, &["LeadIdentified"])?);
     let proposed = |of: &Value| tasuki.get(&format!("/api/v1/leads/{}/duplicates", id(of)));
     for (of, other) in [(&first, &second), (&second, &first)] {
-        let found = eventually(Duration::from_secs(60), || {
+        let found = eventually(PATIENCE, || {
             let found = proposed(of)?["items"].clone();
             Ok((found != json!([])).then_some(found))
         })?;
@@ -388,7 +387,7 @@ fn withheld(tasuki: &Tasuki, purpose: &str) -> anyhow::Result<u64> {
 /// That identity has kept out so many by now.
 fn counted(tasuki: &Tasuki, purpose: &str, expected: u64) -> anyhow::Result<()> {
     let mut last = 0;
-    eventually(Duration::from_secs(60), || {
+    eventually(PATIENCE, || {
         last = withheld(tasuki, purpose)?;
         Ok((last == expected).then_some(()))
     })

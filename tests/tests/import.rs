@@ -194,19 +194,19 @@ fn nothing_is_sent_before_somebody_agreed_to_what_is_missing_or_guessed() -> any
 fn a_source_that_may_send_slowly_is_waited_for_without_losing_patience() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let sources = folder.path().join("sources.toml");
-    let text = "default_source = \"lists\"\n[[source]]\nname = \"lists\"\nevents_per_second = 500\nburst = 100\n\
+    let text = "default_source = \"lists\"\n[[source]]\nname = \"lists\"\nevents_per_second = 150\nburst = 100\n\
                 write_key_sha256 = [\"276f289fa72e9209d124fb048fb6630d9df9499dfef65413c07c773f144257b8\"]\n";
     std::fs::write(&sources, text)?;
     let tasuki = Tasuki::start(Log::Embedded, folder.path(), &["--ingest-sources", &sources.to_string_lossy()])?;
-    // Three portions: one takes ten times what may come at once, so the next is refused until that is made up for.
+    // Two portions: one takes ten times what may come at once, so the next is refused until that is made up for, 6 s later.
     let file = folder.path().join("people.csv");
-    let rows: Vec<_> = (0..3_000).map(|number| format!("person{number}@acme.example,2026-11-01\n")).collect();
+    let rows: Vec<_> = (0..2_000).map(|number| format!("person{number}@acme.example,2026-11-01\n")).collect();
     std::fs::write(&file, format!("email,date\n{}", rows.concat()))?;
     let mut command = program(&tasuki)?;
     command.arg("import").arg(&file).args(["--kind", "contacts", "--time-zone", "UTC", "--yes", "--json"]);
     command.args(["--to", tasuki.told("ingest"), "--write-key", "lists-key", "--patience-s", "0"]);
     let summary = answers(&mut command, 0)?;
-    assert_eq!(numbers(&summary), json!({"rows": 3000, "accepted": 3000, "bad": {}, "events": 3000}));
+    assert_eq!(numbers(&summary), json!({"rows": 2000, "accepted": 2000, "bad": {}, "events": 2000}));
     let metrics = ureq::get(format!("{}/metrics", tasuki.told("metrics"))).call()?.body_mut().read_to_string()?;
     let refused =
         metrics.lines().any(|line| line.starts_with("tasuki_ingest_refused") && line.contains("rate-limited"));

@@ -4,12 +4,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 use tasuki_tests::commands::program;
-use tasuki_tests::{Log, Tasuki, eventually};
+use tasuki_tests::{Log, PATIENCE, Tasuki, eventually};
 
 const LEADS: usize = 40;
 
@@ -189,7 +188,7 @@ fn scores(tasuki: &Tasuki, version: u32) -> anyhow::Result<BTreeMap<String, i64>
 
 fn scores_of(tasuki: &Tasuki, leads: usize, version: u32) -> anyhow::Result<BTreeMap<String, i64>> {
     let mut last = Value::Null;
-    eventually(Duration::from_secs(60), || {
+    eventually(PATIENCE, || {
         last = tasuki.get("/api/v1/leads?limit=500")?;
         let items = last["items"].as_array().map_or(&[][..], Vec::as_slice);
         // The title, the address and the prices, and by this version.

@@ -1,9 +1,7 @@
 //! Stopped, killed, started again: nothing lost, nothing twice, the same tables.
 
-use std::time::Duration;
-
 use tasuki_tests::trackers::{is_complete, segment_visit, snowplow_pages};
-use tasuki_tests::{Log, Tasuki, eventually};
+use tasuki_tests::{Log, PATIENCE, Tasuki, eventually};
 
 #[test]
 fn a_kill_in_between_changes_nothing_on_the_embedded_log() -> anyhow::Result<()> {
@@ -36,7 +34,7 @@ fn killed_in_between(log: Log) -> anyhow::Result<()> {
         let timeline = lead["timeline"].as_array().cloned().unwrap_or_default();
         assert_eq!(timeline.len(), 4, "each event once: {timeline:#?}");
     }
-    let pages = eventually(Duration::from_secs(60), || {
+    let pages = eventually(PATIENCE, || {
         let found = tasuki.get("/api/v1/leads?search=taro")?;
         let Some(id) = found["items"][0]["id"].as_str() else { return Ok(None) };
         let lead = tasuki.get(&format!("/api/v1/leads/{id}"))?;

@@ -1,6 +1,7 @@
 //! What other systems send arrives at the lead, each event once: CloudEvents, webhooks, Matomo, GA4, our own API.
 
 use serde_json::Value;
+use tasuki_testkit::ports::free_port;
 use tasuki_tests::trackers::{Secrets, other_systems};
 use tasuki_tests::{Log, Tasuki};
 
@@ -15,7 +16,7 @@ const SECRETS: Secrets = Secrets {
 fn what_other_systems_send_twice_is_in_the_timeline_of_its_lead_once() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     // HubSpot signs the address it sends to, so it must be known before.
-    let address = free_address()?;
+    let address = format!("127.0.0.1:{}", free_port(0)?);
     let sources = folder.path().join("sources.toml");
     std::fs::write(&sources, sources_file(&address))?;
     let arguments = ["--ingest-listen", &address, "--ingest-sources", &sources.to_string_lossy()];
@@ -47,10 +48,6 @@ fn kinds(lead: &Value) -> Vec<String> {
     let mut kinds: Vec<_> = timeline.filter_map(|entry| Some(entry["kind"].as_str()?.to_owned())).collect();
     kinds.sort_unstable();
     kinds
-}
-
-fn free_address() -> anyhow::Result<String> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }
 
 fn sources_file(address: &str) -> String {

@@ -40,7 +40,7 @@ async fn from_start(log: &EmbeddedLog, topic: Topic) -> EmbeddedReader {
 async fn next(reader: &mut EmbeddedReader, count: usize) -> Vec<LogRecord> {
     let mut records = Vec::new();
     while records.len() < count {
-        let more = reader.poll(Duration::from_secs(30)).await.unwrap();
+        let more = reader.poll(Duration::from_secs(60)).await.unwrap();
         assert!(!more.is_empty(), "only {} of {count} records came", records.len());
         records.extend(more);
     }

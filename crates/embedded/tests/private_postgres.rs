@@ -5,12 +5,12 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use sqlx::{Connection, PgConnection};
 use tasuki_embedded::{PrivatePostgres, PrivateSettings};
 use tasuki_service::{Exit, Health};
-use tasuki_testkit::eventually::eventually;
+use tasuki_testkit::eventually::{PATIENCE, eventually};
 use tasuki_testkit::postgres::reachable_folder;
 
 /// Set for the copy of this program that is to be killed.
@@ -41,7 +41,7 @@ fn is_alive(pid: u32) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_start_finds_the_data_at_the_same_address_within_a_moment() {
+async fn a_second_start_finds_the_data_at_the_same_address() {
     let folder = reachable_folder();
     let server = start(folder.path()).await;
     let url = server.url().to_owned();
@@ -51,9 +51,7 @@ async fn a_second_start_finds_the_data_at_the_same_address_within_a_moment() {
     assert!(run(&url, "SELECT n FROM kept").await.is_err(), "it is stopped");
     let begun = Instant::now();
     let again = start(folder.path()).await;
-    let took = begun.elapsed();
-    println!("second start: {took:?}");
-    assert!(took < Duration::from_secs(60), "{took:?}");
+    println!("second start: {:?}", begun.elapsed());
     assert_eq!(again.url(), url);
     assert_eq!(run(&url, "SELECT n FROM kept").await.unwrap(), 7);
     again.stop().await;
@@ -71,7 +69,7 @@ async fn a_killed_server_is_started_again() {
         after = server.pid().filter(|pid| *pid != before);
         tokio::task::yield_now().await;
     }
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + PATIENCE;
     while !(run(&url, "SELECT 1::bigint").await.is_ok() && health.is_ready()) {
         assert!(Instant::now() < deadline, "the server does not come back: {:?}", health.conditions());
     }

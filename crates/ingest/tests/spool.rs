@@ -54,9 +54,9 @@ fn names(collector: &Collector) -> Vec<String> {
 }
 
 async fn eventually(holds: impl Fn() -> bool) {
-    let until = Instant::now() + Duration::from_secs(20);
+    let until = Instant::now() + Duration::from_secs(60);
     while !holds() {
-        assert!(Instant::now() < until, "not in 20 s");
+        assert!(Instant::now() < until, "not in 60 s");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

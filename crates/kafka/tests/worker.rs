@@ -318,7 +318,9 @@ fn a_flood_of_poison_stops_the_worker_before_the_topic_is_empty() {
     let failure = error.failure();
     assert_eq!(failure.what, "tally could not process 100 of 100 records within a minute");
     assert!(failure.mend.starts_with("look at the latest dead-letters"), "{}", failure.mend);
-    assert_eq!(records(&settings, Topic::DeadLetters).len(), 90);
+    // Those of the transaction in which it stopped are not there: ten at the most, fewer where a poll came back empty before.
+    let letters = records(&settings, Topic::DeadLetters).len();
+    assert!((90..100).contains(&letters), "{letters} dead letters");
 }
 
 fn read(log: &KafkaLog, at: &[Position], count: usize) -> Vec<u64> {

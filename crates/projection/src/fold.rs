@@ -121,7 +121,7 @@ impl Fold {
             Content::Qualification(event) => {
                 lead.judged(event);
                 self.unsettled.insert(id);
-                if let Judged::Qualified(qualified) = event.as_ref() {
+                if let Judged::Qualified(qualified) = event {
                     self.handoff(entry.lead, Cycle::new(qualified.cycle)).qualified(&entry.head, qualified);
                 }
                 self.changes.decisions.insert(entry.head.event_id.uuid(), decision_of_marketing(&entry, event));

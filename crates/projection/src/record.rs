@@ -102,7 +102,7 @@ pub(crate) enum Content {
     Retracted(EventId),
     Profile(Box<v1::Profile>),
     Scored(Box<v1::LeadScored>),
-    Qualification(Box<Judged>),
+    Qualification(Judged),
     Handoff(Cycle, Box<handoff_record::Event>),
     /// Head and version are good, the rest cannot be read: only the version counts.
     Unreadable,
@@ -111,7 +111,7 @@ pub(crate) enum Content {
 /// What marketing decided about a lead.
 #[derive(Debug)]
 pub(crate) enum Judged {
-    Qualified(v1::LeadQualified),
+    Qualified(Box<v1::LeadQualified>),
     Recycled(v1::LeadRecycled),
     Disqualified(v1::LeadDisqualified),
     StageChanged(v1::StageChanged),
@@ -251,14 +251,14 @@ fn qualification(payload: &[u8]) -> Result<Option<Parts>, Poison> {
     let record: v1::QualificationRecord = decode(payload)?;
     let judged = match record.event {
         Some(Event::Playbook(_)) => return Ok(None),
-        Some(Event::Qualified(event)) => Ok(Judged::Qualified(event)),
+        Some(Event::Qualified(event)) => Ok(Judged::Qualified(Box::new(event))),
         Some(Event::Recycled(event)) => Ok(Judged::Recycled(event)),
         Some(Event::Disqualified(event)) => Ok(Judged::Disqualified(event)),
         Some(Event::StageChanged(event)) => Ok(Judged::StageChanged(event)),
         Some(Event::HeldBack(event)) => Ok(Judged::HeldBack(event)),
         None => Err(unknown_event()),
     };
-    Ok(Some((record.meta, judged.map(|judged| Content::Qualification(Box::new(judged))))))
+    Ok(Some((record.meta, judged.map(Content::Qualification))))
 }
 
 fn handoff(payload: &[u8]) -> Result<Parts, Poison> {

@@ -1,5 +1,6 @@
 //! A real Postgres for tests: one private server for each test binary, a database of its own for each test.
 
+use std::fmt::Display;
 use std::fs::File;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -9,7 +10,7 @@ use std::{env, process, thread};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, Row};
 use tasuki_embedded::{PrivatePostgres, PrivateSettings};
-use tasuki_service::{Failure, Health};
+use tasuki_service::{Exit, Health};
 use tokio::runtime::Runtime;
 
 static SERVER: OnceLock<PrivatePostgres> = OnceLock::new();
@@ -62,25 +63,29 @@ fn runtime() -> &'static Runtime {
 /// ever pays for making a cluster.
 fn start() -> PrivatePostgres {
     let slots = env::temp_dir().join("tasuki-test-postgres");
-    let folder = (0..64).map(|slot| slots.join(format!("{slot}"))).find(|folder| is_free(folder));
-    let folder = folder.expect("fewer than 64 test binaries run at once");
-    let settings = PrivateSettings {
-        folder,
-        programs: None,
-        // Only a crash of the whole machine could tell the difference.
-        server_settings: vec!["fsync=off".to_owned(), "max_connections=200".to_owned()],
-    };
-    let health = Health::default();
-    let started = runtime().block_on(async {
-        let server = PrivatePostgres::start(&settings, health.component("postgres")).await?;
-        remove_old_databases(server.url()).await;
-        Ok::<_, Failure>(server)
-    });
-    started.unwrap_or_else(|failure| fail(&failure))
+    for folder in (0..64).map(|slot| slots.join(format!("{slot}"))).filter(|folder| is_free(folder)) {
+        let settings = PrivateSettings {
+            folder,
+            programs: None,
+            // Only a crash of the whole machine could tell the difference.
+            server_settings: vec!["fsync=off".to_owned(), "max_connections=200".to_owned()],
+        };
+        let component = Health::default().component("postgres");
+        match runtime().block_on(PrivatePostgres::start(&settings, component)) {
+            Ok(server) => {
+                runtime().block_on(remove_old_databases(server.url()));
+                return server;
+            }
+            // Another binary has looked at the same time, and was sooner.
+            Err(failure) if failure.exit == Exit::TemporaryFailure => {}
+            Err(failure) => fail(&failure),
+        }
+    }
+    fail(&"64 test binaries run at once, each with a server of its own")
 }
 
 #[allow(clippy::panic, reason = "how a test fails")]
-fn fail(failure: &Failure) -> ! {
+fn fail(failure: &dyn Display) -> ! {
     panic!("{failure}")
 }
 

@@ -99,7 +99,7 @@ impl App {
 
     /// On a database as it is.
     pub(crate) fn on(url: String) -> Self {
-        let pool = PgPoolOptions::new().acquire_timeout(Duration::from_secs(2)).connect_lazy(&url).unwrap();
+        let pool = PgPoolOptions::new().acquire_timeout(Duration::from_secs(30)).connect_lazy(&url).unwrap();
         Self::with_pool(pool, url)
     }
 

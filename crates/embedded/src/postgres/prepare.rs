@@ -1,8 +1,11 @@
 //! All that is done before the server starts: its folder, account, password, data and port.
 
+use std::collections::hash_map::RandomState;
 use std::fs::{self, File, OpenOptions, TryLockError};
+use std::hash::{BuildHasher, Hasher};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::net::TcpListener;
+use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -18,6 +21,10 @@ use super::{NAME, PrivateSettings, orphan};
 const LOCK_WITHIN: Duration = Duration::from_secs(3);
 /// Beyond this size the server's own log is begun anew.
 const LOG_LIMIT_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Below the ports that the operating system gives to connections: a server that was killed comes back at its port, and must
+/// not find it taken by the near end of a connection, least of all of one that tries to reach the server itself.
+const PORTS: Range<u16> = 10_000..15_000;
 
 /// A folder ready for the server.
 pub(super) struct Prepared {
@@ -52,17 +59,26 @@ pub(super) fn prepare(settings: &PrivateSettings) -> Result<Prepared, Failure> {
     Ok(Prepared { lock, binaries, account, data, password })
 }
 
-/// The port used last if it is free, else any free one.
+/// The port used last if it is free, else any free one of [`PORTS`], else any at all.
 pub(super) fn port(folder: &Path, prefer_last: bool) -> Result<u16, Failure> {
     let file = folder.join("port");
     let last = fs::read_to_string(&file).ok().and_then(|port| port.trim().parse().ok()).filter(|_| prefer_last);
     let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).and_then(|listener| listener.local_addr());
-    let port = last.map_or_else(|| free(0), |last| free(last).or_else(|_| free(0)));
-    let port = port.map_err(|error| {
+    let port = last.into_iter().chain(some_ports()).find_map(|port| free(port).ok());
+    let port = port.map_or_else(|| free(0), Ok).map_err(|error| {
         Failure::new(Exit::OsError, format!("no free port on 127.0.0.1: {error}"), "free some, then start again")
     })?;
     fs::write(&file, format!("{}\n", port.port())).map_err(|error| cannot_use(&file, &error))?;
     Ok(port.port())
+}
+
+/// A few of [`PORTS`] at random, so that servers that start at the same time do not come upon the same one.
+fn some_ports() -> impl Iterator<Item = u16> {
+    (0..100).map(|_| {
+        // The one source of randomness in the standard library.
+        let random = RandomState::new().build_hasher().finish();
+        PORTS.start + u16::try_from(random % PORTS.len() as u64).unwrap_or(0)
+    })
 }
 
 pub(super) fn arguments(data: &Path, port: u16, more: &[String]) -> Vec<String> {

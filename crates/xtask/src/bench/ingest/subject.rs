@@ -1,12 +1,13 @@
 //! Who collects: Tasuki, the plain collector, and whatever programs of others are named; how each is started.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use tasuki_testkit::ports::free_port;
 
 use super::super::process::Process;
 use super::super::{Bench, cluster};
@@ -114,7 +115,7 @@ pub(super) fn peer(name: &str) -> anyhow::Result<PathBuf> {
 }
 
 fn free_address() -> anyhow::Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+    Ok((Ipv4Addr::LOCALHOST, free_port(0)?).into())
 }
 
 fn tasuki(bench: &Bench, folder: &Path, address: SocketAddr, metrics: SocketAddr) -> anyhow::Result<Command> {
