@@ -326,8 +326,9 @@ mod tests {
     const SILENCE: Duration = Duration::from_millis(300);
 
     fn shell(script: &str, folder: &Path) -> Supervised {
-        let mut command = Command::new("sh");
-        command.args(["-c", script]);
+        // Where the tests run in the background, SIGINT is ignored, and a shell cannot take that back by itself.
+        let mut command = Command::new("env");
+        command.args(["--default-signal=INT", "sh", "-c", script]);
         Supervised::start("a shell", command, &folder.join("log")).unwrap()
     }
 
@@ -366,8 +367,7 @@ mod tests {
         let refusal = program.line(PATIENCE).unwrap_err().to_string();
         assert_eq!(refusal, "a shell ended: out of disk");
         assert_eq!(program.wait(PATIENCE).unwrap().code(), Some(3));
-        // With a `sleep` in the loop it did not hear the signal once.
-        let mut program = shell("trap 'exit 0' INT; echo ready; while :; do :; done", folder.path());
+        let mut program = shell("trap 'exit 0' INT; echo ready; while :; do sleep 0.01; done", folder.path());
         assert_eq!(program.line(PATIENCE).unwrap(), "ready");
         program.end(PATIENCE).unwrap();
         assert_eq!(program.pid(), None);
