@@ -14,6 +14,7 @@ mod leads;
 mod load;
 mod pipeline_latency;
 mod process;
+mod publish;
 mod report;
 mod subject;
 mod throughput;
@@ -75,7 +76,7 @@ struct Benchmark {
     what: &'static str,
 }
 
-const BENCHMARKS: [Benchmark; 14] = [
+const BENCHMARKS: [Benchmark; 15] = [
     Benchmark { name: "scoring-vs-copy", minutes: 9.0, what: "scoring against the same runner without the scoring" },
     Benchmark {
         name: "scoring-vs-streams-best",
@@ -93,6 +94,7 @@ const BENCHMARKS: [Benchmark; 14] = [
         minutes: 6.0,
         what: "back after kill -9 with 1 M leads, against Kafka Streams",
     },
+    Benchmark { name: "scoring-publish", minutes: 3.0, what: "1 M leads scored anew by a playbook that was published" },
     Benchmark { name: "hop-latency", minutes: 4.0, what: "one hop and the whole pipeline at 2,000 events/s" },
     Benchmark {
         name: "ingest-batch",
@@ -351,8 +353,12 @@ fn measure(options: &Options) -> anyhow::Result<()> {
         bench.forget("one.");
         bench.forget("four.");
     }
-    let with_leads = leads::Wanted { memory: wanted("scoring-memory"), recovery: wanted("scoring-recovery") };
-    let names = ["scoring-memory", "scoring-recovery"].map(|name| (name, wanted(name)));
+    let with_leads = leads::Wanted {
+        memory: wanted("scoring-memory"),
+        recovery: wanted("scoring-recovery"),
+        publish: wanted("scoring-publish"),
+    };
+    let names = ["scoring-memory", "scoring-recovery", "scoring-publish"].map(|name| (name, wanted(name)));
     let names: Vec<_> = names.into_iter().filter_map(|(name, wanted)| wanted.then_some(name)).collect();
     if !names.is_empty() {
         book.run(&names, |done| leads::measure(&mut bench, with_leads, done));

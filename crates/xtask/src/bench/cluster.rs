@@ -12,6 +12,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tasuki_kafka::{KafkaLog, Settings};
+use tasuki_stream::Emitted;
+use tasuki_stream::log::Publisher;
 use tasuki_testkit::kafka::KafkaBroker;
 use tokio::runtime::Runtime;
 
@@ -60,6 +62,16 @@ impl Cluster {
         let opened = self.runtime.block_on(KafkaLog::open(settings(&self.servers, prefix)));
         opened.map_err(|error| anyhow!(error.failure()))?;
         Ok(())
+    }
+
+    /// Writes a record to a topic of the installation behind this prefix.
+    pub(super) fn publish(&self, prefix: &str, record: Emitted) -> anyhow::Result<()> {
+        self.runtime.block_on(async {
+            let log =
+                KafkaLog::open(settings(&self.servers, prefix)).await.map_err(|error| anyhow!(error.failure()))?;
+            let publisher = log.publisher().map_err(|error| anyhow!(error.failure()))?;
+            Ok(publisher.publish(vec![record]).await?)
+        })
     }
 
     /// Makes a topic.

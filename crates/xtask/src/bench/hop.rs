@@ -40,6 +40,7 @@ pub(super) fn measure(bench: &Bench, done: &mut dyn FnMut(Figure)) -> anyhow::Re
         start_ms: load.start_ms,
         versions: 0,
         heap: None,
+        metrics_port: 0,
     };
     let mut process = place.start(bench)?;
     let consumer = from_here_on(&bench.cluster.servers, &place.output())?;

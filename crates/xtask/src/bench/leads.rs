@@ -1,15 +1,18 @@
-//! `scoring-memory` and `scoring-recovery`: a million leads, ours and the peer.
+//! `scoring-memory`, `scoring-recovery` and `scoring-publish`: a million leads, ours and, but for the last, the peer.
 //!
 //! Each subject first takes in the same three events of every lead (a profile and two signals, about 350 bytes of state
 //! with us). Then it is killed and started again, over and over, on the state it wrote to the broker.
 
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
+use tasuki_testkit::ports::free_port;
 
 use super::feed::{Pace, Steady, fill};
 use super::process::{Memory, Process};
+use super::publish::{self, Published};
 use super::report::{Figure, Reach, median};
 use super::subject::{Kind, Place, Run, build_peer, float, run};
 use super::{Bench, Input};
@@ -32,11 +35,15 @@ const BEHIND: u64 = 1_000;
 const RECOVERIES: u32 = 3;
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// Which of the two are wanted.
+/// How many events show that a subject that was started again is back.
+const BACK_AGAIN: u64 = 1_000;
+
+/// Which of the three are wanted.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Wanted {
     pub(super) memory: bool,
     pub(super) recovery: bool,
+    pub(super) publish: bool,
 }
 
 /// One recovery, in seconds after the kill.
@@ -52,6 +59,7 @@ struct Seen {
     /// Of ours, one; of the peer, by heap.
     memories: Vec<(Option<u32>, Run)>,
     recoveries: Vec<Recovery>,
+    publications: Vec<Published>,
     filled: Option<Memory>,
     failures: Vec<String>,
 }
@@ -63,18 +71,25 @@ pub(super) fn measure(bench: &mut Bench, wanted: Wanted, done: &mut dyn FnMut(Fi
     let peer_is_built = build_peer();
     let mut ours = Seen::default();
     attempt(&mut ours, |seen| subject(bench, Kind::Scoring, &mut input, wanted, seen));
+    if wanted.publish {
+        done(publish::figure(leads, &ours.publications, ours.failures.clone()));
+    }
+    if !wanted.memory && !wanted.recovery {
+        return Ok(());
+    }
     if let Err(error) = peer_is_built {
         let missing = || Seen { failures: vec![format!("{error:#}")], ..Seen::default() };
         report(wanted, leads, &ours, &missing(), &missing(), done);
         return Ok(());
     }
     let mut best = Seen::default();
-    attempt(&mut best, |seen| subject(bench, Kind::StreamsBest, &mut input, wanted, seen));
+    let against = Wanted { publish: false, ..wanted };
+    attempt(&mut best, |seen| subject(bench, Kind::StreamsBest, &mut input, against, seen));
     let mut default = Seen::default();
     if wanted.recovery {
         // So that something stands if the rest fails.
         report(wanted, leads, &ours, &best, &default, done);
-        let recovery = Wanted { memory: false, recovery: true };
+        let recovery = Wanted { recovery: true, ..Wanted::default() };
         attempt(&mut default, |seen| subject(bench, Kind::StreamsDefault, &mut input, recovery, seen));
     }
     report(wanted, leads, &ours, &best, &default, done);
@@ -97,6 +112,7 @@ fn subject(bench: &Bench, kind: Kind, input: &mut Input, wanted: Wanted, seen: &
         start_ms: input.load.start_ms,
         versions: 0,
         heap: None,
+        metrics_port: 0,
     };
     place.prepare(bench)?;
     bench.say(&format!("{}: taking in {} events of {} leads", kind.name(), input.records, input.load.leads));
@@ -120,8 +136,21 @@ fn subject(bench: &Bench, kind: Kind, input: &mut Input, wanted: Wanted, seen: &
     }
     let outcome = outcome.and_then(Process::kill);
     let outcome = outcome.and_then(|()| if wanted.memory { memory(bench, &mut place, input, seen) } else { Ok(()) });
+    let outcome = outcome.and_then(|()| if wanted.publish { publications(bench, &place, input, seen) } else { Ok(()) });
     place.clean(bench)?;
     outcome
+}
+
+/// Starts ours again, and publishes playbooks once it is back.
+fn publications(bench: &Bench, place: &Place, input: &mut Input, seen: &mut Seen) -> anyhow::Result<()> {
+    let place = Place { metrics_port: free_port(0)?, ..place.clone() };
+    let done = place.progress(bench)?.done()?;
+    fill(&bench.cluster.servers, &place.input(), input.load, input.records..input.records + BACK_AGAIN)?;
+    input.records += BACK_AGAIN;
+    let (mut process, _) = run(bench, &place, done, input.records)?;
+    let metrics = (Ipv4Addr::LOCALHOST, place.metrics_port).into();
+    seen.publications = publish::measure(bench, &place.prefix, &mut process, metrics, input.load.leads)?;
+    process.kill()
 }
 
 /// Kills a subject while input goes on, starts it at once, and waits until it has caught up.

@@ -63,6 +63,8 @@ pub(super) struct Place {
     pub(super) versions: u64,
     /// The peer's `-Xmx`; the JVM's own choice if not given.
     pub(super) heap: Option<u32>,
+    /// Where ours tells its metrics; 0 lets it choose.
+    pub(super) metrics_port: u16,
 }
 
 impl Place {
@@ -99,7 +101,8 @@ impl Place {
     fn tasuki(&self, bench: &Bench, folder: &Path) -> Command {
         let mut command = Command::new(&bench.tasuki);
         command.arg("scoring").arg("--data-dir").arg(folder);
-        command.args(["--secret", "only-for-this-benchmark", "--metrics-listen", "127.0.0.1:0"]);
+        command.args(["--secret", "only-for-this-benchmark"]);
+        command.args(["--metrics-listen", &format!("127.0.0.1:{}", self.metrics_port)]);
         command.args(["--kafka-bootstrap-servers", &bench.cluster.servers, "--kafka-topic-prefix", &self.prefix]);
         command.args(["--kafka-session-timeout-ms", &SESSION_TIMEOUT_MS.to_string()]);
         command

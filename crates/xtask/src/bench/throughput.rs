@@ -105,6 +105,7 @@ fn place(kind: Kind, input: &Input, run: &str) -> Place {
         start_ms: input.load.start_ms,
         versions: input.records.div_ceil(input.load.leads),
         heap: None,
+        metrics_port: 0,
     }
 }
 
