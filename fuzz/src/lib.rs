@@ -12,12 +12,11 @@ use prost::Message;
 use tasuki_domain::{EventId, Timestamp};
 use tasuki_ingest::adapter::{ADAPTERS, Adapter, Outcome, Purpose};
 use tasuki_ingest::{
-    IpMode, Limits, Mapping, RawRequest, Sender, Source, Sources, State, Webhook, WriteKeyHash, router,
+    IpMode, Limits, Mapping, RawRequest, Sender, Source, Sources, State, Visitor, Webhook, WriteKeyHash, router,
 };
 use tasuki_service::{Clock, Health};
 use tasuki_stream::Emitted;
 use tasuki_stream::log::{BoxFuture, PublishError, Publisher};
-use tasuki_wire::v1::BehaviorRecord;
 use tasuki_wire::{Topic, v1};
 use tokio::runtime::Runtime;
 use tower::ServiceExt;
@@ -64,10 +63,9 @@ pub fn adapter(name: &str, input: &[u8]) {
         headers: &written.headers,
         body: written.body,
         source: SOURCES.by_name(if name.contains("webhook") { "generic" } else { "website" }).expect("a source"),
-        peer: None,
+        visitor: &Visitor::of(&written.headers, None, IpMode::Truncated),
         received_at: now(),
         mapping: &MAPPING,
-        ip_mode: IpMode::Truncated,
         max_event_bytes: MAX_EVENT,
     };
     // Whether it is signed does not matter: what follows must hold for a sender that has the secret, too.
@@ -90,7 +88,8 @@ fn check(outcome: &Outcome) -> Option<(Vec<u8>, Vec<u8>)> {
             assert!(!bad.code.is_empty() && !bad.message.is_empty(), "a bad record says what is wrong");
             None
         }
-        Ok(record) => {
+        Ok(written) => {
+            let record = written.read();
             let meta = record.meta.as_ref().expect("every event has an id and times");
             assert!(EventId::from_slice(&meta.event_id).is_ok(), "an id");
             assert!(meta.occurred_at_ms <= meta.received_at_ms, "nothing occurs after it was received");
@@ -98,8 +97,11 @@ fn check(outcome: &Outcome) -> Option<(Vec<u8>, Vec<u8>)> {
             let by: &v1::Identifiers = record.identifiers.as_ref().expect("every event says who it was");
             let all = [&by.anonymous_id, &by.user_id, &by.email, &by.phone, &by.crm_id];
             assert!(all.iter().any(|id| !id.is_empty()), "an event of nobody is a bad record");
-            let read = BehaviorRecord::decode(record.encode_to_vec().as_slice()).expect("what is written can be read");
-            assert!(read == *record, "and is the same");
+            assert!(record.encode_to_vec() == written.payload, "it is written as everybody writes it");
+            assert_eq!(
+                (meta.event_id.as_slice(), record.payload_hash.as_slice()),
+                (written.event_id.as_bytes().as_slice(), written.payload_hash.as_slice())
+            );
             Some((meta.event_id.clone(), record.payload_hash.clone()))
         }
     }

@@ -32,12 +32,17 @@ impl Identifier {
     /// The key under which the identifier's state and events are kept: `v:`, `u:`, `c:`, `e:` or `p:` and the identifier.
     pub fn key(&self) -> String {
         match self {
-            Self::Anonymous(id) => ["v:", id].concat(),
+            Self::Anonymous(id) => Self::key_of_visitor(id),
             Self::User(id) => ["u:", id].concat(),
             Self::Crm(id) => ["c:", id.as_str()].concat(),
             Self::Email(address) => ["e:", address.as_str()].concat(),
             Self::Phone(number) => ["p:", number.as_str()].concat(),
         }
+    }
+
+    /// The key of an anonymous id.
+    pub fn key_of_visitor(anonymous_id: &str) -> String {
+        ["v:", anonymous_id].concat()
     }
 
     /// Reads a key back.

@@ -19,6 +19,10 @@ use tasuki_stream::log::{BoxFuture, PublishError, Publisher};
 use tasuki_testkit::tracker::{self, Run};
 use tower::ServiceExt;
 
+/// The program's own.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Takes everything at once.
 #[derive(Debug)]
 struct Nowhere;

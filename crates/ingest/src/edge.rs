@@ -28,7 +28,7 @@ use crate::lasting::Lasting;
 use crate::metrics::{self, Tally};
 use crate::observed::BadRecord;
 use crate::publish::{self, Batch, Place};
-use crate::request::{self, RawRequest};
+use crate::request::{self, RawRequest, Visitor};
 use crate::server::Peer;
 use crate::source::{Source, Sources};
 use crate::state::{Core, State};
@@ -257,7 +257,8 @@ impl Visit {
                 return only(bad.found("", 0, &original, &[]), Refusal::BadEncoding.answer());
             }
         };
-        let request = self.raw_request(&plain, source, received_at);
+        let visitor = Visitor::of(&self.parts.headers, self.peer(), limits.ip_mode);
+        let request = self.raw_request(&plain, source, &visitor, received_at);
         self.adapter.verify(&request).map_err(|unsigned| refuse(Refusal::Unsigned(unsigned), Some(source)))?;
         match self.adapter.read(&request) {
             Ok(outcomes) => {
@@ -286,7 +287,13 @@ impl Visit {
         }
     }
 
-    fn raw_request<'a>(&'a self, body: &'a [u8], source: &'a Source, received_at: Timestamp) -> RawRequest<'a> {
+    fn raw_request<'a>(
+        &'a self,
+        body: &'a [u8],
+        source: &'a Source,
+        visitor: &'a Visitor,
+        received_at: Timestamp,
+    ) -> RawRequest<'a> {
         let state = &self.core.state;
         RawRequest {
             method: &self.parts.method,
@@ -297,10 +304,9 @@ impl Visit {
             headers: &self.parts.headers,
             body,
             source,
-            peer: self.peer(),
+            visitor,
             received_at,
             mapping: &state.mapping,
-            ip_mode: state.limits.ip_mode,
             max_event_bytes: state.limits.event_bytes,
         }
     }

@@ -40,6 +40,15 @@ pub(crate) fn text(body: &[u8]) -> Cow<'_, str> {
     std::str::from_utf8(body).map_or_else(|_| String::from_utf8_lossy(body), Cow::Borrowed)
 }
 
+/// A text without white space around it.
+pub(crate) fn trimmed(text: Cow<'_, str>) -> Cow<'_, str> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
+        Cow::Owned(text) if text.trim().len() == text.len() => Cow::Owned(text),
+        Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
+    }
+}
+
 /// How many elements the largest array has that is the body or a field of it. Strings may hold what they will.
 fn most_elements(body: &[u8]) -> usize {
     let (mut most, mut elements, mut depth, mut in_string) = (0_usize, 0_usize, 0_usize, false);

@@ -520,6 +520,9 @@ fn at_plain_path(properties: Value<'_, '_>, path: &str) -> Option<String> {
     let mut fitting: Vec<(Cow<'_, str>, Value<'_, '_>, &str)> = Vec::new();
     for (name, value) in properties.members() {
         let name = name.string();
+        if !may_begin(&name, path) {
+            continue;
+        }
         // Of a path with a slash the parts are others; no trait has one.
         if let Some(rest) = rest_of(path, &name).filter(|_| !name.contains('/')) {
             fitting.retain(|(other, ..)| *other != name);
@@ -533,6 +536,14 @@ fn at_plain_path(properties: Value<'_, '_>, path: &str) -> Option<String> {
         (_, "") => value.property().map(Cow::into_owned),
         (_, _) => None,
     })
+}
+
+/// Whether a path with this name may come to this plain path: by its first letter, which most do not share.
+fn may_begin(name: &str, plain_path: &str) -> bool {
+    match name.bytes().find(|byte| byte.is_ascii_alphanumeric() || !byte.is_ascii()) {
+        Some(letter) if letter.is_ascii() => plain_path.as_bytes().first() == Some(&letter.to_ascii_lowercase()),
+        Some(_) | None => true,
+    }
 }
 
 /// What is left of a plain path after the parts of this name, if it begins with them.

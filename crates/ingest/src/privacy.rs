@@ -5,7 +5,7 @@ use serde::Deserialize;
 use tasuki_wire::v1::behavior_record::Event;
 use tasuki_wire::v1::{BehaviorRecord, Identifiers};
 
-use crate::observed::hex;
+use crate::fingerprint::hex;
 use crate::request;
 
 /// What a privacy signal does.

@@ -1,11 +1,11 @@
 //! Writing what became of a request: behavior records and dead letters in one call, durable before the answer.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use prost::Message;
+use rustc_hash::FxHashSet;
 use sha2::{Digest, Sha256};
 use tasuki_domain::{EventId, Timestamp};
 use tasuki_stream::Emitted;
@@ -16,8 +16,9 @@ use tasuki_wire::v1::{DeadLetter, DeadLetterKind, HttpPlace};
 
 use crate::adapter::Outcome;
 use crate::answer::Refusal;
+use crate::fingerprint::hex;
 use crate::metrics::{self, Books, Tally};
-use crate::observed::{BadRecord, hex, key_of};
+use crate::observed::{BadRecord, Record, key_of};
 use crate::privacy::PrivacyPolicy;
 use crate::spool::{Entry, Spool, Unspooled};
 
@@ -86,34 +87,36 @@ impl Batch {
     /// Everything a request became. Exact copies within it (same id, same content) are dropped.
     pub(crate) fn of(outcomes: Vec<Outcome>, place: &Place) -> Self {
         let mut batch = Self::default();
-        let mut seen = HashSet::with_capacity(outcomes.len());
+        let mut seen = FxHashSet::with_capacity_and_hasher(outcomes.len(), Default::default());
         batch.records.reserve_exact(outcomes.len());
         for outcome in outcomes {
             match outcome {
                 Err(bad) => batch.add_bad(&bad, place),
-                Ok(record) => {
-                    let id = record.meta.as_ref().map(|meta| meta.event_id.as_slice()).unwrap_or_default();
-                    if !seen.insert((sixteen(id), sixteen(&record.payload_hash))) {
-                        batch.tally.deduplicated += 1;
-                        continue;
-                    }
-                    let before = record.flags.len();
-                    let Some(record) = place.privacy.apply(record) else {
-                        batch.tally.dropped += 1;
-                        continue;
-                    };
-                    batch.tally.anonymised += u64::from(record.flags.len() > before);
-                    let key = record.identifiers.as_ref().and_then(key_of);
-                    batch.tally.accepted += 1;
-                    batch.records.push(Emitted {
-                        topic: Topic::Behavior,
-                        key: key.expect("an adapter refuses what names nobody"),
-                        payload: record.encode_to_vec(),
-                    });
-                }
+                Ok(record) if !seen.insert((record.event_id, record.payload_hash)) => batch.tally.deduplicated += 1,
+                Ok(record) => batch.add(record, place.privacy),
             }
         }
         batch
+    }
+
+    /// Adds a behavior record, as it may be kept.
+    fn add(&mut self, record: Record, privacy: PrivacyPolicy) {
+        let Record { key, payload, .. } = match privacy {
+            PrivacyPolicy::Ignore => record,
+            PrivacyPolicy::Anonymise | PrivacyPolicy::Drop => {
+                let read = record.read();
+                let before = read.flags.len();
+                let Some(kept) = privacy.apply(read) else {
+                    self.tally.dropped += 1;
+                    return;
+                };
+                self.tally.anonymised += u64::from(kept.flags.len() > before);
+                let key = kept.identifiers.as_ref().and_then(key_of).expect("what is kept names somebody");
+                Record { key, payload: kept.encode_to_vec(), ..record }
+            }
+        };
+        self.tally.accepted += 1;
+        self.records.push(Emitted { topic: Topic::Behavior, key, payload });
     }
 
     /// Keeps a bad record as a dead letter. What cannot be read cannot be made anonymous: of a visitor who asks not to
@@ -133,11 +136,6 @@ impl Batch {
         self.tally.bad.push(bad.code);
         self.records.push(letter);
     }
-}
-
-/// The first 16 bytes: all there are of ids and hashes.
-fn sixteen(bytes: &[u8]) -> Option<[u8; 16]> {
-    bytes.first_chunk().copied()
 }
 
 /// The dead letter of a bad record. Its id derives from what it is, so that a re-send gives the same letter.

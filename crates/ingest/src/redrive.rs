@@ -19,7 +19,7 @@ use crate::budget::{Budget, Reserved};
 use crate::mapping::Mapping;
 use crate::observed::key_of;
 use crate::publish::CUT;
-use crate::request::RawRequest;
+use crate::request::{RawRequest, Visitor};
 use crate::settings::Limits;
 use crate::source::Sources;
 
@@ -142,10 +142,9 @@ fn from_http(
         headers: &headers,
         body: &plain,
         source,
-        peer: None,
+        visitor: &Visitor::of(&headers, None, limits.ip_mode),
         received_at: Timestamp::from_millis(letter.received_at_ms),
         mapping,
-        ip_mode: limits.ip_mode,
         max_event_bytes: limits.event_bytes,
     };
     let outcomes =
@@ -153,7 +152,7 @@ fn from_http(
     let (mut records, mut bad) = (Vec::new(), Vec::new());
     for outcome in outcomes {
         match outcome {
-            Ok(record) => records.extend(emitted(record)),
+            Ok(record) => records.extend(emitted(record.read())),
             Err(fault) => bad.push(fault),
         }
     }

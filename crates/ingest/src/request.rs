@@ -27,16 +27,40 @@ pub struct RawRequest<'a> {
     pub body: &'a [u8],
     /// Whose events these are.
     pub source: &'a Source,
-    /// Where the request came from, behind the trusted proxies.
-    pub peer: Option<IpAddr>,
+    /// Who it comes from, as far as the connection and the headers say.
+    pub visitor: &'a Visitor,
     /// When it was received.
     pub received_at: Timestamp,
     /// What the events mean.
     pub mapping: &'a Mapping,
-    /// How much of an IP address may be kept.
-    pub ip_mode: IpMode,
     /// Largest event that is taken, in bytes.
     pub max_event_bytes: usize,
+}
+
+/// What a request says about the visitor, the same for all of its events.
+#[derive(Clone, Debug, Default)]
+pub struct Visitor {
+    /// How much of an IP address may be kept.
+    pub(crate) ip_mode: IpMode,
+    /// As much of the request's own as may be; empty for none.
+    pub(crate) address: String,
+    /// No address is to be kept (Snowplow's `SP-Anonymous`).
+    pub(crate) anonymous: bool,
+    /// "gpc" and "dnt", as far as the browser sends them.
+    pub(crate) signals: Vec<&'static str>,
+}
+
+impl Visitor {
+    /// By the headers and the address that the request came from, behind the trusted proxies.
+    pub fn of(headers: &HeaderMap, peer: Option<IpAddr>, ip_mode: IpMode) -> Self {
+        let signals = [("sec-gpc", "gpc"), ("dnt", "dnt")].into_iter();
+        Self {
+            ip_mode,
+            address: peer.map(|address| ip_mode.keep(address)).unwrap_or_default(),
+            anonymous: headers.contains_key("sp-anonymous"),
+            signals: signals.filter(|(name, _)| header(headers, name) == Some("1")).map(|(_, flag)| flag).collect(),
+        }
+    }
 }
 
 /// How much of an IP address is kept. Applied before anything reaches the log.

@@ -1,8 +1,9 @@
 //! What stands on the log: the events as protobuf, the catalogue of topics, and which partition a key belongs to.
 //!
-//! The messages in [`v1`] are generated from `proto/`. [`meta`] turns their common head into typed values; [`topic`]
+//! The messages in [`v1`] are generated from `proto/`. [`behavior`] writes the first of them without a tree of texts. [`meta`] turns their common head into typed values; [`topic`]
 //! says which message stands on which topic. [`contract`] is the one topic that speaks JSON, for everybody outside.
 
+pub mod behavior;
 pub mod contract;
 pub mod evidence;
 pub mod headers;

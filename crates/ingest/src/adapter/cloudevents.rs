@@ -1,6 +1,7 @@
 //! CloudEvents 1.0 over HTTP: binary (attributes in headers), structured and batched. Which it is follows from headers
 //! and body together: one official SDK sends no Content-Type at all.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use base64::Engine;
@@ -190,7 +191,7 @@ impl Event<'_> {
         self.attributes.get(name).map_or("", String::as_str)
     }
 
-    fn observe(&self) -> Result<Observed, BadRecord> {
+    fn observe(&self) -> Result<Observed<'static>, BadRecord> {
         if let Some(missing) = REQUIRED.iter().find(|name| self.attribute(name).is_empty()) {
             let message = format!("a CloudEvent has {REQUIRED:?}; \"{missing}\" is missing");
             return Err(fault("no-attribute", &format!("/{missing}"), message));
@@ -207,17 +208,17 @@ impl Event<'_> {
         let mut observed = Observed::new(meaning.event);
         observed.attributes = meaning.attributes;
         // Source and id together are what is unique.
-        observed.message_id = format!("{} {}", self.attribute("source"), self.attribute("id"));
+        observed.message_id = format!("{} {}", self.attribute("source"), self.attribute("id")).into();
         let happened = Reported::read(Some(self.attribute("time")));
         observed.times = Times { happened, ..Times::default() };
-        observed.anonymous_id = who.anonymous_id;
-        observed.user_id = who.user_id;
+        observed.anonymous_id = who.anonymous_id.map(Cow::Owned);
+        observed.user_id = who.user_id.map(Cow::Owned);
         observed.email =
             who.email.or_else(|| Some(self.attribute("subject")).filter(|it| it.contains('@')).map(str::to_owned));
         observed.phone = who.phone;
         observed.crm_id = who.crm_id;
-        observed.circumstances = circumstances(&self.data);
-        observed.properties_json = properties_of(self.properties());
+        observed.circumstances = circumstances(&self.data).into();
+        observed.properties_json = properties_of(self.properties()).into();
         // The same in whichever mode it came.
         for (name, value) in self.attributes.iter().filter(|(name, _)| name.as_str() != "datacontenttype") {
             observed.fingerprint.add(name, value);

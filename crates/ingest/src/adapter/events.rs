@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use serde_path_to_error::Segment;
-use tasuki_domain::{CrmId, EventId};
+use tasuki_domain::CrmId;
 use tasuki_wire::v1;
 use tasuki_wire::v1::Circumstances;
 use tasuki_wire::v1::behavior_record::Event;
@@ -85,10 +85,7 @@ impl Adapter for Events {
 
 fn said(outcome: &Outcome) -> Value {
     match outcome {
-        Ok(record) => {
-            let id = record.meta.as_ref().and_then(|meta| EventId::from_slice(&meta.event_id).ok());
-            json!({ "status": "accepted", "id": id.map(|id| id.to_string()).unwrap_or_default() })
-        }
+        Ok(record) => json!({ "status": "accepted", "id": record.event_id.to_string() }),
         Err(bad) => json!({
             "status": "rejected", "code": bad.code, "pointer": bad.pointer, "message": bad.message,
         }),
@@ -111,7 +108,7 @@ fn strict<T: DeserializeOwned>(value: &Value, at: &str) -> Result<T, BadRecord> 
 }
 
 /// An event in the words of the API.
-pub(super) fn observe(request: &RawRequest<'_>, part: &Part<'_>) -> Result<Observed, BadRecord> {
+pub(super) fn observe<'a>(request: &RawRequest<'a>, part: &Part<'_>) -> Result<Observed<'a>, BadRecord> {
     part.object()?;
     let new: NewEvent = strict(&part.value, "")?;
     let data = part.value.get("data").filter(|data| !data.is_null()).cloned().unwrap_or_else(|| json!({}));
@@ -121,22 +118,22 @@ pub(super) fn observe(request: &RawRequest<'_>, part: &Part<'_>) -> Result<Obser
     if !matches!(observed.event, Event::LeadIdentified(_)) {
         observed.attributes = request.mapping.standard_attributes(&attributes);
     }
-    observed.message_id = text(new.id);
+    observed.message_id = text(new.id).into();
     observed.times = Times {
         happened: new.occurred_at.map_or(Reported::Absent, |at| Reported::read(Some(&at.0.to_string()))),
         sent: new.sent_at.map(|at| at.0),
         vouched: false,
     };
-    observed.anonymous_id = new.visitor_id.map(|id| id.0);
-    observed.user_id = new.user_id.map(|id| id.0);
+    observed.anonymous_id = new.visitor_id.map(|id| id.0.into());
+    observed.user_id = new.user_id.map(|id| id.0.into());
     observed.email = new.email.map(|address| address.0);
     observed.phone = new.phone.map(|phone| phone.0);
     if let Some(form::Text(id)) = new.crm_id {
         let id = id.parse::<CrmId>().map_err(|error| fault("invalid", "/crm_id", error.to_string()))?;
         observed.crm_id = Some(id.as_str().to_owned());
     }
-    observed.circumstances = new.context.map(circumstances).unwrap_or_default();
-    observed.properties_json = properties_of(new.properties.unwrap_or_default());
+    observed.circumstances = new.context.map(circumstances).unwrap_or_default().into();
+    observed.properties_json = properties_of(new.properties.unwrap_or_default()).into();
     part.mark(&mut observed);
     for (name, value) in part.object()?.iter().filter(|(name, _)| name.as_str() != "sent_at") {
         observed.fingerprint.add(name, &value.to_string());

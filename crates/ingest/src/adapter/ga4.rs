@@ -5,6 +5,7 @@ mod validation;
 
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 use tasuki_wire::v1::DeadLetterKind;
 
 use super::cloudevents::circumstances;
@@ -121,7 +122,7 @@ impl Hit<'_> {
         })
     }
 
-    fn observe(&self, event: &Map<String, Value>) -> Result<Observed, BadRecord> {
+    fn observe(&self, event: &Map<String, Value>) -> Result<Observed<'static>, BadRecord> {
         let name = event.get("name").and_then(json::scalar_of);
         let name = name.ok_or_else(|| fault("no-name", "/name", "the event has no name"))?;
         let params = match event.get("params") {
@@ -143,8 +144,8 @@ impl Hit<'_> {
         let mut observed = Observed::new(meaning.event);
         observed.attributes = meaning.attributes;
         let who = mapping.who(&flat);
-        observed.anonymous_id = self.text(&["client_id", "app_instance_id"]);
-        observed.user_id = self.text(&["user_id"]).or(who.user_id);
+        observed.anonymous_id = self.text(&["client_id", "app_instance_id"]).map(Cow::Owned);
+        observed.user_id = self.text(&["user_id"]).or(who.user_id).map(Cow::Owned);
         observed.email = who.email;
         observed.phone = who.phone;
         observed.crm_id = who.crm_id;
@@ -152,18 +153,18 @@ impl Hit<'_> {
             event.get("timestamp_micros").and_then(json::scalar_of).or_else(|| self.text(&["timestamp_micros"]));
         observed.times =
             Times { happened: micros.as_deref().map_or(Reported::Absent, from_micros), ..Times::default() };
-        observed.circumstances = circumstances(&Value::Object(params.clone()));
+        observed.circumstances = circumstances(&Value::Object(params.clone())).into();
         if let Some(agent) = self.text(&["user_agent"]) {
-            observed.circumstances.user_agent = agent;
+            observed.circumstances.user_agent = agent.into();
         }
-        observed.circumstances.ip = self.text(&["ip_override"]).unwrap_or_default();
+        observed.circumstances.ip = self.text(&["ip_override"]).unwrap_or_default().into();
         self.identify(&name, event, micros.is_none(), &mut observed);
-        observed.properties_json = properties_of(self.properties(params, of_person));
+        observed.properties_json = properties_of(self.properties(params, of_person)).into();
         Ok(observed)
     }
 
     /// There are no ids: the content tells, and the minute where the event does not say its time.
-    fn identify(&self, name: &str, event: &Map<String, Value>, timeless: bool, observed: &mut Observed) {
+    fn identify(&self, name: &str, event: &Map<String, Value>, timeless: bool, observed: &mut Observed<'_>) {
         observed.fingerprint.add("event", name);
         for (name, value) in event.iter().chain(self.of_all.iter().filter(|(name, _)| name.as_str() != "events")) {
             observed.fingerprint.add(name, &value.to_string());

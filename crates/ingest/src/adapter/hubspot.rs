@@ -121,7 +121,7 @@ impl Notice<'_> {
         self.object.get(name).and_then(json::scalar_of)
     }
 
-    fn observe(&self) -> Result<Observed, BadRecord> {
+    fn observe(&self) -> Result<Observed<'static>, BadRecord> {
         let subscription = self.text("subscriptionType").or_else(|| self.text("eventType")).ok_or_else(|| {
             fault("no-type", "/subscriptionType", "the event does not say which subscription it is of")
         })?;
@@ -146,14 +146,14 @@ impl Notice<'_> {
         let mut observed = Observed::new(meaning.event);
         observed.attributes = meaning.attributes;
         let portal = self.text("portalId").unwrap_or_default();
-        observed.user_id = Some(format!("hubspot:{portal}:{contact}"));
+        observed.user_id = Some(format!("hubspot:{portal}:{contact}").into());
         observed.crm_id = Some(format!("hubspot:{contact}"));
         if property == "email" {
             observed.email = Some(value);
         }
         // Of eventId alone HubSpot says that it need not be unique.
         let parts = ["portalId", "subscriptionType", "objectId", "propertyName", "eventId", "occurredAt"];
-        observed.message_id = parts.map(|name| self.text(name).unwrap_or_default()).join(" ");
+        observed.message_id = parts.map(|name| self.text(name).unwrap_or_default()).join(" ").into();
         let happened = self.text("occurredAt");
         observed.times = Times { happened: Reported::read(happened.as_deref()), ..Times::default() };
         let mut properties = self.object.clone();
@@ -161,7 +161,7 @@ impl Notice<'_> {
         for (name, value) in &properties {
             observed.fingerprint.add(name, &value.to_string());
         }
-        observed.properties_json = properties_of(properties);
+        observed.properties_json = properties_of(properties).into();
         Ok(observed)
     }
 

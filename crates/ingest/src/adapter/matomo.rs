@@ -3,6 +3,7 @@
 //!
 //! Whoever sends a token of the source may say when and from where for others, as in Matomo.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
@@ -226,7 +227,7 @@ impl Hit<'_> {
         self.text(name).unwrap_or_default().to_owned()
     }
 
-    fn observe(&self) -> Result<Observed, BadRecord> {
+    fn observe(&self) -> Result<Observed<'_>, BadRecord> {
         if self.fields.is_empty() {
             return Err(BadRecord::new(DeadLetterKind::Format, "empty", "there are no parameters"));
         }
@@ -235,8 +236,8 @@ impl Hit<'_> {
         let meaning = self.meaning(&flat)?;
         let mut observed = Observed::new(meaning.event);
         observed.attributes = meaning.attributes;
-        observed.anonymous_id = self.text("cid").or_else(|| self.text("_id")).map(str::to_owned);
-        observed.user_id = self.text("uid").map(str::to_owned);
+        observed.anonymous_id = self.text("cid").or_else(|| self.text("_id")).map(Cow::Borrowed);
+        observed.user_id = self.text("uid").map(Cow::Borrowed);
         observed.email = self.request.mapping.who(&flat).email;
         observed.times = self.times(&mut observed.flags);
         observed.circumstances = Circumstances {
@@ -248,10 +249,11 @@ impl Hit<'_> {
             locale: self.own("lang").split([',', ';']).next().unwrap_or_default().trim().to_owned(),
             ip: self.own("cip"),
             ..Circumstances::default()
-        };
+        }
+        .into();
         observed.ip_vouched = self.trusted;
         if !properties.is_empty() {
-            observed.properties_json = Value::Object(properties).to_string();
+            observed.properties_json = Value::Object(properties).to_string().into();
         }
         for (name, value) in &self.fields {
             if !["token_auth", "send_image", "queuedtracking", "cdo"].contains(&name.as_str()) {

@@ -4,14 +4,16 @@
 
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 use tasuki_wire::v1::Circumstances;
 
 use super::reading::{Part, Readable, properties_of, token, whole};
 use super::standard_webhooks::{credentials, endpoint};
 use super::{Adapter, Credentials, Endpoint, Outcome, Unsigned};
+use crate::fingerprint::Fingerprint;
 use crate::json::{self, Object};
 use crate::mapping::Called;
-use crate::observed::{BadRecord, Fingerprint, Observed};
+use crate::observed::{BadRecord, Observed};
 use crate::request::RawRequest;
 use crate::source::Sources;
 use crate::time::{Reported, Times};
@@ -119,7 +121,7 @@ impl<'a> Happening<'a> {
         properties
     }
 
-    fn observe(&self) -> Observed {
+    fn observe(&self) -> Observed<'static> {
         let mapping = self.request.mapping;
         let properties = self.properties();
         // A page behind a link of a mail is a click on it.
@@ -134,7 +136,8 @@ impl<'a> Happening<'a> {
         observed.attributes = meaning.attributes;
         observed.anonymous_id = json::at(&self.contact, &["id"])
             .map(|id| format!("mautic:{id}"))
-            .or_else(|| json::at(&self.inner, &["trackingId"]));
+            .or_else(|| json::at(&self.inner, &["trackingId"]))
+            .map(Cow::Owned);
         let mailed_to = || json::at(&self.inner, &["emailAddress"]).or_else(|| json::at(&self.contact, &["email"]));
         observed.email = who.email.or_else(mailed_to);
         observed.phone = who.phone;
@@ -146,7 +149,7 @@ impl<'a> Happening<'a> {
         let own_id = json::at(&self.inner, &["id"]).filter(|_| INNER.iter().any(|name| self.all.get(name).is_some()));
         if let Some(id) = own_id {
             // A mail is opened more than once; each time is an event.
-            observed.message_id = format!("{} {id} {}", self.trigger, timestamp.as_deref().unwrap_or_default());
+            observed.message_id = format!("{} {id} {}", self.trigger, timestamp.as_deref().unwrap_or_default()).into();
         }
         let own = ["dateSubmitted", "dateHit", "lastOpened", "dateRead", "dateSent"];
         let happened = timestamp.or_else(|| own.iter().find_map(|name| json::at(&self.inner, &[name])));
@@ -161,9 +164,10 @@ impl<'a> Happening<'a> {
             locale: self.inner(&["pageLanguage"]),
             ip: self.inner(&["ipAddress", "ipAddress"]),
             ..Circumstances::default()
-        };
+        }
+        .into();
         if let Value::Object(all) = without_addresses(self.all.clone()) {
-            observed.properties_json = properties_of(all);
+            observed.properties_json = properties_of(all).into();
         }
         observed
     }

@@ -16,9 +16,8 @@ mod standard_webhooks;
 
 use axum::http::{HeaderMap, StatusCode};
 use serde_json::Value;
-use tasuki_wire::v1::BehaviorRecord;
 
-use crate::observed::BadRecord;
+use crate::observed::{BadRecord, Record};
 use crate::request::RawRequest;
 use crate::source::Sources;
 
@@ -41,7 +40,7 @@ pub static ADAPTERS: &[&dyn Adapter] = &[
 ];
 
 /// What one event of a request became.
-pub type Outcome = Result<BehaviorRecord, BadRecord>;
+pub type Outcome = Result<Record, BadRecord>;
 
 /// One tracker protocol.
 pub trait Adapter: Sync {

@@ -121,7 +121,7 @@ impl Part<'_> {
     }
 
     /// Says of an event how large it was and what was mended in it.
-    pub(super) fn mark(&self, observed: &mut Observed) {
+    pub(super) fn mark(&self, observed: &mut Observed<'_>) {
         observed.size = self.raw.len();
         observed.flags.extend(self.repairs.iter().map(|repair| repaired(repair)));
     }

@@ -13,7 +13,7 @@ use super::reading::{Readable, token, whole};
 use super::segment::MANNERS;
 use super::{Adapter, Credentials, Endpoint, Outcome, Purpose, Reply, events};
 use crate::observed::BadRecord;
-use crate::request::RawRequest;
+use crate::request::{RawRequest, Visitor};
 use crate::source::Sources;
 
 /// What can be wrong with a row, as the import says it.
@@ -85,7 +85,8 @@ impl Adapter for Rows {
 
     fn read(&self, request: &RawRequest<'_>) -> Result<Vec<Outcome>, BadRecord> {
         // The address is that of whoever imports, not of a visitor.
-        let request = RawRequest { peer: None, ..*request };
+        let nobody = Visitor { address: String::new(), ..request.visitor.clone() };
+        let request = RawRequest { visitor: &nobody, ..*request };
         let readable = Readable::of(request.body).map_err(of_a_file)?;
         let event = |part: super::reading::Part<'_>| {
             let read = events::observe(&request, &part);

@@ -1,27 +1,26 @@
 //! The Segment HTTP API, which RudderStack and Jitsu share: single calls and batches of
 //! `identify`, `page`, `screen`, `track`, `group`, `alias`.
 
+mod item;
+
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 use serde_json::{Value as Tree, json};
 use tasuki_domain::Timestamp;
-use tasuki_wire::v1;
-use tasuki_wire::v1::behavior_record::Event;
-use tasuki_wire::v1::{Circumstances, DeadLetterKind};
+use tasuki_wire::v1::DeadLetterKind;
 
+use self::item::Item;
 use super::{
     Adapter, Asked, Credentials, Endpoint, Manners, Outcome, Purpose, Refused, SourceBy, Success, TooLarge,
     UnknownSource,
 };
 use crate::json;
 use crate::json::document::{Document, Kind, NotJson, Value};
-use crate::mapping::{Called, identified};
-use crate::observed::{BadRecord, Fingerprint, Observed};
+use crate::observed::BadRecord;
 use crate::request::RawRequest;
 use crate::source::Sources;
-use crate::time::{Reported, Times};
+use crate::time::Reported;
 
 /// See the module.
 #[derive(Debug)]
@@ -35,9 +34,6 @@ pub(super) const MANNERS: Manners = Manners {
     source_by: SourceBy::WriteKey,
     refused: Refused::SentAgain,
 };
-
-/// What a re-send changes, and what ingest adds: not part of what the event is.
-const VOLATILE: [&str; 6] = ["sentAt", "sent_at", "_metadata", "writeKey", "receivedAt", "request_ip"];
 
 impl Adapter for Segment {
     fn name(&self) -> &'static str {
@@ -263,44 +259,17 @@ impl<'a> Envelope<'a> {
         let Some(value) = value.filter(|value| value.kind() == Kind::Object) else {
             return Err(found(BadRecord::new(DeadLetterKind::Format, "not-an-object", "the event is no JSON object")));
         };
-        let members = value.sorted();
-        let own = value_in(&members, "context");
-        let context = Context { own, common: self.context };
-        let item = Item { members, context, request: self.request };
+        let item = Item::of(value, self.context, self.request);
         let mut observed = item.observe().map_err(found)?;
-        observed.times.sent = item.text("sentAt").map_or(self.sent, |text| instant(&text));
+        observed.times.sent = item.sent_at().map_or(self.sent, |text| instant(&text));
         observed.size = sent;
-        observed.flags.extend(repairs().iter().map(|repair| repaired(repair)));
+        observed.flags.extend(self.repairs.iter().chain(&mended).map(|repair| repaired(repair)));
         observed.into_record(self.request, self.protocol).map_err(found)
     }
 }
 
 fn instant(text: &str) -> Option<Timestamp> {
     Reported::read(Some(text)).instant()
-}
-
-fn value_in<'d, 't>(members: &[(Cow<'t, str>, Value<'d, 't>)], name: &str) -> Option<Value<'d, 't>> {
-    members.iter().find(|(found, _)| found == name).map(|(_, value)| *value)
-}
-
-/// The context of the batch, overlaid with the event's own.
-#[derive(Clone, Copy)]
-struct Context<'d, 't> {
-    own: Option<Value<'d, 't>>,
-    common: Option<Value<'d, 't>>,
-}
-
-impl<'d, 't> Context<'d, 't> {
-    fn get(self, name: &str) -> Option<Value<'d, 't>> {
-        let is_object = |value: &Value<'_, '_>| value.kind() == Kind::Object;
-        match (self.own, self.common) {
-            (Some(own), Some(common)) if is_object(&own) && is_object(&common) => {
-                own.get(name).or_else(|| common.get(name))
-            }
-            (Some(only), _) | (None, Some(only)) => only.get(name),
-            (None, None) => None,
-        }
-    }
 }
 
 /// The flag of a repair.
@@ -313,220 +282,4 @@ pub(super) fn repaired(repair: &str) -> &'static str {
         "control-character" => "repaired-control-character",
         _ => "repaired-utf-8",
     }
-}
-
-/// One event of the Segment family.
-struct Item<'a, 'd, 't> {
-    /// Sorted by name.
-    members: Vec<(Cow<'t, str>, Value<'d, 't>)>,
-    context: Context<'d, 't>,
-    request: &'a RawRequest<'a>,
-}
-
-impl<'d, 't> Item<'_, 'd, 't> {
-    fn get(&self, name: &str) -> Option<Value<'d, 't>> {
-        value_in(&self.members, name)
-    }
-
-    fn text(&self, name: &str) -> Option<Cow<'t, str>> {
-        self.get(name).and_then(Value::scalar)
-    }
-
-    fn owned(&self, name: &str) -> Option<String> {
-        self.text(name).map(Cow::into_owned)
-    }
-
-    fn observe(&self) -> Result<Observed, BadRecord> {
-        // On a route for one kind of event the route names the kind.
-        let kind = match self.request.operation {
-            "batch" => self.text("type").ok_or_else(|| {
-                let mut bad = BadRecord::new(DeadLetterKind::Schema, "no-type", "the event has no type");
-                "/type".clone_into(&mut bad.pointer);
-                bad
-            })?,
-            kind => Cow::Borrowed(kind),
-        };
-        let properties = self.get("properties");
-        let traits = self.traits(&kind);
-        let mut observed = self.observe_kind(&kind, properties, &traits)?;
-        if properties.is_some_and(|value| !matches!(value.kind(), Kind::Object | Kind::Null)) {
-            observed.flags.push("properties-not-an-object");
-        }
-        observed.message_id = self.owned("messageId").unwrap_or_default();
-        // Where both are there, `timestamp` is what the caller said and `originalTimestamp` when the SDK was called.
-        let happened = self.text("timestamp").or_else(|| self.text("originalTimestamp"));
-        observed.times = Times { happened: Reported::read(happened.as_deref()), ..Times::default() };
-        observed.anonymous_id = self.owned("anonymousId");
-        observed.user_id = self.owned("userId");
-        if kind == "identify" {
-            observed.phone = first_of(&self.request.mapping.attributes(&traits), "phone");
-            observed.crm_id = self.request.mapping.crm_id(&traits);
-        }
-        observed.email = self.email(&kind, properties, &traits);
-        if kind == "alias" {
-            self.observe_alias(&mut observed);
-        }
-        observed.circumstances = self.circumstances(&kind, properties);
-        observed.consents = self.consents();
-        observed.fingerprint = self.fingerprint(&kind);
-        Ok(observed)
-    }
-
-    fn observe_kind(
-        &self,
-        kind: &str,
-        properties: Option<Value<'d, 't>>,
-        traits: &[(String, String)],
-    ) -> Result<Observed, BadRecord> {
-        let named = |name: &str| {
-            let property = || properties?.get(name)?.plain_scalar();
-            self.text(name).or_else(property).unwrap_or_default().into_owned()
-        };
-        let mapping = self.request.mapping;
-        let mut attributes = BTreeMap::new();
-        let event = match kind {
-            "page" | "screen" => Event::PageViewed(v1::PageViewed { name: named("name"), category: named("category") }),
-            "track" => {
-                let name = self.text("event").ok_or_else(|| {
-                    let mut bad = BadRecord::new(DeadLetterKind::Schema, "no-event", "a track call names its event");
-                    "/event".clone_into(&mut bad.pointer);
-                    bad
-                })?;
-                let called = Called::Name(&name);
-                let flat = if mapping.knows_name(&name) { properties.map(json::flat) } else { None };
-                let meaning = mapping.meaning(called, &flat.unwrap_or_default());
-                attributes = meaning.attributes;
-                meaning.event
-            }
-            "identify" => identified(mapping.attributes(traits)),
-            "group" => {
-                let mut attributes = mapping.company_attributes(traits);
-                attributes.extend(self.owned("groupId").map(|id| ("group_id".to_owned(), id)));
-                identified(attributes)
-            }
-            "alias" => identified(Vec::new()),
-            "merge" => Event::CustomBehavior(v1::CustomBehavior { name: "merge".to_owned() }),
-            _ => {
-                let allowed = "identify, page, screen, track, group, alias, merge";
-                let message = format!("no such type of event; allowed are {allowed}");
-                let mut bad = BadRecord::new(DeadLetterKind::Schema, "unknown-type", message);
-                "/type".clone_into(&mut bad.pointer);
-                return Err(bad);
-            }
-        };
-        let mut observed = Observed::new(event);
-        observed.attributes = attributes;
-        if let (Some(properties), "page" | "screen" | "track") = (properties, kind)
-            && properties.members().next().is_some()
-        {
-            properties.raw().clone_into(&mut observed.properties_json);
-        }
-        if let (Some(value), "merge") = (self.get("mergeProperties"), kind) {
-            observed.properties_json = format!("{{\"mergeProperties\":{}}}", value.raw());
-        }
-        Ok(observed)
-    }
-
-    /// An alias says that `previousId` is `userId` too; most often it is the anonymous id.
-    fn observe_alias(&self, observed: &mut Observed) {
-        let Some(previous) = self.owned("previousId") else { return };
-        observed.flags.push("alias");
-        observed.properties_json = json!({ "previousId": previous }).to_string();
-        if observed.anonymous_id.is_none() && observed.user_id.as_ref() != Some(&previous) {
-            observed.anonymous_id = Some(previous);
-        }
-    }
-
-    /// Traits of the person (or of the company, in a group call), flat. `context.traits` are always the person's;
-    /// RudderStack's Python SDK sends an identify's traits only there.
-    fn traits(&self, kind: &str) -> Vec<(String, String)> {
-        let own = || self.get("traits").map_or(Tree::Null, Value::tree);
-        let traits = match kind {
-            "identify" => match (self.context.get("traits").map(Value::tree), own()) {
-                (Some(Tree::Object(mut common)), Tree::Object(own)) => {
-                    common.extend(own);
-                    Tree::Object(common)
-                }
-                (Some(common @ Tree::Object(_)), _) => common,
-                (_, own) => own,
-            },
-            "group" => own(),
-            _ => return Vec::new(),
-        };
-        json::flatten(&traits)
-    }
-
-    fn email(&self, kind: &str, properties: Option<Value<'_, '_>>, traits: &[(String, String)]) -> Option<String> {
-        let mapping = self.request.mapping;
-        let own = match kind {
-            "identify" => first_of(&mapping.attributes(traits), "email"),
-            "group" => None,
-            _ => properties.and_then(|properties| mapping.attribute(properties, "email")),
-        };
-        own.or_else(|| mapping.attribute(self.context.get("traits")?, "email"))
-    }
-
-    fn circumstances(&self, kind: &str, properties: Option<Value<'d, 't>>) -> Circumstances {
-        let text = |value: Option<Value<'d, 't>>| value.and_then(Value::plain_scalar).map(Cow::into_owned);
-        let context = |name: &str| text(self.context.get(name)).unwrap_or_default();
-        let (of_page, of_campaign) = (self.context.get("page"), self.context.get("campaign"));
-        let campaign = |name: &str| text(of_campaign.and_then(|campaign| campaign.get(name))).unwrap_or_default();
-        // A page call carries the page in its properties; `context.page` may already be the next one.
-        let viewed = properties.filter(|_| kind == "page");
-        let own = |name: &str| text(viewed.and_then(|viewed| viewed.get(name)));
-        let page = |name: &str| own(name).or_else(|| text(of_page.and_then(|page| page.get(name)))).unwrap_or_default();
-        // The path must be of the same page as the URL: only together.
-        let (url, path) = match own("url") {
-            Some(url) => (url, own("path").unwrap_or_default()),
-            None => (page("url"), page("path")),
-        };
-        Circumstances {
-            url,
-            path,
-            host: text(of_page.and_then(|page| page.get("host"))).unwrap_or_default(),
-            referrer: page("referrer"),
-            title: page("title"),
-            campaign_name: campaign("name"),
-            campaign_source: campaign("source"),
-            campaign_medium: campaign("medium"),
-            campaign_term: campaign("term"),
-            campaign_content: campaign("content"),
-            user_agent: context("userAgent"),
-            locale: context("locale"),
-            time_zone: context("timezone"),
-            ip: context("ip"),
-        }
-    }
-
-    /// What the person allows by the consent manager: an object of categories, or lists of those allowed and denied.
-    fn consents(&self) -> BTreeMap<String, bool> {
-        let preferences = self.context.get("consent").and_then(|consent| consent.get("categoryPreferences"));
-        let said = preferences.into_iter().flat_map(Value::members).filter_map(|(category, value)| {
-            let granted = value.scalar()?.parse().ok()?;
-            Some((category.string(), granted))
-        });
-        let management = self.context.get("consentManagement");
-        let listed =
-            [("allowedConsentIds", true), ("deniedConsentIds", false)].into_iter().flat_map(|(name, granted)| {
-                let list = management.and_then(|management| management.get(name));
-                list.into_iter().flat_map(Value::elements).filter_map(move |id| Some((id.scalar()?, granted)))
-            });
-        self.request.mapping.consents(said.chain(listed))
-    }
-
-    fn fingerprint(&self, kind: &str) -> Fingerprint {
-        let mut fingerprint = Fingerprint::default();
-        fingerprint.add("type", kind);
-        for (name, value) in &self.members {
-            if name != "type" && !VOLATILE.contains(&name.as_ref()) {
-                fingerprint.add(name, value.raw());
-            }
-        }
-        fingerprint
-    }
-}
-
-/// The first attribute of this name.
-fn first_of(attributes: &[(String, String)], name: &str) -> Option<String> {
-    attributes.iter().find(|(standard, _)| standard == name).map(|(_, value)| value.clone())
 }

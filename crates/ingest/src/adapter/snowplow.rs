@@ -3,6 +3,7 @@
 //! Page pings (`pp`, one every ten seconds of reading) become a `CustomBehavior` named `page_ping`: no rule of the
 //! default playbook gives points for it, but what was answered 200 must be found on the log.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use base64::Engine;
@@ -18,9 +19,10 @@ use super::segment::repaired;
 use super::{
     Adapter, Credentials, Endpoint, Manners, Outcome, Purpose, Refused, SourceBy, Success, TooLarge, UnknownSource,
 };
+use crate::fingerprint::Fingerprint;
 use crate::json::{self, Object};
 use crate::mapping::{Called, Meaning};
-use crate::observed::{BadRecord, Fingerprint, Observed};
+use crate::observed::{BadRecord, Observed};
 use crate::request::RawRequest;
 use crate::source::Sources;
 use crate::time::{Reported, Times};
@@ -166,7 +168,7 @@ impl Item<'_> {
         self.text(name).unwrap_or_default()
     }
 
-    fn observe(&self) -> Result<Observed, BadRecord> {
+    fn observe(&self) -> Result<Observed<'static>, BadRecord> {
         let (meaning, mut properties) = self.meaning()?;
         let mut observed = Observed::new(meaning.event);
         observed.attributes = meaning.attributes;
@@ -182,11 +184,11 @@ impl Item<'_> {
             Err(_) => observed.flags.push("bad-contexts"),
         }
         if !properties.is_empty() {
-            observed.properties_json = Value::Object(properties).to_string();
+            observed.properties_json = Value::Object(properties).to_string().into();
         }
-        observed.message_id = self.own("eid");
-        observed.anonymous_id = ["duid", "nuid", "tnuid"].iter().find_map(|name| self.text(name));
-        observed.user_id = self.text("uid");
+        observed.message_id = self.own("eid").into();
+        observed.anonymous_id = ["duid", "nuid", "tnuid"].iter().find_map(|name| self.text(name)).map(Cow::Owned);
+        observed.user_id = self.text("uid").map(Cow::Owned);
         observed.times = self.times();
         observed.circumstances = Circumstances {
             url: self.own("url"),
@@ -197,7 +199,8 @@ impl Item<'_> {
             time_zone: self.own("tz"),
             ip: self.own("ip"),
             ..Circumstances::default()
-        };
+        }
+        .into();
         let mut fingerprint = Fingerprint::default();
         for (name, value) in &self.fields {
             // `stm` is the sending time, `rand` breaks caches: a re-send changes them.

@@ -2,6 +2,7 @@
 //! built on Svix calls the headers `svix-`, otherwise the same.
 
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use tasuki_domain::Timestamp;
 
 use super::cloudevents::circumstances;
@@ -10,9 +11,10 @@ use super::{
     Adapter, Credentials, Endpoint, Manners, Outcome, Purpose, Refused, SourceBy, Success, TooLarge, UnknownSource,
     Unsigned,
 };
+use crate::fingerprint::Fingerprint;
 use crate::json;
 use crate::mapping::Called;
-use crate::observed::{BadRecord, Fingerprint, Observed, SIGNED};
+use crate::observed::{BadRecord, Observed, SIGNED};
 use crate::request::RawRequest;
 use crate::source::Sources;
 use crate::time::{Reported, Times};
@@ -92,7 +94,7 @@ fn sent_at(text: &str) -> Option<Timestamp> {
     text.parse::<i64>().ok()?.checked_mul(1000).map(Timestamp::from_millis)
 }
 
-fn observe(request: &RawRequest<'_>, part: &Part<'_>) -> Result<Observed, BadRecord> {
+fn observe<'a>(request: &RawRequest<'a>, part: &Part<'_>) -> Result<Observed<'a>, BadRecord> {
     let object = part.object()?;
     let text = |names: &[&str]| names.iter().find_map(|name| object.get(*name).and_then(json::scalar_of));
     let kind = text(&["type", "event", "event_type", "eventType"]);
@@ -104,20 +106,20 @@ fn observe(request: &RawRequest<'_>, part: &Part<'_>) -> Result<Observed, BadRec
     let who = mapping.who(&flat);
     let mut observed = Observed::new(meaning.event);
     observed.attributes = meaning.attributes;
-    observed.message_id = header(request, "id").map(str::to_owned).unwrap_or_default();
+    observed.message_id = header(request, "id").unwrap_or_default().into();
     let happened = text(&["timestamp", "created_at", "occurred_at", "createdAt"]);
     observed.times.happened = Reported::read(happened.as_deref());
     if observed.times.happened == Reported::Absent {
         let sent = header(request, "timestamp").ok().and_then(sent_at);
         observed.times = Times { happened: sent.map_or(Reported::Absent, Reported::At), ..Times::default() };
     }
-    observed.anonymous_id = who.anonymous_id;
-    observed.user_id = who.user_id;
+    observed.anonymous_id = who.anonymous_id.map(Cow::Owned);
+    observed.user_id = who.user_id.map(Cow::Owned);
     observed.email = who.email;
     observed.phone = who.phone;
     observed.crm_id = who.crm_id;
-    observed.circumstances = circumstances(&Value::Object(data.clone()));
-    observed.properties_json = properties_of(data);
+    observed.circumstances = circumstances(&Value::Object(data.clone())).into();
+    observed.properties_json = properties_of(data).into();
     part.mark(&mut observed);
     let mut fingerprint = Fingerprint::default();
     fingerprint.add("body", part.raw);

@@ -6,6 +6,8 @@ use std::cmp::Ordering;
 
 use serde_json::{Number, Value as Tree};
 
+use super::trimmed;
+
 /// The text is no JSON. Who wants to know where and why asks `serde_json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NotJson;
@@ -111,14 +113,15 @@ impl<'d, 't> Value<'d, 't> {
 
     /// Names and values of an object, as they stand there; none if it is none.
     pub(crate) fn members(self) -> impl Iterator<Item = (Value<'d, 't>, Value<'d, 't>)> {
-        let document = self.document;
-        let names = self.inside().take_while(move |_| self.kind() == Kind::Object);
+        let Self { document, at } = self;
+        let Entry { kind, next, .. } = self.entry();
+        let (end, mut next) = (if kind == Kind::Object { index(next) } else { at }, at + 1);
         // An object's entries are a name and a value in turn, and a name holds nothing.
-        let mut inside = names;
         std::iter::from_fn(move || {
-            let name = inside.next()?;
-            let value = inside.next()?;
+            let (name, value) =
+                (next < end).then_some((Value { document, at: next }, Value { document, at: next + 1 }))?;
             debug_assert_eq!(index(document.entry(name.at).next), value.at, "a name is followed by its value");
+            next = index(document.entry(value.at).next);
             Some((name, value))
         })
     }
@@ -200,13 +203,6 @@ impl<'d, 't> Value<'d, 't> {
             same
         });
         members
-    }
-}
-
-fn trimmed(text: Cow<'_, str>) -> Cow<'_, str> {
-    match text {
-        Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
-        Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
     }
 }
 
