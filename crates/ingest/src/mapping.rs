@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
+use rustc_hash::FxHashMap;
 use serde::Deserialize;
 use tasuki_domain::{EmailAddress, Region};
 use tasuki_wire::v1;
@@ -28,9 +29,9 @@ const WITH_SYSTEM: &str = "any";
 #[derive(Clone, Debug)]
 pub struct Mapping {
     rules: Vec<Rule>,
-    names: HashMap<String, Vec<usize>>,
-    structured: HashMap<String, Vec<usize>>,
-    schemas: HashMap<String, Vec<usize>>,
+    names: Index,
+    structured: Index,
+    schemas: Index,
     traits: Vec<(String, Vec<String>)>,
     company_traits: Vec<(String, Vec<String>)>,
     who: WhoFrom,
@@ -40,6 +41,9 @@ pub struct Mapping {
     consent: Vec<(String, Vec<String>)>,
     phone_region: Region,
 }
+
+/// Rules by a plain name. Only what the file says is in it, so nobody can crowd it.
+type Index = FxHashMap<String, Vec<usize>>;
 
 /// The mapping file is wrong.
 #[derive(Debug, thiserror::Error)]
@@ -198,7 +202,7 @@ impl Mapping {
         if file.version != 1 {
             return Err(InvalidMapping::Version(file.version));
         }
-        let (mut names, mut structured, mut schemas) = (HashMap::new(), HashMap::new(), HashMap::new());
+        let (mut names, mut structured, mut schemas) = (Index::default(), Index::default(), Index::default());
         let mut rules = file.rule;
         for (index, rule) in rules.iter_mut().enumerate() {
             check(rule, index + 1)?;
@@ -449,13 +453,13 @@ fn aliases(table: toml::Table) -> Result<Vec<(String, Vec<String>)>, InvalidMapp
         .collect()
 }
 
-fn index_under(map: &mut HashMap<String, Vec<usize>>, names: impl Iterator<Item = String>, rule: usize) {
+fn index_under(map: &mut Index, names: impl Iterator<Item = String>, rule: usize) {
     for name in names {
         map.entry(name).or_default().push(rule);
     }
 }
 
-fn found<'m>(index: &'m HashMap<String, Vec<usize>>, name: &str) -> Cow<'m, [usize]> {
+fn found<'m>(index: &'m Index, name: &str) -> Cow<'m, [usize]> {
     index.get(name).map_or(Cow::Borrowed(&[]), |rules| Cow::Borrowed(rules.as_slice()))
 }
 

@@ -209,7 +209,11 @@ const fn fixed_len(number: i64) -> usize {
 
 fn put_message(into: &mut Vec<u8>, number: u32, length: usize) {
     encoding::encode_key(number, WireType::LengthDelimited, into);
-    encode_varint(count(length), into);
+    match u8::try_from(length) {
+        // Most are, and then one byte is all.
+        Ok(short @ ..0x80) => into.push(short),
+        Ok(_) | Err(_) => encode_varint(count(length), into),
+    }
 }
 
 fn put_bytes(into: &mut Vec<u8>, number: u32, bytes: &[u8]) {
