@@ -357,3 +357,24 @@ fn plain_text<'t>(value: Option<Value<'_, 't>>) -> Option<Cow<'t, str>> {
 fn first_of(attributes: &[(String, String)], name: &str) -> Option<String> {
     attributes.iter().find(|(standard, _)| standard == name).map(|(_, value)| value.clone())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::document::Document;
+
+    #[test]
+    fn what_an_event_does_not_say_of_its_context_its_batch_says() {
+        let text_of = r#"[{"locale":"ja","locale":"fr","ip":"1"},{"locale":"en","timezone":"Asia/Tokyo"},"none"]"#;
+        let document = Document::read(text_of, 100).unwrap();
+        let [own, common, other] = document.root().elements().map(Some).collect::<Vec<_>>().try_into().unwrap();
+        let of = |own, common| {
+            let Context { locale, time_zone, ip, .. } = Context::overlaid(own, common);
+            [locale, time_zone, ip].map(|value| text(value).unwrap_or_default().into_owned())
+        };
+        assert_eq!(of(own, common), ["fr", "Asia/Tokyo", "1"], "the last of equal names");
+        assert_eq!(of(None, common), ["en", "Asia/Tokyo", ""]);
+        assert_eq!([of(own, None), of(own, other)], [["fr", "", "1"]; 2]);
+        assert_eq!(of(other, common), ["", "", ""], "what is no object says nothing, and is there");
+    }
+}
