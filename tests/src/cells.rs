@@ -5,13 +5,12 @@ use std::net::SocketAddr;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
 
 use anyhow::{Context, anyhow, ensure};
 use serde_json::json;
 
 use crate::faults::{Fault, FaultProxy};
-use crate::{eventually, top, trackers};
+use crate::{PATIENCE, eventually, top, trackers};
 
 /// What runs the package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,7 +202,7 @@ impl Run {
     ///
     /// # Errors
     ///
-    /// If it is not in 60 s.
+    /// If it is not in [`PATIENCE`].
     pub fn start(cell: Cell, target: &Target) -> anyhow::Result<Self> {
         let proxy = FaultProxy::start(target.ingest, &cell.scenario.faults())?;
         if cell.scenario == Scenario::NoCors {
@@ -256,10 +255,10 @@ impl Run {
     ///
     /// # Errors
     ///
-    /// If it does not in 60 s.
+    /// If it does not in [`PATIENCE`].
     pub fn says(&self, word: &str) -> anyhow::Result<()> {
         let heard = || Ok(self.said().iter().any(|line| line.starts_with(word)).then_some(()));
-        eventually(Duration::from_secs(60), heard)
+        eventually(PATIENCE, heard)
             .with_context(|| format!("{} does not say {word:?} but {:?}", self.cell.name(), self.said()))
     }
 
@@ -267,7 +266,7 @@ impl Run {
     ///
     /// # Errors
     ///
-    /// If it has not in 60 s.
+    /// If it has not in [`PATIENCE`].
     pub fn given_up(&self) -> anyhow::Result<()> {
         self.says("sent")?;
         match self.cell.expected {
@@ -282,7 +281,7 @@ impl Run {
     }
 
     fn posted(&self, posts: u32) -> anyhow::Result<()> {
-        eventually(Duration::from_secs(60), || Ok((self.proxy.posts() >= posts).then_some(())))
+        eventually(PATIENCE, || Ok((self.proxy.posts() >= posts).then_some(())))
             .with_context(|| format!("{}: {} of {posts} POSTs came", self.cell.name(), self.proxy.posts()))
     }
 
@@ -290,10 +289,10 @@ impl Run {
     ///
     /// # Errors
     ///
-    /// If it does not end in 30 s.
+    /// If it does not end in [`PATIENCE`].
     pub fn end(&mut self) -> anyhow::Result<Ended> {
         drop(self.input.take());
-        let status = eventually(Duration::from_secs(30), || Ok(self.process.try_wait()?));
+        let status = eventually(PATIENCE, || Ok(self.process.try_wait()?));
         if status.is_err() {
             self.process.kill()?;
         }

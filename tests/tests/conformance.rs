@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use tasuki_testkit::kafka::KafkaBroker;
+use tasuki_testkit::ports::free_port;
 use tasuki_testkit::postgres::fresh_database;
 use tasuki_testkit::proxy::kafka::{Api, Deed, KafkaProxy, Moment};
 use tasuki_tests::cells::{Browser, Cell, Ended, Expected, Run, Scenario, Target, row, start_all};
@@ -147,7 +148,7 @@ impl System {
         let browser = Browser::start()?;
         let folder = tempfile::tempdir()?;
         // The same after a restart.
-        let ingest = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let ingest = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port(0)?));
         let tasuki = started(folder.path(), ingest, &variables)?;
         let target = Target { ingest, key: tasuki.told("write_key").to_owned(), browser: browser.address.clone() };
         Ok(Self { tasuki, topics, target, folder, variables, _browser: browser })

@@ -44,8 +44,10 @@ async function run() {
   await new Promise((done) => site.listen(0, "127.0.0.1", done));
   const origin = `http://localhost:${site.address().port}`;
 
-  const browser = await chromium.connect(cell.browser);
+  const browser = await chromium.connect(cell.browser, { timeout: 0 });
   const context = await browser.newContext();
+  // Who waits for this decides how long.
+  context.setDefaultTimeout(0);
   // On a machine without a network some trackers wait for it to come back, though all they need is here.
   await context.addInitScript(() => Object.defineProperty(navigator, "onLine", { get: () => true }));
   const page = await context.newPage();
