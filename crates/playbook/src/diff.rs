@@ -3,8 +3,7 @@
 use std::fmt::Debug;
 
 use crate::kind::RejectReason;
-use crate::lint::MOST_SIGNALS;
-use crate::model::{FitRule, Group, Playbook, Route, Rule};
+use crate::model::{FitRule, Group, Playbook, Route, Rule, Track};
 use crate::words::{Language, consequence_in_words};
 use tasuki_domain::Millipoints;
 
@@ -69,6 +68,7 @@ impl Difference {
             (Language::Ja, "engagement rule") => "エンゲージメントのルール",
             (Language::Ja, "group") => "グループ",
             (Language::Ja, "fit rule") => "フィットのルール",
+            (Language::Ja, "track") => "製品ライン",
             (Language::Ja, "most engagement") => "エンゲージメントの上限",
             (Language::Ja, "most fit") => "フィットの上限",
             (Language::Ja, "account") => "アカウント",
@@ -93,6 +93,7 @@ impl Playbook {
         of_list("engagement rule", &self.rules, &later.rules, language, &mut found);
         of_list("group", &self.groups, &later.groups, language, &mut found);
         of_list("fit rule", &self.fit_rules, &later.fit_rules, language, &mut found);
+        of_list("track", &self.tracks, &later.tracks, language, &mut found);
         for (part, before, after) in
             [("most engagement", self.engagement_cap, later.engagement_cap), ("most fit", self.fit_cap, later.fit_cap)]
         {
@@ -212,9 +213,9 @@ fn order_changed(before: &[Route], after: &[Route], index: usize, at: usize) -> 
     first.iter().filter(kept).any(|name| !then.contains(name))
 }
 
-fn route_text(route: &Route) -> (String, String, crate::Urgency) {
+fn route_text(route: &Route) -> (String, String, crate::Urgency, String) {
     let words: Vec<&str> = route.condition.text().split_whitespace().collect();
-    (words.join(" "), route.pool.clone(), route.urgency)
+    (words.join(" "), route.pool.clone(), route.urgency, crate::TrackRef::name_of(route.track.as_ref()).to_owned())
 }
 
 /// Something that is known by its name within a list.
@@ -255,7 +256,7 @@ impl Named for Rule {
     }
 
     fn concerns(before: Option<&Self>, after: Option<&Self>, language: Language) -> String {
-        let most = |rule: Option<&Self>| rule.map_or(Millipoints::ZERO, most_of);
+        let most = |rule: Option<&Self>| rule.map_or(Millipoints::ZERO, Self::most);
         let by = most(after) - most(before);
         let (en, ja) = match (before, after) {
             (Some(before), Some(after)) if !before.looks_for_the_same(after) => {
@@ -314,6 +315,24 @@ impl Named for FitRule {
     }
 }
 
+impl Named for Track {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn sentence(&self, language: Language) -> String {
+        self.in_words(language)
+    }
+
+    fn concerns(_: Option<&Self>, _: Option<&Self>, language: Language) -> String {
+        let (en, ja) = (
+            "every lead: it has the score of the track or has it no longer, when its scores are computed anew",
+            "すべてのリード（再計算のときに、この製品ラインのスコアが付く、またはなくなる）",
+        );
+        language.pick(en, ja).to_owned()
+    }
+}
+
 impl Named for crate::Exclusion {
     fn name(&self) -> &str {
         &self.name
@@ -330,12 +349,6 @@ impl Named for crate::Exclusion {
         );
         language.pick(en, ja).to_owned()
     }
-}
-
-/// The most that a rule gives (or takes) in all.
-fn most_of(rule: &Rule) -> Millipoints {
-    let many = Millipoints::new(rule.points.get().saturating_mul(MOST_SIGNALS));
-    rule.cap.map_or(many, |cap| many.clamp(-cap, cap))
 }
 
 fn signed(points: Millipoints, language: Language) -> String {

@@ -27,6 +27,9 @@ pub(crate) struct File {
     pub(crate) groups: BTreeMap<Name, GroupEntry>,
     /// How well person and company match the ideal customer.
     pub(crate) fit: FitSection,
+    /// Product lines with an engagement, a fit and a grade of their own; at most 8.
+    #[serde(default)]
+    pub(crate) tracks: Vec<TrackEntry>,
     /// What leads add to the engagement of their account.
     #[serde(default)]
     pub(crate) account: AccountSection,
@@ -58,6 +61,15 @@ pub(crate) struct EngagementSection {
 pub(crate) struct GroupEntry {
     #[schemars(with = "Points")]
     pub(crate) cap: Spanned<Points>,
+}
+
+/// A product line: its engagement and its fit count the rules that name it and those that name no track.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TrackEntry {
+    /// Rules and routes name it.
+    #[schemars(with = "Name")]
+    pub(crate) name: Spanned<Name>,
 }
 
 /// Points for something a lead did. Every condition that is given must hold; of the patterns in a list, one must. Of
@@ -97,6 +109,9 @@ pub(crate) struct EngagementRule {
     /// Which group of `[groups]` it belongs to.
     #[schemars(with = "Option<Name>")]
     pub(crate) group: Option<Spanned<Name>>,
+    /// Which of `[[tracks]]` it belongs to; without one it counts for all of them.
+    #[schemars(with = "Option<Name>")]
+    pub(crate) track: Option<Spanned<Name>>,
     /// All times together never give (or take) more than this.
     #[schemars(with = "Option<Points>")]
     pub(crate) cap: Option<Spanned<Points>>,
@@ -153,6 +168,9 @@ pub(crate) struct FitRuleEntry {
     /// Its number is at most this.
     pub(crate) to: Option<u32>,
     pub(crate) points: Points,
+    /// Which of `[[tracks]]` it belongs to; without one it counts for all of them.
+    #[schemars(with = "Option<Name>")]
+    pub(crate) track: Option<Spanned<Name>>,
 }
 
 /// The engagement of an account is the sum of that of its engaged people.
@@ -210,6 +228,9 @@ pub(crate) struct RouteEntry {
     /// In CEL, over `engagement`, `fit` and `signals.within("rule", "30d")`.
     #[schemars(with = "String")]
     pub(crate) when: Spanned<String>,
+    /// Of which of `[[tracks]]` `engagement` and `fit` are; without one they are the lead's own.
+    #[schemars(with = "Option<Name>")]
+    pub(crate) track: Option<Spanned<Name>>,
     pub(crate) urgency: Urgency,
     /// The pool of sales reps it hands to.
     pub(crate) pool: Name,

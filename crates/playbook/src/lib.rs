@@ -30,7 +30,7 @@ pub use fault::{Fault, Faults};
 pub use kind::{EventKind, RejectReason, Urgency};
 pub use model::{
     AccountPolicy, Consequence, EMAIL_DOMAIN, Exclusion, FactQuery, FitRule, Grade, Grades, Group, Playbook, Route,
-    Rule, SignalFields,
+    Rule, SignalFields, Track, TrackRef,
 };
 pub use pattern::Pattern;
 pub use shelf::Shelf;
@@ -42,6 +42,9 @@ pub const KEPT_FOR: Millis = Millis::from_days(400);
 
 /// Most groups of rules in a playbook.
 pub const MOST_GROUPS: usize = 15;
+
+/// Most tracks of a playbook: each is scored anew with every event of a lead.
+pub const MOST_TRACKS: usize = 8;
 
 impl Playbook {
     /// The text of the playbook that is used when no other is given.

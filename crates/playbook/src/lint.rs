@@ -13,7 +13,7 @@ use self::reach::Reach;
 use crate::decay::Decay;
 use crate::fault::Spot;
 use crate::kind::EventKind;
-use crate::model::{FitRule, FitTest, Playbook, Route, Rule};
+use crate::model::{FitRule, FitTest, Playbook, Route, Rule, TrackRef};
 use crate::pattern::Pattern;
 use crate::value::Length;
 
@@ -106,6 +106,10 @@ lints! {
     OpenedByScanners = "opened-by-scanners", Note;
     /// An attribute that no tracker's words are translated into.
     UnknownAttribute = "unknown-attribute", Note;
+    /// A track of which there is no rule: it shows what the rules of no track give.
+    TrackWithoutRules = "track-without-rules", Warning;
+    /// A track that no route is of: nobody is handed over by its score.
+    TrackWithoutRoute = "track-without-route", Note;
     /// Sales has longer for what is more urgent.
     UrgentIsSlower = "urgent-is-slower", Warning;
 }
@@ -144,9 +148,10 @@ impl Playbook {
         }
         self.lint_same_fit(&mut lints);
         self.lint_groups(&mut lints);
-        let reach = Reach::of(self);
-        self.lint_grades(&reach, &mut lints);
+        self.lint_tracks(&mut lints);
+        self.lint_grades(&Reach::of(self, None), &mut lints);
         for (index, route) in self.routes.iter().enumerate() {
+            let reach = Reach::of(self, route.track.as_ref().map(|track| track.place));
             self.lint_route(index, route, &reach, &mut lints);
         }
         self.lint_urgencies(&mut lints);
@@ -198,10 +203,10 @@ impl Playbook {
         }
         for (other_index, other) in self.rules.iter().enumerate().filter(|(at, _)| *at != index) {
             let (wider, narrower) = (is_wider(other, rule), is_wider(rule, other));
-            if wider && narrower && other_index < index {
+            if wider && narrower && other.track == rule.track && other_index < index {
                 let other = &other.name;
                 add(Kind::SameConditions, format!("rules \"{other}\" and \"{name}\" look for the same; one is enough"));
-            } else if wider && !narrower && never_matches(rule).is_none() {
+            } else if wider && (!narrower || (other.track != rule.track && other_index < index)) && never_matches(rule).is_none() {
                 let other = &other.name;
                 add(Kind::CountsTwice, format!("what counts under \"{name}\" counts under \"{other}\" as well"));
             }
@@ -210,7 +215,9 @@ impl Playbook {
 
     fn lint_same_fit(&self, lints: &mut Vec<Lint>) {
         for (index, rule) in self.fit_rules.iter().enumerate() {
-            let same = |other: &&FitRule| other.attribute == rule.attribute && other.test == rule.test;
+            let same = |other: &&FitRule| {
+                other.attribute == rule.attribute && other.test == rule.test && other.track == rule.track
+            };
             if let Some(other) = self.fit_rules[..index].iter().find(same) {
                 let problem =
                     format!("rules \"{}\" and \"{}\" look for the same; one is enough", other.name, rule.name);
@@ -227,13 +234,30 @@ impl Playbook {
                 lints.push(lint(*spot, Kind::CapOutOfReach, format!("no rule belongs to group \"{name}\"")));
                 continue;
             }
-            let most: Millipoints = own.map(reach::most_either_way).sum();
+            let most: Millipoints = own.map(|rule| abs(rule.most())).sum();
             if most <= group.cap {
                 let cap = group.cap;
                 let problem = format!(
                     "the cap of group \"{name}\" changes nothing: it is {cap}, and its rules together never make more than {most}"
                 );
                 lints.push(lint(*spot, Kind::CapOutOfReach, problem));
+            }
+        }
+    }
+
+    fn lint_tracks(&self, lints: &mut Vec<Lint>) {
+        for (track, spot) in self.tracks.iter().zip(&self.places.tracks) {
+            let name = &track.name;
+            let is_it = |named: &Option<TrackRef>| named.as_ref().is_some_and(|named| named.name == *name);
+            let has_rule = self.rules.iter().any(|rule| is_it(&rule.track))
+                || self.fit_rules.iter().any(|rule| is_it(&rule.track));
+            if !has_rule {
+                let problem = format!("no rule is of track \"{name}\": it shows what the rules of no track give");
+                lints.push(lint(*spot, Kind::TrackWithoutRules, problem));
+            }
+            if !self.routes.iter().any(|route| is_it(&route.track)) {
+                let problem = format!("no route is of track \"{name}\": its score is shown, and hands nobody over");
+                lints.push(lint(*spot, Kind::TrackWithoutRoute, problem));
             }
         }
     }
@@ -270,8 +294,12 @@ impl Playbook {
             }
             reach::Opens::OutOfReach => {
                 let (engagement, fit) = (reach.engagement, reach.fit);
+                let rules = match &route.track {
+                    Some(track) => format!("all rules of track \"{}\" and of none", track.name),
+                    None => "all rules".to_owned(),
+                };
                 let problem = format!(
-                    "route \"{name}\" never opens: all rules together give {engagement} of engagement and {fit} of fit"
+                    "route \"{name}\" never opens: {rules} together give {engagement} of engagement and {fit} of fit"
                 );
                 return add(Kind::UnreachableThreshold, problem);
             }

@@ -9,6 +9,7 @@ use crate::decay::{Decay, Limit};
 use crate::fault::Spot;
 use crate::kind::{EventKind, RejectReason, Urgency};
 use crate::number::leading_number;
+use crate::lint::MOST_SIGNALS;
 use crate::pattern::Pattern;
 use crate::value::Phrase;
 
@@ -25,6 +26,7 @@ pub struct Playbook {
     pub(crate) engagement_cap: Millipoints,
     pub(crate) fit_rules: Vec<FitRule>,
     pub(crate) fit_cap: Millipoints,
+    pub(crate) tracks: Vec<Track>,
     pub(crate) account: AccountPolicy,
     pub(crate) grades: Grades,
     pub(crate) facts: Vec<FactQuery>,
@@ -45,6 +47,8 @@ pub(crate) struct Places {
     pub(crate) groups: Vec<Spot>,
     /// As long as `fit_rules`.
     pub(crate) fit_rules: Vec<Spot>,
+    /// As long as `tracks`.
+    pub(crate) tracks: Vec<Spot>,
     /// As long as `routes`.
     pub(crate) routes: Vec<Spot>,
     pub(crate) fit_grades: Spot,
@@ -66,6 +70,8 @@ pub struct Rule {
     pub cap: Option<Millipoints>,
     /// With which others it has a common cap, as an index into [`Playbook::groups`].
     pub group: Option<usize>,
+    /// Whose it is; `None`: it counts for every track.
+    pub track: Option<TrackRef>,
     pub(crate) group_name: Option<String>,
     pub(crate) event: EventKind,
     pub(crate) about: Option<Vec<Pattern>>,
@@ -81,6 +87,42 @@ pub struct Group {
     pub name: String,
     /// Above zero: its rules together never give (or take) more.
     pub cap: Millipoints,
+}
+
+/// A product line. Its engagement and its fit are the sums of the rules that name it and of those that name no track,
+/// within the bounds of the axes; its grade follows from both.
+#[derive(Debug, PartialEq)]
+pub struct Track {
+    /// Rules, routes and the ledger name it.
+    pub name: String,
+    /// See [`Playbook::boundaries_of`].
+    pub(crate) boundaries: Vec<Millipoints>,
+}
+
+/// The track that a rule or a route names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrackRef {
+    /// As an index into [`Playbook::tracks`].
+    pub place: usize,
+    /// Its name.
+    pub name: String,
+}
+
+impl TrackRef {
+    /// What stands for it in events: its name, or nothing where there is no track.
+    pub fn name_of(track: Option<&Self>) -> &str {
+        track.map_or("", |track| &track.name)
+    }
+
+    /// Whether a rule of this track, if it is of any, counts for a track, as an index into [`Playbook::tracks`]; for the lead
+    /// itself (`None`) all of them do.
+    #[inline]
+    fn counts(track: Option<&Self>, of: Option<usize>) -> bool {
+        match (of, track) {
+            (None, _) | (_, None) => true,
+            (Some(of), Some(track)) => track.place == of,
+        }
+    }
 }
 
 /// What leads add to the engagement of their account.
@@ -121,6 +163,18 @@ impl Rule {
             && one_of(&self.campaign, signal.campaign)
     }
 
+    /// Whether it counts for a track, as an index into [`Playbook::tracks`]; for the lead itself (`None`) every rule does.
+    #[inline]
+    pub fn counts_for(&self, track: Option<usize>) -> bool {
+        TrackRef::counts(self.track.as_ref(), track)
+    }
+
+    /// The most that it gives or, below zero, takes in all.
+    pub(crate) fn most(&self) -> Millipoints {
+        let many = Millipoints::new(self.points.get().saturating_mul(MOST_SIGNALS));
+        self.cap.map_or(many, |cap| many.clamp(-cap, cap))
+    }
+
     /// Whether it has the same conditions as another.
     pub(crate) fn looks_for_the_same(&self, other: &Self) -> bool {
         self.event == other.event
@@ -140,6 +194,8 @@ pub struct FitRule {
     pub attribute: String,
     /// May be negative.
     pub points: Millipoints,
+    /// Whose it is; `None`: it counts for every track.
+    pub track: Option<TrackRef>,
     pub(crate) test: FitTest,
 }
 
@@ -161,6 +217,12 @@ pub(crate) enum FitTest {
 }
 
 impl FitRule {
+    /// Whether it counts for a track; as [`Rule::counts_for`].
+    #[inline]
+    pub fn counts_for(&self, track: Option<usize>) -> bool {
+        TrackRef::counts(self.track.as_ref(), track)
+    }
+
     /// Whether the attribute is as said; `None` if the lead has no such attribute, and an empty one is none. Only a rule
     /// on what is missing matches then.
     pub fn matches(&self, value: Option<&str>) -> bool {
@@ -254,6 +316,8 @@ pub struct Route {
     pub name: String,
     /// When it is open.
     pub condition: Condition,
+    /// Whose engagement and fit the condition is about; `None`: those of the lead itself.
+    pub track: Option<TrackRef>,
     /// How quickly sales must take the lead.
     pub urgency: Urgency,
     /// The pool of sales reps it hands to.
@@ -262,7 +326,7 @@ pub struct Route {
 }
 
 impl Route {
-    /// Whether the route is open. `facts` are those of [`Playbook::facts`], in that order.
+    /// Whether the route is open. `engagement` and `fit` are those of its track; `facts` are those of [`Playbook::facts`], in that order.
     pub fn holds(&self, engagement: Millipoints, fit: Millipoints, facts: &[i64]) -> bool {
         self.condition.holds(engagement, fit, facts)
     }
@@ -349,6 +413,11 @@ impl Playbook {
         self.fit_cap
     }
 
+    /// The product lines that are scored beside the lead itself, in the order of the file.
+    pub fn tracks(&self) -> &[Track] {
+        &self.tracks
+    }
+
     /// What leads add to their account.
     pub fn account(&self) -> AccountPolicy {
         self.account
@@ -368,6 +437,11 @@ impl Playbook {
     /// above it, or below. Ascending, each once.
     pub fn boundaries(&self) -> &[Millipoints] {
         &self.boundaries
+    }
+
+    /// The same of the engagement of a track, as an index into [`Playbook::tracks`], or of the lead itself.
+    pub fn boundaries_of(&self, track: Option<usize>) -> &[Millipoints] {
+        track.and_then(|track| self.tracks.get(track)).map_or(&self.boundaries, |track| &track.boundaries)
     }
 
     /// The ways to become an MQL; the first that is open is taken.

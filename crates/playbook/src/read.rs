@@ -14,10 +14,14 @@ use crate::condition::Compiler;
 use crate::fault::{Faults, Reading};
 use crate::file::{
     AccountSection, ConsequenceEntry, EngagementRule, ExclusionEntry, File, FitRuleEntry, GradesSection, RouteEntry,
+    TrackEntry,
 };
 use crate::kind::EventKind;
-use crate::model::{AccountPolicy, Consequence, Exclusion, FitRule, FitTest, Grades, Places, Playbook, Route, Rule};
+use crate::model::{
+    AccountPolicy, Consequence, Exclusion, FitRule, FitTest, Grades, Places, Playbook, Route, Rule, Track, TrackRef,
+};
 use crate::value::{Name, Points};
+use crate::MOST_TRACKS;
 
 mod behaviour;
 
@@ -50,12 +54,14 @@ fn read_file(reading: &mut Reading<'_>) -> Option<File> {
     let root = table.get_mut();
     let rules = entries::<EngagementRule>(reading, root, &["engagement", "rules"]);
     let fit_rules = entries::<FitRuleEntry>(reading, root, &["fit", "rules"]);
+    let tracks = entries::<TrackEntry>(reading, root, &["tracks"]);
     let routes = entries::<RouteEntry>(reading, root, &["routes"]);
     let exclusions = entries::<ExclusionEntry>(reading, root, &["exclusions"]);
     match File::deserialize(table.into_deserializer()) {
         Ok(mut file) => {
             file.engagement.rules = rules;
             file.fit.rules = fit_rules;
+            file.tracks = tracks;
             file.routes = routes;
             file.exclusions = exclusions;
             Some(file)
@@ -99,14 +105,16 @@ fn compile(reading: &mut Reading<'_>, file: File) -> Option<Playbook> {
     let places = Places {
         rules: spots(&file.engagement.rules.iter().map(|rule| &rule.name).collect::<Vec<_>>(), reading),
         fit_rules: spots(&file.fit.rules.iter().map(|rule| &rule.name).collect::<Vec<_>>(), reading),
+        tracks: spots(&file.tracks.iter().map(|track| &track.name).collect::<Vec<_>>(), reading),
         groups: file.groups.values().map(|group| reading.spot(&group.cap.span())).collect(),
         routes: spots(&file.routes.iter().map(|route| &route.name).collect::<Vec<_>>(), reading),
         fit_grades: reading.spot(&file.grades.fit.span()),
         engagement_grades: reading.spot(&file.grades.engagement.span()),
     };
     let groups = behaviour::groups(reading, file.groups);
-    let rules = behaviour::rules(reading, file.engagement, &groups);
-    let fit_rules = fit_rules(reading, file.fit.rules);
+    let mut tracks = tracks(reading, file.tracks);
+    let rules = behaviour::rules(reading, file.engagement, &groups, &tracks);
+    let fit_rules = fit_rules(reading, file.fit.rules, &tracks);
     unique(reading, file.routes.iter().map(|route| &route.name));
     unique(reading, file.exclusions.iter().map(|exclusion| &exclusion.name));
 
@@ -117,27 +125,36 @@ fn compile(reading: &mut Reading<'_>, file: File) -> Option<Playbook> {
         engagement_cap,
         fit_cap,
         facts: Vec::new(),
-        boundaries: grades.engagement.into_iter().chain([account.engaged_from]).collect(),
+        boundaries: Vec::new(),
     };
+    let mut boundaries: Vec<_> = grades.engagement.into_iter().chain([account.engaged_from]).collect();
+    for track in &mut tracks {
+        track.boundaries = grades.engagement.to_vec();
+    }
     if file.routes.is_empty() {
         reading.fault(&(0..0), "there is no route; write at least one [[routes]] with name, when, urgency and pool");
     }
     let mut routes = Vec::new();
     for entry in file.routes {
         let condition = compiler.compile(reading, &entry.when.span(), entry.when.get_ref());
+        let track = track_of(reading, entry.track.as_ref(), &tracks);
+        let turned = track.as_ref().map_or(&mut boundaries, |track| &mut tracks[track.place].boundaries);
+        turned.append(&mut compiler.boundaries);
         routes.extend(condition.map(|condition| Route {
             name: entry.name.into_inner().0,
             condition,
+            track,
             urgency: entry.urgency,
             pool: entry.pool.0,
             accept_within: entry.accept_within.map(|length| length.0),
         }));
     }
     let facts = compiler.facts;
-    let mut boundaries = compiler.boundaries;
-    boundaries.retain(|at| *at > Millipoints::ZERO && *at <= engagement_cap);
-    boundaries.sort_unstable();
-    boundaries.dedup();
+    for boundaries in tracks.iter_mut().map(|track| &mut track.boundaries).chain([&mut boundaries]) {
+        boundaries.retain(|at| *at > Millipoints::ZERO && *at <= engagement_cap);
+        boundaries.sort_unstable();
+        boundaries.dedup();
+    }
 
     let within = file.accept_within;
     let after = file.after_rejection;
@@ -151,6 +168,7 @@ fn compile(reading: &mut Reading<'_>, file: File) -> Option<Playbook> {
         engagement_cap,
         fit_rules,
         fit_cap,
+        tracks,
         account,
         grades,
         facts,
@@ -228,10 +246,11 @@ fn grades(
     grades
 }
 
-fn fit_rules(reading: &mut Reading<'_>, entries: Vec<FitRuleEntry>) -> Vec<FitRule> {
+fn fit_rules(reading: &mut Reading<'_>, entries: Vec<FitRuleEntry>, tracks: &[Track]) -> Vec<FitRule> {
     unique(reading, entries.iter().map(|rule| &rule.name));
     let mut rules = Vec::new();
     for entry in entries {
+        let track = track_of(reading, entry.track.as_ref(), tracks);
         let number =
             (entry.from.is_some() || entry.to.is_some()).then_some(FitTest::Number { from: entry.from, to: entry.to });
         let mentions = entry.mentions.map(FitTest::Mentions);
@@ -245,6 +264,7 @@ fn fit_rules(reading: &mut Reading<'_>, entries: Vec<FitRuleEntry>) -> Vec<FitRu
                 name: entry.name.into_inner().0,
                 attribute: entry.attribute,
                 points: entry.points.0,
+                track,
                 test,
             }),
             (Some(_), Some(_)) | (None, _) => reading.fault(
@@ -254,6 +274,28 @@ fn fit_rules(reading: &mut Reading<'_>, entries: Vec<FitRuleEntry>) -> Vec<FitRu
         }
     }
     rules
+}
+
+fn tracks(reading: &mut Reading<'_>, entries: Vec<TrackEntry>) -> Vec<Track> {
+    unique(reading, entries.iter().map(|track| &track.name));
+    if let Some(one_more) = entries.get(MOST_TRACKS) {
+        reading.fault(&one_more.name.span(), format!("a playbook has at most {MOST_TRACKS} tracks"));
+    }
+    entries.into_iter().map(|entry| Track { name: entry.name.into_inner().0, boundaries: Vec::new() }).collect()
+}
+
+/// The track that is named, if one is; `None` as well where there is no such track, which is a fault.
+fn track_of(reading: &mut Reading<'_>, name: Option<&Spanned<Name>>, tracks: &[Track]) -> Option<TrackRef> {
+    let name = name?;
+    let wanted = &name.get_ref().0;
+    let place = tracks.iter().position(|track| track.name == *wanted);
+    if place.is_none() {
+        let known: Vec<&str> = tracks.iter().map(|track| track.name.as_str()).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        let problem = format!("there is no track \"{wanted}\"; there are {known}. A track is [[tracks]] with its name");
+        reading.fault(&name.span(), problem);
+    }
+    place.map(|place| TrackRef { place, name: wanted.clone() })
 }
 
 /// Names are unique within their list.

@@ -6,7 +6,9 @@ use tasuki_domain::{Millipoints, Millis};
 
 use crate::decay::{Decay, Limit};
 use crate::kind::{EventKind, RejectReason, Urgency};
-use crate::model::{AccountPolicy, Consequence, Exclusion, FitRule, FitTest, Group, Playbook, Route, Rule};
+use crate::model::{
+    AccountPolicy, Consequence, Exclusion, FitRule, FitTest, Group, Playbook, Route, Rule, Track, TrackRef,
+};
 use crate::pattern::Pattern;
 
 /// In which the sentences are.
@@ -53,13 +55,20 @@ impl Playbook {
                     .collect(),
             ),
             section("Grades", "グレード", self.grades_in_words(language)),
+        ];
+        if !self.tracks.is_empty() {
+            let mut sentences: Vec<_> = self.tracks.iter().map(|track| track.in_words(language)).collect();
+            sentences.extend(of_all_tracks(language));
+            sections.push(section("Tracks: product lines, each with a score of its own", "製品ライン：それぞれのスコア", sentences));
+        }
+        sections.extend([
             section(
                 "When a lead is handed to sales; the first that holds is taken",
                 "営業に渡す条件（上から順に、最初に満たすもの）",
                 self.routes.iter().map(|route| route.in_words(language, self.limit_of(route))).collect(),
             ),
             section("After a rejection", "営業が断ったあと", self.rejections_in_words(language)),
-        ];
+        ]);
         if !exclusions.is_empty() {
             sections.push(section("Who is never handed over", "渡さない相手", exclusions));
         }
@@ -114,11 +123,12 @@ impl Rule {
             (Some(group), Language::Ja) => format!("。グループは{group}"),
             (None, _) => String::new(),
         };
+        let of = of_track(self.track.as_ref(), language);
         match language {
             Language::En => {
-                format!("{name}: {points} {} each time {what}{conditions}{fades}{counts}{most}{with}.", unit(points))
+                format!("{name}: {points} {} each time {what}{conditions}{fades}{counts}{most}{with}{of}.", unit(points))
             }
-            Language::Ja => format!("{name}：{what}{conditions}1回につき{points}点{fades}{counts}{most}{with}。"),
+            Language::Ja => format!("{name}：{what}{conditions}1回につき{points}点{fades}{counts}{most}{with}{of}。"),
         }
     }
 
@@ -156,6 +166,45 @@ impl Group {
     }
 }
 
+impl Track {
+    /// The track as a sentence.
+    pub(crate) fn in_words(&self, language: Language) -> String {
+        let name = &self.name;
+        match language {
+            Language::En => {
+                format!("{name}: the rules of this track and those of none; from 0 to the same limits, with the same grades.")
+            }
+            Language::Ja => {
+                format!("{name}：この製品ラインのルールと、製品ラインのないルールを数える。上限とグレードの境界は同じ。")
+            }
+        }
+    }
+}
+
+/// What holds for a lead with several tracks.
+fn of_all_tracks(language: Language) -> [String; 2] {
+    [
+        language.pick(
+            "The lead's own engagement and fit count all rules, whatever their track.",
+            "リード自身のエンゲージメントとフィットには、すべてのルールを数える。",
+        ),
+        language.pick(
+            "A lead is with sales once at a time, whatever the track.",
+            "どの製品ラインでも、同じリードを同時に二度は渡さない。",
+        ),
+    ]
+    .map(str::to_owned)
+}
+
+/// Behind a rule, of which track it is.
+fn of_track(track: Option<&TrackRef>, language: Language) -> String {
+    match (track, language) {
+        (Some(track), Language::En) => format!("; of the track {}", track.name),
+        (Some(track), Language::Ja) => format!("。製品ラインは{}", track.name),
+        (None, _) => String::new(),
+    }
+}
+
 impl AccountPolicy {
     /// What it says, in sentences.
     pub(crate) fn in_words(self, language: Language) -> Vec<String> {
@@ -178,6 +227,7 @@ impl FitRule {
     pub(crate) fn in_words(&self, language: Language) -> String {
         let (name, points) = (&self.name, self.points);
         let attribute = attribute(&self.attribute, language);
+        let of = of_track(self.track.as_ref(), language);
         let said = match (&self.test, language) {
             (FitTest::Mentions(phrases), Language::En) => format!("mentions {}", listed(phrases, language)),
             (FitTest::Mentions(phrases), Language::Ja) => format!("に{}を含む", listed(phrases, language)),
@@ -190,8 +240,8 @@ impl FitRule {
             (FitTest::Missing, Language::Ja) => "が不明の".to_owned(),
         };
         match language {
-            Language::En => format!("{name}: {points} {} while the {attribute} {said}.", unit(points)),
-            Language::Ja => format!("{name}：{attribute}{said}あいだ{points}点。"),
+            Language::En => format!("{name}: {points} {} while the {attribute} {said}{of}.", unit(points)),
+            Language::Ja => format!("{name}：{attribute}{said}あいだ{points}点{of}。"),
         }
     }
 }
@@ -202,9 +252,16 @@ impl Route {
         let (name, pool, limit) = (&self.name, &self.pool, length(accept_within, language));
         let condition: Vec<&str> = self.condition.text().split_whitespace().collect();
         let (condition, urgency) = (condition.join(" "), urgency(self.urgency, language));
+        let of = match (&self.track, language) {
+            (Some(track), Language::En) => format!(", of the track {}", track.name),
+            (Some(track), Language::Ja) => format!("（製品ライン：{}）", track.name),
+            (None, _) => String::new(),
+        };
         match language {
-            Language::En => format!("{name}: when {condition}; to {pool}, {urgency}, to be accepted within {limit}."),
-            Language::Ja => format!("{name}：{condition} のとき、{pool} へ（{urgency}、{limit}以内に受け取る）。"),
+            Language::En => {
+                format!("{name}{of}: when {condition}; to {pool}, {urgency}, to be accepted within {limit}.")
+            }
+            Language::Ja => format!("{name}{of}：{condition} のとき、{pool} へ（{urgency}、{limit}以内に受け取る）。"),
         }
     }
 }

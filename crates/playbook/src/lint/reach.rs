@@ -12,7 +12,7 @@ use crate::model::{FitRule, FitTest, Playbook, Route};
 /// Conditions with more combinations than this are not tried.
 const MOST_COMBINATIONS: usize = 20_000;
 
-/// The most that all rules together give.
+/// The most that all rules together give that count for a track, or for the lead itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Reach {
     pub(super) engagement: Millipoints,
@@ -20,32 +20,31 @@ pub(super) struct Reach {
 }
 
 impl Reach {
-    pub(super) fn of(playbook: &Playbook) -> Self {
-        let gives = |rule: &crate::Rule| {
-            if rule.points < Millipoints::ZERO { Millipoints::ZERO } else { most_either_way(rule) }
-        };
+    pub(super) fn of(playbook: &Playbook, track: Option<usize>) -> Self {
         // Those without a group stand behind the groups.
         let mut sums = vec![Millipoints::ZERO; playbook.groups.len() + 1];
-        for rule in playbook.rules.iter().filter(|rule| never_matches(rule).is_none()) {
-            sums[rule.group.unwrap_or(playbook.groups.len())] += gives(rule);
+        let can_match = |rule: &&crate::Rule| rule.counts_for(track) && never_matches(rule).is_none();
+        for rule in playbook.rules.iter().filter(can_match) {
+            sums[rule.group.unwrap_or(playbook.groups.len())] += rule.most().max(Millipoints::ZERO);
         }
         let caps = playbook.groups.iter().map(|group| group.cap);
         sums.iter_mut().zip(caps).for_each(|(sum, cap)| *sum = cap.min(*sum));
         let engagement: Millipoints = sums.into_iter().sum();
-        Self { engagement: engagement.min(playbook.engagement_cap), fit: fit(playbook).min(playbook.fit_cap) }
+        Self { engagement: engagement.min(playbook.engagement_cap), fit: fit(playbook, track).min(playbook.fit_cap) }
     }
 }
 
-fn fit(playbook: &Playbook) -> Millipoints {
+fn fit(playbook: &Playbook, track: Option<usize>) -> Millipoints {
     let mut attributes: Vec<&str> = playbook.fit_rules.iter().map(|rule| rule.attribute.as_str()).collect();
     attributes.sort_unstable();
     attributes.dedup();
-    attributes.into_iter().map(|attribute| of_attribute(playbook, attribute)).sum()
+    attributes.into_iter().map(|attribute| of_attribute(playbook, attribute, track)).sum()
 }
 
 /// The most that one value of an attribute gives.
-fn of_attribute(playbook: &Playbook, attribute: &str) -> Millipoints {
-    let rules: Vec<&FitRule> = playbook.fit_rules.iter().filter(|rule| rule.attribute == attribute).collect();
+fn of_attribute(playbook: &Playbook, attribute: &str, track: Option<usize>) -> Millipoints {
+    let own = |rule: &&FitRule| rule.attribute == attribute && rule.counts_for(track);
+    let rules: Vec<&FitRule> = playbook.fit_rules.iter().filter(own).collect();
     let mut values = Vec::new();
     let mut any_text = false;
     for rule in &rules {
@@ -79,12 +78,6 @@ fn can_match_some_text(rule: &FitRule) -> bool {
     }
 }
 
-/// The most that a rule gives or takes.
-pub(super) fn most_either_way(rule: &crate::Rule) -> Millipoints {
-    let many = Millipoints::new(rule.points.get().abs().saturating_mul(MOST_SIGNALS));
-    rule.cap.map_or(many, |cap| cap.min(many))
-}
-
 pub(super) enum Opens {
     Yes,
     /// Too many combinations to be tried.
@@ -114,9 +107,16 @@ pub(super) fn open_for_nothing(route: &Route, playbook: &Playbook) -> bool {
     route.holds(Millipoints::ZERO, Millipoints::ZERO, &vec![0; playbook.facts.len()])
 }
 
-/// The routes of which one holds wherever this one does, in words.
+/// The routes of which one holds wherever this one does, in words. What the axes of another track show is not known: of its
+/// routes only those are looked at that ask for none of them.
 pub(super) fn taken_before(before: &[Route], route: &Route, playbook: &Playbook, reach: &Reach) -> Option<String> {
-    let together: Vec<&Route> = before.iter().chain([route]).collect();
+    let asks_no_axis = |other: &Route| {
+        let asked = other.condition.asked();
+        asked.engagement.is_empty() && asked.fit.is_empty()
+    };
+    let before: Vec<&Route> =
+        before.iter().filter(|other| other.track == route.track || asks_no_axis(other)).collect();
+    let together: Vec<&Route> = before.iter().copied().chain([route]).collect();
     let combinations = Combinations::of(&together, playbook, *reach)?;
     let left = combinations.any(|at| at.opens(route) && !before.iter().any(|other| at.opens(other)));
     if left || before.is_empty() {

@@ -6,12 +6,12 @@ use std::ops::Range;
 use tasuki_domain::{Millipoints, Millis};
 use toml::Spanned;
 
-use super::unique;
+use super::{track_of, unique};
 use crate::decay::{Decay, Limit, Step};
 use crate::fault::Reading;
 use crate::file::{EngagementRule, EngagementSection, GroupEntry, LimitEntry, StepEntry};
 use crate::lint::MOST_SIGNALS;
-use crate::model::{Group, Rule};
+use crate::model::{Group, Rule, Track};
 use crate::value::{Length, Name};
 use crate::{KEPT_FOR, MOST_GROUPS};
 
@@ -31,10 +31,16 @@ pub(super) fn groups(reading: &mut Reading<'_>, entries: BTreeMap<Name, GroupEnt
     groups
 }
 
-pub(super) fn rules(reading: &mut Reading<'_>, section: EngagementSection, groups: &[Group]) -> Vec<Rule> {
+pub(super) fn rules(
+    reading: &mut Reading<'_>,
+    section: EngagementSection,
+    groups: &[Group],
+    tracks: &[Track],
+) -> Vec<Rule> {
     unique(reading, section.rules.iter().map(|rule| &rule.name));
     let mut rules = Vec::new();
     let mut takes = vec![None; groups.len()];
+    let mut tracks_of_groups = vec![None; groups.len()];
     for entry in section.rules {
         if let Some(cap) = entry.cap.as_ref().filter(|cap| cap.get_ref().0 <= Millipoints::ZERO) {
             reading.fault(
@@ -53,6 +59,16 @@ pub(super) fn rules(reading: &mut Reading<'_>, section: EngagementSection, group
                     .fault(&name.span(), format!("the rules of group \"{group}\" either all give or all take points"));
             }
         }
+        let track = track_of(reading, entry.track.as_ref(), tracks);
+        if let (Some(group), Some(name)) = (group, &entry.group) {
+            let own = track.as_ref().map(|track| track.place);
+            if *tracks_of_groups[group].get_or_insert(own) != own {
+                let group = &groups[group].name;
+                let problem =
+                    format!("the rules of group \"{group}\" are either all of the same track or all without one");
+                reading.fault(&name.span(), problem);
+            }
+        }
         let decay = decay(reading, &entry);
         let limit = entry.limit.as_ref().map(|written| limit(reading, written));
         rules.push(Rule {
@@ -62,6 +78,7 @@ pub(super) fn rules(reading: &mut Reading<'_>, section: EngagementSection, group
             limit,
             cap: entry.cap.map(|cap| cap.into_inner().0),
             group,
+            track,
             group_name: group.map(|at| groups[at].name.clone()),
             event: entry.event,
             about: entry.about,
