@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use tasuki_domain::{EventId, LeadId, Millipoints, Timestamp};
-use tasuki_wire::contract::{Company, Contact, Deed, Owner, QualifiedLead, Reason, Route, SPEC_VERSION, Score};
+use tasuki_wire::contract::{Company, Contact, Deed, Owner, QualifiedLead, Reason, Route, SPEC_VERSION, Score, Track};
 use tasuki_wire::evidence::Evidence;
 use tasuki_wire::v1;
 
@@ -36,7 +36,7 @@ pub(crate) fn qualified_lead(assignment: &Assignment<'_>, event_id: EventId, ver
             fit: Millipoints::new(seen.fit_mp),
             grade: seen.grade.clone(),
             as_of: Timestamp::from_millis(seen.as_of_ms),
-            reasons: reasons(&seen.contributions),
+            reasons: reasons(&seen.contributions, &qualified.track),
         },
         timeline: timeline(seen),
         owner: decision.owner.as_ref().map(|rep| Owner {
@@ -48,6 +48,7 @@ pub(crate) fn qualified_lead(assignment: &Assignment<'_>, event_id: EventId, ver
         assignment_reason: decision.reason.clone(),
         accept_by: assignment.accept_by,
         merged_into: assignment.merged_into,
+        track: seen.tracks.iter().find(|track| track.track == qualified.track).map(track),
     }
 }
 
@@ -94,9 +95,20 @@ fn some(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-/// The rules that gave most. What takes points away is no reason to call, nor is what a bound gives back.
-fn reasons(contributions: &[v1::Contribution]) -> Vec<Reason> {
-    let is_reason = |contribution: &&v1::Contribution| contribution.points_mp > 0 && contribution.raw_mp > 0;
+fn track(score: &v1::TrackScore) -> Track {
+    Track {
+        name: score.track.clone(),
+        engagement: Millipoints::new(score.engagement_mp),
+        fit: Millipoints::new(score.fit_mp),
+        grade: score.grade.clone(),
+    }
+}
+
+/// The rules that gave most, in a track if one is named. What takes points away is no reason to call, nor is what a bound gives back.
+fn reasons(contributions: &[v1::Contribution], track: &str) -> Vec<Reason> {
+    let is_reason = |contribution: &&v1::Contribution| {
+        contribution.points_mp > 0 && contribution.raw_mp > 0 && contribution.counts_for(track)
+    };
     let mut gave: Vec<_> = contributions.iter().filter(is_reason).collect();
     gave.sort_by_key(|contribution| (Reverse(contribution.points_mp), contribution.axis, &contribution.rule));
     gave.into_iter()

@@ -10,7 +10,7 @@ use tasuki_domain::{EventId, Millipoints};
 use tasuki_handoff::{Desk, Handoff};
 use tasuki_stream::Emitted;
 use tasuki_stream::memory::Pipeline;
-use tasuki_wire::contract::{Company, Contact, Deed, Owner, QualifiedLead, Reason, Route, Score};
+use tasuki_wire::contract::{Company, Contact, Deed, Owner, QualifiedLead, Reason, Route, Score, Track};
 use tasuki_wire::v1::{self, RejectReason};
 use tasuki_wire::{Head, Topic};
 use uuid::Uuid;
@@ -104,7 +104,7 @@ fn the_public_contract_tells_all_a_connector_needs() {
     };
     let some = |text: &str| Some(text.to_owned());
     let expected = QualifiedLead {
-        spec_version: "1.1".into(),
+        spec_version: "1.2".into(),
         event_id: EventId::derived("handoff", event("desk", lead(1), 1), 1),
         occurred_at: at("09:00:00"),
         handoff_id: handoff_id(lead(1), 1),
@@ -144,10 +144,40 @@ fn the_public_contract_tells_all_a_connector_needs() {
         assignment_reason: "next in turn of pool inside-sales".into(),
         accept_by: at("10:00:00"),
         merged_into: None,
+        track: None,
     };
     assert_eq!(contract_records(&pipeline), [expected]);
     let key = &pipeline.records(Topic::LeadsQualified).next().unwrap().key;
     assert_eq!(key, lead(1).to_string().as_bytes());
+}
+
+#[test]
+fn a_lead_qualified_in_a_track_is_told_with_the_score_and_the_reasons_of_the_track() {
+    let mut scored = seen();
+    let own = |track: &str, engagement_mp| v1::TrackScore {
+        track: track.into(),
+        engagement_mp,
+        fit_mp: 40_000,
+        grade: "C2".into(),
+        bounds: vec![],
+    };
+    scored.tracks = vec![own("machines", 65_000), own("parts", 22_125)];
+    for (place, track) in [(1, "parts"), (3, "machines")] {
+        scored.contributions[place].track = track.into();
+    }
+    let qualified = v1::LeadQualified { track: "machines".into(), seen: Some(scored), ..lead_qualified(1, "urgent") };
+    let event = v1::qualification_record::Event::Qualified(qualified);
+    let pipeline = after(vec![
+        qualification(lead(1), 1, at("09:00:00"), event),
+        decided(lead(1), 1, Some("sato"), at("09:00:00")),
+    ]);
+    let [record] = contract_records(&pipeline).try_into().unwrap();
+    let points = Millipoints::new;
+    let track = Track { name: "machines".into(), engagement: points(65_000), fit: points(40_000), grade: "C2".into() };
+    assert_eq!(record.track, Some(track));
+    assert_eq!((record.score.engagement, record.score.grade.as_str()), (points(82_125), "B2"));
+    let reasons: Vec<&str> = record.score.reasons.iter().map(|reason| reason.rule.as_str()).collect();
+    assert_eq!(reasons, ["demo", "title", "any-page"], "pricing is of the other track");
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use std::fmt::Debug;
 
 use crate::kind::RejectReason;
-use crate::model::{FitRule, Group, Playbook, Route, Rule, Track};
+use crate::model::{FitRule, Group, Playbook, Route, Rule};
+use crate::track::Track;
 use crate::words::{Language, consequence_in_words};
 use tasuki_domain::Millipoints;
 

@@ -18,6 +18,7 @@ pub mod profile_rules;
 mod read;
 pub mod reps;
 mod shelf;
+mod track;
 mod value;
 mod words;
 
@@ -30,10 +31,11 @@ pub use fault::{Fault, Faults};
 pub use kind::{EventKind, RejectReason, Urgency};
 pub use model::{
     AccountPolicy, Consequence, EMAIL_DOMAIN, Exclusion, FactQuery, FitRule, Grade, Grades, Group, Playbook, Route,
-    Rule, SignalFields, Track, TrackRef,
+    Rule, SignalFields,
 };
 pub use pattern::Pattern;
 pub use shelf::Shelf;
+pub use track::{Track, TrackRef};
 pub use value::Phrase;
 pub use words::{Language, Section};
 

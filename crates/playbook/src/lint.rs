@@ -13,8 +13,9 @@ use self::reach::Reach;
 use crate::decay::Decay;
 use crate::fault::Spot;
 use crate::kind::EventKind;
-use crate::model::{FitRule, FitTest, Playbook, Route, Rule, TrackRef};
+use crate::model::{FitRule, FitTest, Playbook, Route, Rule};
 use crate::pattern::Pattern;
+use crate::track::TrackRef;
 use crate::value::Length;
 
 /// Attributes that the trackers' words are translated into; rules on fit may name others as well.
@@ -206,7 +207,10 @@ impl Playbook {
             if wider && narrower && other.track == rule.track && other_index < index {
                 let other = &other.name;
                 add(Kind::SameConditions, format!("rules \"{other}\" and \"{name}\" look for the same; one is enough"));
-            } else if wider && (!narrower || (other.track != rule.track && other_index < index)) && never_matches(rule).is_none() {
+            } else if wider
+                && (!narrower || (other.track != rule.track && other_index < index))
+                && never_matches(rule).is_none()
+            {
                 let other = &other.name;
                 add(Kind::CountsTwice, format!("what counts under \"{name}\" counts under \"{other}\" as well"));
             }

@@ -8,9 +8,10 @@ use crate::condition::Condition;
 use crate::decay::{Decay, Limit};
 use crate::fault::Spot;
 use crate::kind::{EventKind, RejectReason, Urgency};
-use crate::number::leading_number;
 use crate::lint::MOST_SIGNALS;
+use crate::number::leading_number;
 use crate::pattern::Pattern;
+use crate::track::{Track, TrackRef};
 use crate::value::Phrase;
 
 /// The agreement between marketing and sales, ready for use.
@@ -87,41 +88,14 @@ pub struct Group {
     pub name: String,
     /// Above zero: its rules together never give (or take) more.
     pub cap: Millipoints,
+    /// Of which track all of its rules are; `None`: of none.
+    pub track: Option<TrackRef>,
 }
 
-/// A product line. Its engagement and its fit are the sums of the rules that name it and of those that name no track,
-/// within the bounds of the axes; its grade follows from both.
-#[derive(Debug, PartialEq)]
-pub struct Track {
-    /// Rules, routes and the ledger name it.
-    pub name: String,
-    /// See [`Playbook::boundaries_of`].
-    pub(crate) boundaries: Vec<Millipoints>,
-}
-
-/// The track that a rule or a route names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TrackRef {
-    /// As an index into [`Playbook::tracks`].
-    pub place: usize,
-    /// Its name.
-    pub name: String,
-}
-
-impl TrackRef {
-    /// What stands for it in events: its name, or nothing where there is no track.
-    pub fn name_of(track: Option<&Self>) -> &str {
-        track.map_or("", |track| &track.name)
-    }
-
-    /// Whether a rule of this track, if it is of any, counts for a track, as an index into [`Playbook::tracks`]; for the lead
-    /// itself (`None`) all of them do.
-    #[inline]
-    fn counts(track: Option<&Self>, of: Option<usize>) -> bool {
-        match (of, track) {
-            (None, _) | (_, None) => true,
-            (Some(of), Some(track)) => track.place == of,
-        }
+impl Group {
+    /// Whether it counts for a track; as [`Rule::counts_for`].
+    pub fn counts_for(&self, track: Option<usize>) -> bool {
+        TrackRef::counts(self.track.as_ref(), track)
     }
 }
 

@@ -10,6 +10,7 @@ use tasuki_domain::{Millipoints, PlaybookVersion};
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
+use crate::MOST_TRACKS;
 use crate::condition::Compiler;
 use crate::fault::{Faults, Reading};
 use crate::file::{
@@ -17,11 +18,9 @@ use crate::file::{
     TrackEntry,
 };
 use crate::kind::EventKind;
-use crate::model::{
-    AccountPolicy, Consequence, Exclusion, FitRule, FitTest, Grades, Places, Playbook, Route, Rule, Track, TrackRef,
-};
+use crate::model::{AccountPolicy, Consequence, Exclusion, FitRule, FitTest, Grades, Places, Playbook, Route, Rule};
+use crate::track::{Track, TrackRef};
 use crate::value::{Name, Points};
-use crate::MOST_TRACKS;
 
 mod behaviour;
 
@@ -111,9 +110,9 @@ fn compile(reading: &mut Reading<'_>, file: File) -> Option<Playbook> {
         fit_grades: reading.spot(&file.grades.fit.span()),
         engagement_grades: reading.spot(&file.grades.engagement.span()),
     };
-    let groups = behaviour::groups(reading, file.groups);
+    let mut groups = behaviour::groups(reading, file.groups);
     let mut tracks = tracks(reading, file.tracks);
-    let rules = behaviour::rules(reading, file.engagement, &groups, &tracks);
+    let rules = behaviour::rules(reading, file.engagement, &mut groups, &tracks);
     let fit_rules = fit_rules(reading, file.fit.rules, &tracks);
     unique(reading, file.routes.iter().map(|route| &route.name));
     unique(reading, file.exclusions.iter().map(|exclusion| &exclusion.name));
@@ -134,21 +133,7 @@ fn compile(reading: &mut Reading<'_>, file: File) -> Option<Playbook> {
     if file.routes.is_empty() {
         reading.fault(&(0..0), "there is no route; write at least one [[routes]] with name, when, urgency and pool");
     }
-    let mut routes = Vec::new();
-    for entry in file.routes {
-        let condition = compiler.compile(reading, &entry.when.span(), entry.when.get_ref());
-        let track = track_of(reading, entry.track.as_ref(), &tracks);
-        let turned = track.as_ref().map_or(&mut boundaries, |track| &mut tracks[track.place].boundaries);
-        turned.append(&mut compiler.boundaries);
-        routes.extend(condition.map(|condition| Route {
-            name: entry.name.into_inner().0,
-            condition,
-            track,
-            urgency: entry.urgency,
-            pool: entry.pool.0,
-            accept_within: entry.accept_within.map(|length| length.0),
-        }));
-    }
+    let routes = routes(reading, file.routes, &mut compiler, &mut boundaries, &mut tracks);
     let facts = compiler.facts;
     for boundaries in tracks.iter_mut().map(|track| &mut track.boundaries).chain([&mut boundaries]) {
         boundaries.retain(|at| *at > Millipoints::ZERO && *at <= engagement_cap);
@@ -191,6 +176,32 @@ fn compile(reading: &mut Reading<'_>, file: File) -> Option<Playbook> {
         .map(consequence),
         places,
     })
+}
+
+/// What their conditions turn at is added to the boundaries of the lead itself, or to those of their track.
+fn routes(
+    reading: &mut Reading<'_>,
+    entries: Vec<RouteEntry>,
+    compiler: &mut Compiler<'_>,
+    boundaries: &mut Vec<Millipoints>,
+    tracks: &mut [Track],
+) -> Vec<Route> {
+    let mut routes = Vec::new();
+    for entry in entries {
+        let condition = compiler.compile(reading, &entry.when.span(), entry.when.get_ref());
+        let track = track_of(reading, entry.track.as_ref(), tracks);
+        let turned = track.as_ref().map_or(&mut *boundaries, |track| &mut tracks[track.place].boundaries);
+        turned.append(&mut compiler.boundaries);
+        routes.extend(condition.map(|condition| Route {
+            name: entry.name.into_inner().0,
+            condition,
+            track,
+            urgency: entry.urgency,
+            pool: entry.pool.0,
+            accept_within: entry.accept_within.map(|length| length.0),
+        }));
+    }
+    routes
 }
 
 fn axis_cap(reading: &mut Reading<'_>, cap: &Spanned<Points>) -> Millipoints {

@@ -6,10 +6,9 @@ use tasuki_domain::{Millipoints, Millis};
 
 use crate::decay::{Decay, Limit};
 use crate::kind::{EventKind, RejectReason, Urgency};
-use crate::model::{
-    AccountPolicy, Consequence, Exclusion, FitRule, FitTest, Group, Playbook, Route, Rule, Track, TrackRef,
-};
+use crate::model::{AccountPolicy, Consequence, Exclusion, FitRule, FitTest, Group, Playbook, Route, Rule};
 use crate::pattern::Pattern;
+use crate::track::{Track, TrackRef};
 
 /// In which the sentences are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +58,11 @@ impl Playbook {
         if !self.tracks.is_empty() {
             let mut sentences: Vec<_> = self.tracks.iter().map(|track| track.in_words(language)).collect();
             sentences.extend(of_all_tracks(language));
-            sections.push(section("Tracks: product lines, each with a score of its own", "製品ライン：それぞれのスコア", sentences));
+            sections.push(section(
+                "Tracks: product lines, each with a score of its own",
+                "製品ライン：それぞれのスコア",
+                sentences,
+            ));
         }
         sections.extend([
             section(
@@ -126,7 +129,10 @@ impl Rule {
         let of = of_track(self.track.as_ref(), language);
         match language {
             Language::En => {
-                format!("{name}: {points} {} each time {what}{conditions}{fades}{counts}{most}{with}{of}.", unit(points))
+                format!(
+                    "{name}: {points} {} each time {what}{conditions}{fades}{counts}{most}{with}{of}.",
+                    unit(points)
+                )
             }
             Language::Ja => format!("{name}：{what}{conditions}1回につき{points}点{fades}{counts}{most}{with}{of}。"),
         }
@@ -172,10 +178,14 @@ impl Track {
         let name = &self.name;
         match language {
             Language::En => {
-                format!("{name}: the rules of this track and those of none; from 0 to the same limits, with the same grades.")
+                format!(
+                    "{name}: the rules of this track and those of none; from 0 to the same limits, with the same grades."
+                )
             }
             Language::Ja => {
-                format!("{name}：この製品ラインのルールと、製品ラインのないルールを数える。上限とグレードの境界は同じ。")
+                format!(
+                    "{name}：この製品ラインのルールと、製品ラインのないルールを数える。上限とグレードの境界は同じ。"
+                )
             }
         }
     }

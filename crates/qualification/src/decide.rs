@@ -1,7 +1,7 @@
 //! The decisions themselves: pure functions of a score, a state and the playbook.
 
 use tasuki_domain::{Millipoints, Timestamp};
-use tasuki_playbook::{Consequence, Playbook, RejectReason, Route};
+use tasuki_playbook::{Consequence, Playbook, RejectReason, Route, TrackRef};
 use tasuki_wire::evidence::Evidence;
 use tasuki_wire::v1;
 
@@ -22,13 +22,12 @@ pub(crate) fn decide<'p>(
     scored: &v1::LeadScored,
     rejected_at: Option<Timestamp>,
 ) -> Verdict<'p> {
-    let (engagement, fit) = (Millipoints::new(scored.engagement_mp), Millipoints::new(scored.fit_mp));
     let facts = facts(playbook, scored);
     let open = playbook.routes().iter().find(|route| {
         let known = route.asks_for().iter().all(|&fact| facts[fact].is_some());
         let values: Vec<i64> = facts.iter().map(|fact| fact.unwrap_or(0)).collect();
         known
-            && route.holds(engagement, fit, &values)
+            && axes(route, scored).is_some_and(|(engagement, fit)| route.holds(engagement, fit, &values))
             && rejected_at.is_none_or(|rejected_at| something_new(playbook, route, scored, rejected_at))
     });
     let Some(route) = open else { return Verdict::None };
@@ -39,6 +38,19 @@ pub(crate) fn decide<'p>(
     }
 }
 
+/// Engagement and fit that the condition of a route is about: those of its track, else of the lead itself. A score that was
+/// made by another playbook may not have the track.
+fn axes(route: &Route, scored: &v1::LeadScored) -> Option<(Millipoints, Millipoints)> {
+    let (engagement_mp, fit_mp) = match &route.track {
+        None => (scored.engagement_mp, scored.fit_mp),
+        Some(wanted) => {
+            let track = scored.tracks.iter().find(|track| track.track == wanted.name)?;
+            (track.engagement_mp, track.fit_mp)
+        }
+    };
+    Some((Millipoints::new(engagement_mp), Millipoints::new(fit_mp)))
+}
+
 /// What the score says to what the playbook asks. A score that was made by another playbook may not have all of it.
 fn facts(playbook: &Playbook, scored: &v1::LeadScored) -> Vec<Option<i64>> {
     let answer = |name: &str| scored.facts.iter().find(|fact| fact.name == name).map(|fact| fact.value);
@@ -46,14 +58,18 @@ fn facts(playbook: &Playbook, scored: &v1::LeadScored) -> Vec<Option<i64>> {
 }
 
 /// Whether the lead did something after sales refused it that speaks for this route: one of the signals that the route
-/// asks for; or, if it asks for none, any signal that gives points.
+/// asks for; or, if it asks for none, any signal that gives points, in its track if it is of one.
 fn something_new(playbook: &Playbook, route: &Route, scored: &v1::LeadScored, rejected_at: Timestamp) -> bool {
     let asked: Vec<&str> =
         route.asks_for().iter().map(|&fact| playbook.rules()[playbook.facts()[fact].rule].name.as_str()).collect();
     let evidence = Evidence::of(scored);
+    let track = TrackRef::name_of(route.track.as_ref());
     scored.contributions.iter().any(|contribution| {
-        let speaks =
-            if asked.is_empty() { contribution.points_mp > 0 } else { asked.contains(&contribution.rule.as_str()) };
+        let speaks = if asked.is_empty() {
+            contribution.points_mp > 0 && contribution.counts_for(track)
+        } else {
+            asked.contains(&contribution.rule.as_str())
+        };
         // The newest comes first.
         let newest = evidence.named_by(contribution).next();
         contribution.axis() == v1::Axis::Engagement
@@ -62,9 +78,9 @@ fn something_new(playbook: &Playbook, route: &Route, scored: &v1::LeadScored, re
     })
 }
 
-/// Whether the behaviour shows any interest.
+/// Whether the behaviour shows any interest. What takes points in one track takes none of that in another.
 pub(crate) fn shows_interest(scored: &v1::LeadScored) -> bool {
-    scored.engagement_mp > 0
+    scored.engagement_mp > 0 || scored.tracks.iter().any(|track| track.engagement_mp > 0)
 }
 
 /// What follows from a rejection, and what to call the reason.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use prost::Message;
 use tasuki_domain::{EventId, LeadId, Timestamp, Version};
-use tasuki_playbook::{Consequence, Playbook, Shelf};
+use tasuki_playbook::{Consequence, Playbook, Shelf, TrackRef};
 use tasuki_stream::{Admission, Context, Due, Input, Poison, Processor, Publication, Topology, admit};
 use tasuki_wire::v1::handoff_record::Event as Handoff;
 use tasuki_wire::v1::identity_record::Event as Identity;
@@ -198,6 +198,7 @@ impl Qualification {
                     urgency: route.urgency.name().to_owned(),
                     pool: route.pool.clone(),
                     seen: Some(scored.clone()),
+                    track: TrackRef::name_of(route.track.as_ref()).to_owned(),
                 };
                 emit(context, cause, Decision::Qualified(qualified));
             }

@@ -34,16 +34,10 @@ pub(crate) struct Tally {
     pub(crate) matches: u32,
     /// Where its evidence begins.
     evidence: u32,
-    /// What those are worth that do not fade at this instant, before the cap: because the rule's points stay, or
-    /// because they are said to happen later.
-    pub(crate) constant: Fine,
-    /// What the others are worth, before the cap.
-    pub(crate) fading: Fine,
-    /// How many those are.
-    pub(crate) active: u32,
+    /// What they are worth.
+    pub(crate) sum: Sum,
     /// How many the frequency limit passes over: they are worth nothing.
     limited: u32,
-    counted: Counted,
     oldest: Timestamp,
     newest: Timestamp,
 }
@@ -58,10 +52,11 @@ pub(crate) struct Counted {
 /// What the signals of a rule that are kept at an instant are worth then, before the cap.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sum {
-    rule: u32,
-    /// See [`Tally`].
+    /// Those that do not fade at this instant: because the rule's points stay, or because they are said to happen later.
     pub(crate) constant: Fine,
+    /// The others.
     pub(crate) fading: Fine,
+    /// How many those are.
     pub(crate) active: u32,
     counted: Counted,
 }
@@ -97,21 +92,41 @@ impl Tally {
         rule: 0,
         matches: 0,
         evidence: 0,
-        constant: 0,
-        fading: 0,
-        active: 0,
+        sum: Sum::NONE,
         limited: 0,
-        counted: Counted::NONE,
         oldest: Timestamp::from_millis(0),
         newest: Timestamp::from_millis(0),
     };
 }
 
+impl Sum {
+    const NONE: Self = Self { constant: 0, fading: 0, active: 0, counted: Counted::NONE };
+
+    /// Takes a signal of the rule, newest first, as of an instant; gives what it is worth, or `None` where the frequency
+    /// limit passes over it.
+    #[inline]
+    fn take(&mut self, rule: &Rule, occurred_at: Timestamp, instant: Timestamp) -> Option<Fine> {
+        if !self.counted.counts(rule, occurred_at) {
+            return None;
+        }
+        let worth = worth(rule, occurred_at, instant);
+        if fades(rule, occurred_at, instant) {
+            (self.fading, self.active) = (self.fading + worth, self.active + 1);
+        } else {
+            self.constant += worth;
+        }
+        Some(worth)
+    }
+
+    fn all(&self) -> Fine {
+        self.constant + self.fading
+    }
+}
+
 impl Matched<'_> {
     /// What all of its signals are worth as of the instant of the score, after the cap.
     pub(crate) fn points(&self) -> Millipoints {
-        let Tally { constant, fading, .. } = self.tally;
-        rounded(capped(constant + fading, self.rule.cap))
+        rounded(capped(self.tally.sum.all(), self.rule.cap))
     }
 
     /// What they would be worth without limit, decay and cap.
@@ -126,7 +141,7 @@ impl Matched<'_> {
 
     /// What the cap of the rule does to what is left after decay.
     pub(crate) fn by_cap(&self) -> Millipoints {
-        self.points() - rounded(self.tally.constant + self.tally.fading)
+        self.points() - rounded(self.tally.sum.all())
     }
 }
 
@@ -144,12 +159,14 @@ impl<'a> Engagement<'a> {
 
     /// The rules that match something, in the order of the playbook.
     pub(crate) fn matched(&self) -> impl ExactSizeIterator<Item = Matched<'_>> {
+        let matched = |(rule, tally)| Matched { rule, tally, evidence: self.evidence_of(tally) };
+        self.rules_of_tallies().zip(&self.tallies).map(matched)
+    }
+
+    /// For each tally, its rule.
+    fn rules_of_tallies(&self) -> impl ExactSizeIterator<Item = &'a Rule> {
         let rules = self.playbook.rules();
-        self.tallies.iter().map(move |tally| Matched {
-            rule: &rules[index(tally.rule)],
-            tally,
-            evidence: self.evidence_of(tally),
-        })
+        self.tallies.iter().map(move |tally| &rules[index(tally.rule)])
     }
 
     fn evidence_of(&self, tally: &Tally) -> &[Piece] {
@@ -160,34 +177,26 @@ impl<'a> Engagement<'a> {
     /// For each rule that matches something, in that order, what its signals are worth at an instant not before that
     /// of the score: those that do not fade then, and those that do.
     pub(crate) fn sums_at(&self, instant: Timestamp) -> Vec<Sum> {
-        let none = Sum { rule: 0, constant: 0, fading: 0, active: 0, counted: Counted::NONE };
         let rules = self.playbook.rules();
-        let mut sums = vec![none; rules.len()];
+        let mut sums = vec![Sum::NONE; rules.len()];
         for signal in self.signals.list.iter().rev().take_while(|signal| is_kept(signal.occurred_at, instant)) {
             for &at in self.rules_of(signal) {
-                let (rule, sum) = (&rules[index(at)], &mut sums[index(at)]);
-                if sum.counted.counts(rule, signal.occurred_at) {
-                    let worth = worth(rule, signal.occurred_at, instant);
-                    if fades(rule, signal.occurred_at, instant) {
-                        (sum.fading, sum.active) = (sum.fading + worth, sum.active + 1);
-                    } else {
-                        sum.constant += worth;
-                    }
-                }
+                sums[index(at)].take(&rules[index(at)], signal.occurred_at, instant);
             }
         }
-        self.tallies.iter().map(|tally| Sum { rule: tally.rule, ..sums[index(tally.rule)] }).collect()
+        self.tallies.iter().map(|tally| sums[index(tally.rule)]).collect()
     }
 
-    /// What the rules that give are worth together at an instant, not before that of the score, and what those that take
-    /// take; the bounds of the axis are not applied. Neither ever gets more while nothing new comes: which signals count
+    /// What the rules of a track that give are worth together at an instant, not before that of the score, and what those
+    /// that take take (of the lead itself for `None`); the bounds of the axis are not applied. Neither ever gets more while nothing new comes: which signals count
     /// under a limit does not depend on the instant, since the latest do, and those are forgotten last.
-    pub(crate) fn both_at(&self, instant: Timestamp) -> (Millipoints, Millipoints) {
-        let rules = self.playbook.rules();
+    pub(crate) fn both_at(&self, track: Option<usize>, instant: Timestamp) -> (Millipoints, Millipoints) {
         let (mut gives, mut takes) = (Total::default(), Total::default());
-        for sum in self.sums_at(instant) {
-            let rule = &rules[index(sum.rule)];
-            let points = rounded(capped(sum.constant + sum.fading, rule.cap));
+        for (rule, sum) in self.rules_of_tallies().zip(self.sums_at(instant)) {
+            if !rule.counts_for(track) {
+                continue;
+            }
+            let points = rounded(capped(sum.all(), rule.cap));
             if rule.points < Millipoints::ZERO { takes.add(rule, -points) } else { gives.add(rule, points) }
         }
         (gives.capped(self.playbook.groups()), takes.capped(self.playbook.groups()))
@@ -205,30 +214,30 @@ impl<'a> Engagement<'a> {
         groups.iter().zip(total.groups).map(by_cap).filter(|(_, amount)| *amount != Millipoints::ZERO).collect()
     }
 
-    /// The first instant after `start`, which is not before that of the score, at which something begins to fade, or loses
-    /// points at once.
-    pub(crate) fn end_of_stretch(&self, start: Timestamp) -> Option<Timestamp> {
-        let first_goes = self.tallies.iter().map(|tally| tally.oldest + FORGOTTEN).min()?;
-        let rules = self.playbook.rules();
-        let steady = |tally: &Tally| {
-            tally.newest <= start && matches!(rules[index(tally.rule)].decay, Decay::Stays | Decay::HalfLife(_))
+    /// The first instant after that of the score at which something that counts for a track begins to fade, or loses points at
+    /// once.
+    pub(crate) fn end_of_stretch(&self, track: Option<usize>) -> Option<Timestamp> {
+        let own = || self.rules_of_tallies().zip(&self.tallies).filter(|(rule, _)| rule.counts_for(track));
+        let first_goes = own().map(|(_, tally)| tally.oldest + FORGOTTEN).min()?;
+        let steady = |(rule, tally): (&Rule, &Tally)| {
+            tally.newest <= self.as_of && matches!(rule.decay, Decay::Stays | Decay::HalfLife(_))
         };
-        if first_goes > start && self.tallies.iter().all(steady) {
+        if first_goes > self.as_of && own().all(steady) {
             return Some(first_goes);
         }
         let mut end: Option<Timestamp> = None;
-        self.each_turn(|turn| {
-            if turn > start && end.is_none_or(|end| turn < end) {
+        self.each_turn(track, |turn| {
+            if turn > self.as_of && end.is_none_or(|end| turn < end) {
                 end = Some(turn);
             }
         });
         end
     }
 
-    /// All such instants, ascending.
-    pub(crate) fn turns_after(&self, start: Timestamp) -> Vec<Timestamp> {
+    /// All such instants after one, ascending.
+    pub(crate) fn turns_after(&self, track: Option<usize>, start: Timestamp) -> Vec<Timestamp> {
         let mut turns = Vec::with_capacity(self.signals.len());
-        self.each_turn(|turn| {
+        self.each_turn(track, |turn| {
             if turn > start {
                 turns.push(turn);
             }
@@ -238,15 +247,15 @@ impl<'a> Engagement<'a> {
         turns
     }
 
-    /// Calls `take` with each instant at which something begins to fade, or loses points at once.
-    fn each_turn(&self, mut take: impl FnMut(Timestamp)) {
+    /// Calls `take` with each instant at which something that counts for a track begins to fade, or loses points at once.
+    fn each_turn(&self, track: Option<usize>, mut take: impl FnMut(Timestamp)) {
         let rules = self.playbook.rules();
         let mut counted = vec![Counted::NONE; rules.len()];
         for signal in self.signals.list.iter().rev().take_while(|signal| is_kept(signal.occurred_at, self.as_of)) {
             let mut counts = false;
             for &at in self.rules_of(signal) {
                 let rule = &rules[index(at)];
-                if counted[index(at)].counts(rule, signal.occurred_at) {
+                if rule.counts_for(track) && counted[index(at)].counts(rule, signal.occurred_at) {
                     turns(&rule.decay, signal.occurred_at, &mut take);
                     counts = true;
                 }
@@ -307,26 +316,20 @@ fn tally(
         let mut is_named = false;
         for &at in matching.rules_of(signal.shape) {
             let (rule, tally) = (&rules[index(at)], &mut tallies[index(at)]);
-            let counts = tally.counted.counts(rule, signal.occurred_at);
-            let worth = if counts { worth(rule, signal.occurred_at, as_of) } else { 0 };
+            let worth = tally.sum.take(rule, signal.occurred_at, as_of);
             if tally.matches == 0 {
                 (tally.rule, tally.newest, tally.evidence) = (at, signal.occurred_at, number(evidence.len()));
                 evidence.resize(evidence.len() + room, Piece::default());
             }
             let nth = index(tally.matches);
             if nth < MOST_EVIDENCE {
-                evidence[index(tally.evidence) + nth] = Piece { named: number(named.len()), points: rounded(worth) };
+                evidence[index(tally.evidence) + nth] =
+                    Piece { named: number(named.len()), points: rounded(worth.unwrap_or(0)) };
                 is_named = true;
             }
             tally.matches += 1;
             tally.oldest = signal.occurred_at;
-            if !counts {
-                tally.limited += 1;
-            } else if fades(rule, signal.occurred_at, as_of) {
-                (tally.fading, tally.active) = (tally.fading + worth, tally.active + 1);
-            } else {
-                tally.constant += worth;
-            }
+            tally.limited += u32::from(worth.is_none());
         }
         if is_named {
             named.push(number(place));

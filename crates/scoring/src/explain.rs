@@ -33,7 +33,7 @@ pub struct Explanation {
     pub open_routes: Vec<String>,
     /// What time alone changes if nothing else happens, the earliest first.
     pub expected: Vec<Expected>,
-    /// For each axis that has a boundary above, what would lift it there.
+    /// For each axis that has a boundary above, what would lift it there: of the lead itself, then of each track.
     pub lifts: Vec<Lift>,
 }
 
@@ -50,10 +50,27 @@ pub struct Expected {
     pub falls_below: Vec<Millipoints>,
     /// Those that it reaches then, because what takes points fades.
     pub reaches: Vec<Millipoints>,
+    /// The tracks of which engagement falls below a boundary or reaches one.
+    pub tracks: Vec<ExpectedInTrack>,
     /// The facts that change.
     pub facts: Vec<ChangedFact>,
     /// The routes whose condition holds then.
     pub open_routes: Vec<String>,
+}
+
+/// Time alone changes something in a track.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExpectedInTrack {
+    /// Its name.
+    pub track: String,
+    /// Its engagement then.
+    pub engagement: Millipoints,
+    /// Its grade then.
+    pub grade: String,
+    /// The boundaries that it falls below then, ascending.
+    pub falls_below: Vec<Millipoints>,
+    /// Those that it reaches then.
+    pub reaches: Vec<Millipoints>,
 }
 
 /// A fact that changes.
@@ -70,9 +87,11 @@ pub struct ChangedFact {
 /// What an axis is short of, and which rules would give it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lift {
+    /// Of which track; empty: of the lead itself.
+    pub track: String,
     /// Which axis.
     pub axis: v1::Axis,
-    /// The next boundary above: of engagement any of the playbook's, of fit where the next grade begins.
+    /// The next boundary above: of engagement any of [`Playbook::boundaries_of`], of fit where the next grade begins.
     pub to: Millipoints,
     /// How much is missing, above zero.
     pub missing: Millipoints,
@@ -102,18 +121,23 @@ pub struct LiftedBy {
 pub fn explain(signals: &Signals, profile: &v1::Profile, playbook: &Playbook, as_of: Timestamp) -> Explanation {
     let signals = signals.happened_by(as_of);
     let score = score(&signals, profile, playbook, as_of);
-    let lifts = [engagement_lift(&score, &signals, playbook), fit_lift(&score, profile, playbook)];
+    let whose = [None].into_iter().chain((0..playbook.tracks().len()).map(Some));
+    let lifts =
+        whose.flat_map(|of| [engagement_lift(&score, of, &signals, playbook), fit_lift(&score, of, profile, playbook)]);
     Explanation {
         signals: signals.list.iter().filter(|signal| is_kept(signal.occurred_at, as_of)).count(),
         open_routes: open_routes(&score, playbook),
         expected: expected(&score, &signals, profile, playbook),
-        lifts: lifts.into_iter().flatten().collect(),
+        lifts: lifts.flatten().collect(),
         score,
     }
 }
 
 fn open_routes(score: &Score, playbook: &Playbook) -> Vec<String> {
-    let open = playbook.routes().iter().filter(|route| route.holds(score.engagement, score.fit, &score.facts));
+    let open = playbook.routes().iter().filter(|route| {
+        let (engagement, fit) = score.axes(route.track.as_ref().map(|track| track.place));
+        route.holds(engagement, fit, &score.facts)
+    });
     open.map(|route| route.name.clone()).collect()
 }
 
@@ -123,9 +147,16 @@ fn expected(now: &Score, signals: &Signals, profile: &v1::Profile, playbook: &Pl
     for _ in 0..MOST_LOOKS {
         let Some(at) = before.next_change_at else { break };
         let after = score(signals, profile, playbook, at);
-        let between = |from: Millipoints, to: Millipoints| {
-            let boundaries = playbook.boundaries().iter().copied();
+        let between = |of: Option<usize>, from: Millipoints, to: Millipoints| {
+            let boundaries = playbook.boundaries_of(of).iter().copied();
             boundaries.filter(|boundary| (from < *boundary) && (*boundary <= to)).collect::<Vec<_>>()
+        };
+        let in_track = |(place, track): (usize, &v1::TrackScore)| {
+            let (was, is) = (before.axes(Some(place)).0, after.axes(Some(place)).0);
+            let (falls_below, reaches) = (between(Some(place), is, was), between(Some(place), was, is));
+            let (track, grade) = (track.track.clone(), track.grade.clone());
+            let changes = !(falls_below.is_empty() && reaches.is_empty());
+            changes.then_some(ExpectedInTrack { track, engagement: is, grade, falls_below, reaches })
         };
         let facts = playbook.facts().iter().zip(before.facts.iter().zip(&after.facts));
         let facts = facts.filter(|(_, (from, to))| from != to);
@@ -133,12 +164,14 @@ fn expected(now: &Score, signals: &Signals, profile: &v1::Profile, playbook: &Pl
             at,
             engagement: after.engagement,
             grade: after.grade,
-            falls_below: between(after.engagement, before.engagement),
-            reaches: between(before.engagement, after.engagement),
+            falls_below: between(None, after.engagement, before.engagement),
+            reaches: between(None, before.engagement, after.engagement),
+            tracks: after.tracks.iter().enumerate().filter_map(in_track).collect(),
             facts: facts.map(|(fact, (&from, &to))| ChangedFact { name: fact.name.clone(), from, to }).collect(),
             open_routes: open_routes(&after, playbook),
         };
-        if !(change.falls_below.is_empty() && change.reaches.is_empty() && change.facts.is_empty()) {
+        let crosses = !(change.falls_below.is_empty() && change.reaches.is_empty() && change.tracks.is_empty());
+        if crosses || !change.facts.is_empty() {
             found.push(change);
         }
         if found.len() == MOST_EXPECTED {
@@ -149,8 +182,14 @@ fn expected(now: &Score, signals: &Signals, profile: &v1::Profile, playbook: &Pl
     found
 }
 
-fn engagement_lift(score: &Score, signals: &Signals, playbook: &Playbook) -> Option<Lift> {
-    let to = playbook.boundaries().iter().copied().find(|boundary| *boundary > score.engagement)?;
+/// The name of a track; nothing for the lead itself.
+fn name_of(of: Option<usize>, playbook: &Playbook) -> String {
+    of.and_then(|of| playbook.tracks().get(of)).map(|track| track.name.clone()).unwrap_or_default()
+}
+
+fn engagement_lift(score: &Score, of: Option<usize>, signals: &Signals, playbook: &Playbook) -> Option<Lift> {
+    let (now, _) = score.axes(of);
+    let to = playbook.boundaries_of(of).iter().copied().find(|boundary| *boundary > now)?;
     let own = instants_of(signals, playbook, score.as_of);
     let rules = playbook.rules();
     let points: Vec<_> = rules.iter().zip(&own).map(|(rule, own)| amount(rule, own, score.as_of)).collect();
@@ -163,14 +202,15 @@ fn engagement_lift(score: &Score, signals: &Signals, playbook: &Playbook) -> Opt
         for _ in 0..MOST_TIMES {
             instants.insert(at, score.as_of);
             points[place] = amount(rule, &instants, score.as_of);
-            shown.push(total(&points, playbook));
+            shown.push(total(&points, of, playbook));
         }
         let times = (1..).zip(&shown).find(|(_, shown)| **shown >= to).map(|(times, _)| times);
-        let points = shown.first().map_or(Millipoints::ZERO, |shown| *shown - score.engagement);
+        let points = shown.first().map_or(Millipoints::ZERO, |shown| *shown - now);
         LiftedBy { rule: rule.name.clone(), points, times, ends: false }
     };
-    let by = rules.iter().enumerate().map(lifted).collect();
-    Some(Lift { axis: v1::Axis::Engagement, to, missing: to - score.engagement, by: most_first(by) })
+    let by = rules.iter().enumerate().filter(|(_, rule)| rule.counts_for(of)).map(lifted).collect();
+    let (track, axis) = (name_of(of, playbook), v1::Axis::Engagement);
+    Some(Lift { track, axis, to, missing: to - now, by: most_first(by) })
 }
 
 /// For each rule, when its signals happened, newest first.
@@ -192,10 +232,10 @@ fn amount(rule: &Rule, instants: &[Timestamp], as_of: Timestamp) -> Millipoints 
     rounded(capped(counts.map(|instant| worth(rule, *instant, as_of)).sum(), rule.cap))
 }
 
-/// What engagement shows where the rules give this: within the caps of groups and the bounds of the axis.
-fn total(points: &[Millipoints], playbook: &Playbook) -> Millipoints {
+/// What the engagement of a track shows where the rules give this: within the caps of groups and the bounds of the axis.
+fn total(points: &[Millipoints], of: Option<usize>, playbook: &Playbook) -> Millipoints {
     let (mut groups, mut all) = ([Millipoints::ZERO; MOST_GROUPS], Millipoints::ZERO);
-    for (rule, points) in playbook.rules().iter().zip(points) {
+    for (rule, points) in playbook.rules().iter().zip(points).filter(|(rule, _)| rule.counts_for(of)) {
         *rule.group.map_or(&mut all, |at| &mut groups[at]) += *points;
     }
     for (group, sum) in playbook.groups().iter().zip(groups) {
@@ -204,21 +244,23 @@ fn total(points: &[Millipoints], playbook: &Playbook) -> Millipoints {
     all.clamp(Millipoints::ZERO, playbook.engagement_cap())
 }
 
-fn fit_lift(score: &Score, profile: &v1::Profile, playbook: &Playbook) -> Option<Lift> {
-    let to = playbook.grades().fit.into_iter().filter(|boundary| *boundary > score.fit).min()?;
+fn fit_lift(score: &Score, of: Option<usize>, profile: &v1::Profile, playbook: &Playbook) -> Option<Lift> {
+    let (_, now) = score.axes(of);
+    let to = playbook.grades().fit.into_iter().filter(|boundary| *boundary > now).min()?;
     let fit = Fit::of(profile, playbook);
-    let raw: Millipoints = fit.rules(playbook).map(|rule| rule.points).sum();
+    let raw: Millipoints = fit.rules(playbook).filter(|rule| rule.counts_for(of)).map(|rule| rule.points).sum();
     let places: Vec<usize> = (0..playbook.fit_rules().len()).collect();
     let holding: Vec<usize> = fit.of_rules(&places).copied().collect();
     let lifted = |(place, rule): (usize, &tasuki_playbook::FitRule)| {
         let ends = holding.contains(&place);
         let then = if ends { raw - rule.points } else { raw + rule.points };
-        let points = then.clamp(Millipoints::ZERO, playbook.fit_cap()) - score.fit;
-        let times = (score.fit + points >= to).then_some(1);
+        let points = then.clamp(Millipoints::ZERO, playbook.fit_cap()) - now;
+        let times = (now + points >= to).then_some(1);
         LiftedBy { rule: rule.name.clone(), points, times, ends }
     };
-    let by = playbook.fit_rules().iter().enumerate().map(lifted).collect();
-    Some(Lift { axis: v1::Axis::Fit, to, missing: to - score.fit, by: most_first(by) })
+    let own = playbook.fit_rules().iter().enumerate().filter(|(_, rule)| rule.counts_for(of));
+    let (track, axis) = (name_of(of, playbook), v1::Axis::Fit);
+    Some(Lift { track, axis, to, missing: to - now, by: most_first(own.map(lifted).collect()) })
 }
 
 /// Those that give something, the most first.

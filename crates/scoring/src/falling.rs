@@ -8,7 +8,7 @@ use tasuki_domain::{Millipoints, Millis, Timestamp};
 use tasuki_playbook::{Decay, Group, MOST_GROUPS};
 
 use crate::decay::{FINE_BITS, Fine, ONE, capped, from_f64, millis_f64, remaining, rounded, surely_rounded};
-use crate::engagement::Matched;
+use crate::engagement::{Matched, Sum};
 
 /// Most losses of a millipoint that are followed one by one.
 const MOST_DROPS: usize = 200;
@@ -74,8 +74,8 @@ struct Drop {
 type ByGroup<T> = [T; MOST_GROUPS + 1];
 
 impl Term {
-    /// Of a rule whose signals are worth so much: those that do not fade, and those that do, which are so many.
-    pub(crate) fn of(matched: &Matched<'_>, constant: Fine, fading: Fine, active: u32) -> Self {
+    /// Of a rule whose signals are worth so much at the start.
+    pub(crate) fn of(matched: &Matched<'_>, &Sum { constant, fading, active, .. }: &Sum) -> Self {
         let (half_life, loss) = match matched.rule.decay {
             Decay::HalfLife(half_life) => (Some(half_life), 0.0),
             Decay::Linear(over) => {

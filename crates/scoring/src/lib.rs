@@ -29,7 +29,9 @@ mod signals;
 mod state;
 
 pub use account::MOST_LEADS;
-pub use explain::{ChangedFact, Expected, Explanation, Lift, LiftedBy, MOST_EXPECTED, MOST_TIMES, explain};
+pub use explain::{
+    ChangedFact, Expected, ExpectedInTrack, Explanation, Lift, LiftedBy, MOST_EXPECTED, MOST_TIMES, explain,
+};
 pub use processor::Scoring;
 pub use score::{CAP, GROUP_CAP, MOST_EVIDENCE, Score, score};
 pub use signals::{MOST_SIGNALS, NewSignal, Signals};

@@ -27,13 +27,19 @@ const LOOK_AGAIN: Millis = Millis::from_hours(1);
 const MILLISECOND: Millis = Millis::new(1);
 const ONE_MILLIPOINT: Millipoints = Millipoints::new(1);
 
-/// The first instant after that of the score at which time alone changes a fact or takes engagement, of which `shown` is
-/// shown now, across a boundary of the playbook; `None` if it never does.
-pub(crate) fn next_change(engagement: &Engagement<'_>, shown: Millipoints) -> Option<Timestamp> {
-    let fact = next_fact_change(engagement);
-    // Crossings later than the change of a fact need not be found: the lead is looked at then in any case.
-    let crossing = Crossing { engagement, as_of: engagement.as_of, before: fact }.first(shown);
-    [fact, crossing].into_iter().flatten().min()
+/// The first instant after that of the score at which time alone changes a fact or takes the engagement of the lead or of
+/// one of its tracks across a boundary of the playbook; `None` if it never does. `shown` is what is shown of each now.
+pub(crate) fn next_change(
+    engagement: &Engagement<'_>,
+    shown: impl Iterator<Item = (Option<usize>, Millipoints)>,
+) -> Option<Timestamp> {
+    // What comes later than something that was found need not be found: the lead is looked at then in any case.
+    let mut first = next_fact_change(engagement);
+    for (track, shown) in shown {
+        let crossing = Crossing { engagement, track, as_of: engagement.as_of, before: first }.first(shown);
+        first = [first, crossing].into_iter().flatten().min();
+    }
+    first
 }
 
 /// A signal leaves the window of a fact.
@@ -47,6 +53,8 @@ fn next_fact_change(engagement: &Engagement<'_>) -> Option<Timestamp> {
 
 struct Crossing<'e, 'p> {
     engagement: &'e Engagement<'p>,
+    /// Whose engagement; `None`: the lead's own.
+    track: Option<usize>,
     as_of: Timestamp,
     before: Option<Timestamp>,
 }
@@ -74,16 +82,17 @@ enum Found {
 
 impl Crossing<'_, '_> {
     fn first(&self, shown: Millipoints) -> Option<Timestamp> {
-        let boundaries = self.engagement.playbook.boundaries();
+        let boundaries = self.boundaries();
         let here = self.side(shown);
-        let nothing_takes = self.engagement.matched().all(|matched| matched.rule.points >= Millipoints::ZERO);
+        let mut own = self.engagement.matched().filter(|matched| matched.rule.counts_for(self.track));
+        let nothing_takes = own.all(|matched| matched.rule.points >= Millipoints::ZERO);
         if here == 0 && nothing_takes {
             return None;
         }
         let low = here.checked_sub(1).map(|reached| boundaries[reached]);
         let bounds = Bounds { low, high: boundaries.get(here).copied() };
         let (mut steps, mut start) = (0, self.as_of);
-        let mut end = self.engagement.end_of_stretch(start)?;
+        let mut end = self.engagement.end_of_stretch(self.track)?;
         let mut turns: Option<Vec<Timestamp>> = None;
         loop {
             match self.between(start, end, bounds, &mut steps) {
@@ -94,30 +103,29 @@ impl Crossing<'_, '_> {
             if self.before.is_some_and(|before| end >= before) {
                 return None;
             }
-            let (gives, takes) = self.engagement.both_at(end);
+            let both @ (gives, takes) = self.both_at(end);
             if self.side(gives - takes) != here {
                 return Some(end);
             }
             // Mostly something is found before the first turn, and they need not be put in order.
-            let turns = turns.get_or_insert_with(|| self.engagement.turns_after(end));
+            let turns = turns.get_or_insert_with(|| self.engagement.turns_after(self.track, end));
             let left = &turns[turns.partition_point(|&turn| turn <= end)..];
-            (start, end) = self.leap(end, left, bounds, &mut steps)?;
+            (start, end) = self.leap((end, both), left, bounds, &mut steps)?;
         }
     }
 
-    /// Goes on from an instant as far as the score stays within its bounds whatever it does in between; gives the stretch
-    /// that comes then, if there is one.
+    /// Goes on from an instant, with what is given and taken at it, as far as the score stays within its bounds whatever it
+    /// does in between; gives the stretch that comes then, if there is one.
     fn leap(
         &self,
-        from: Timestamp,
+        (from, (given, taken)): (Timestamp, (Millipoints, Millipoints)),
         turns: &[Timestamp],
         bounds: Bounds,
         steps: &mut usize,
     ) -> Option<(Timestamp, Timestamp)> {
-        let (given, taken) = self.engagement.both_at(from);
         let passed = turns.partition_point(|&turn| {
             *steps += STEPS_PER_LOOK;
-            let (gives, takes) = self.engagement.both_at(turn);
+            let (gives, takes) = self.both_at(turn);
             bounds.low.is_none_or(|low| gives - taken >= low) && bounds.high.is_none_or(|high| given - takes < high)
         });
         let start = passed.checked_sub(1).map_or(from, |last| turns[last]);
@@ -130,7 +138,7 @@ impl Crossing<'_, '_> {
         *steps += STEPS_PER_STRETCH;
         // Up to the last millisecond before the end; at the end itself the terms change.
         let last = self.before.map_or(end - MILLISECOND, |before| before.min(end - MILLISECOND));
-        let (terms, giving) = terms(self.engagement, start);
+        let (terms, giving) = terms(self.engagement, self.track, start);
         let (gives, takes) = terms.split_at(giving);
         let groups = self.engagement.playbook.groups();
         let (gives, takes) = (Falling::new(start, gives, groups), Falling::new(start, takes, groups));
@@ -140,7 +148,15 @@ impl Crossing<'_, '_> {
     /// How many boundaries are reached. They lie above zero and not above the cap of the axis, whose bounds therefore
     /// make no difference here.
     fn side(&self, engagement: Millipoints) -> usize {
-        self.engagement.playbook.boundaries().partition_point(|&boundary| boundary <= engagement)
+        self.boundaries().partition_point(|&boundary| boundary <= engagement)
+    }
+
+    fn boundaries(&self) -> &[Millipoints] {
+        self.engagement.playbook.boundaries_of(self.track)
+    }
+
+    fn both_at(&self, instant: Timestamp) -> (Millipoints, Millipoints) {
+        self.engagement.both_at(self.track, instant)
     }
 
     /// The first instant after the start of a stretch, up to `to`, at which the score crosses one of the bounds.
@@ -178,28 +194,25 @@ impl Crossing<'_, '_> {
 
     fn gives(&self, stretch: &Stretch<'_>, instant: Timestamp) -> Millipoints {
         let worth = stretch.gives.at(instant);
-        if worth.sure { worth.points } else { self.engagement.both_at(instant).0 }
+        if worth.sure { worth.points } else { self.both_at(instant).0 }
     }
 
     fn takes(&self, stretch: &Stretch<'_>, instant: Timestamp) -> Millipoints {
         let worth = stretch.takes.at(instant);
-        if worth.sure { worth.points } else { self.engagement.both_at(instant).1 }
+        if worth.sure { worth.points } else { self.both_at(instant).1 }
     }
 }
 
-/// What the rules amount to from this instant on, those that give first; and how many those are.
-fn terms(engagement: &Engagement<'_>, start: Timestamp) -> (Vec<Term>, usize) {
+/// What the rules of a track amount to from this instant on, those that give first; and how many those are.
+fn terms(engagement: &Engagement<'_>, track: Option<usize>, start: Timestamp) -> (Vec<Term>, usize) {
     let later = (start != engagement.as_of).then(|| engagement.sums_at(start));
     let mut terms = Vec::with_capacity(engagement.matched().len());
     let mut giving = 0;
     for takes in [false, true] {
         for (place, matched) in engagement.matched().enumerate() {
-            if (matched.rule.points < Millipoints::ZERO) == takes {
-                let tally = matched.tally;
-                let now = (tally.constant, tally.fading, tally.active);
-                let then = later.as_ref().map(|sums| (sums[place].constant, sums[place].fading, sums[place].active));
-                let (constant, fading, active) = then.unwrap_or(now);
-                terms.push(Term::of(&matched, constant, fading, active));
+            if (matched.rule.points < Millipoints::ZERO) == takes && matched.rule.counts_for(track) {
+                let sum = later.as_ref().map_or(&matched.tally.sum, |sums| &sums[place]);
+                terms.push(Term::of(&matched, sum));
             }
         }
         if !takes {

@@ -2,14 +2,14 @@
 //! is evidence, of which there is too much to build it as values first.
 
 use tasuki_domain::{Millipoints, Timestamp};
-use tasuki_playbook::{FitRule, Grade, Playbook};
+use tasuki_playbook::{FitRule, Grade, Playbook, TrackRef};
 use tasuki_wire::{Head, v1};
 
 use crate::engagement::{Engagement, Matched};
 use crate::fit::Fit;
 use crate::message::{Message, zigzag};
 use crate::profile::CompactProfile;
-use crate::score::{Amount, Assessed, CAP, GROUP_CAP, in_words};
+use crate::score::{Amount, Assessed, CAP, GROUP_CAP, InTrack, in_words};
 use crate::signals::{Signal, Signals, index, number};
 
 /// What is the same in every record by one playbook, as bytes.
@@ -81,7 +81,7 @@ fn write_scored(message: &mut Message, scored: &Scored<'_>) {
     message.fixed(2, scored.as_of.as_millis());
     message.sint(3, assessed.engagement.shown.get());
     message.sint(4, assessed.fit.shown.get());
-    write_grade(message, assessed.grade);
+    write_grade(message, 5, assessed.grade);
     write_contributions(message, scored);
     for (fact, &value) in scored.wording.facts.iter().zip(&assessed.facts) {
         message.message(7, |message| {
@@ -97,13 +97,16 @@ fn write_scored(message: &mut Message, scored: &Scored<'_>) {
     message.uint(11, because(scored.because));
     message.long_message(12, |evidence| write_evidence(evidence, &assessed.matched));
     message.uint(13, scored.identities_version);
+    for in_track in &assessed.tracks {
+        message.message(14, |message| write_track_score(message, in_track));
+    }
 }
 
-fn write_grade(message: &mut Message, grade: Grade) {
+fn write_grade(message: &mut Message, field: u8, grade: Grade) {
     let mut text = [0; 5];
     let fit = grade.fit.encode_utf8(&mut text).len();
     text[fit] = b'0' + grade.engagement;
-    message.text(5, &text[..=fit]);
+    message.text(field, &text[..=fit]);
 }
 
 fn because(because: v1::ScoredBecause) -> u32 {
@@ -120,13 +123,14 @@ fn write_contributions(message: &mut Message, scored: &Scored<'_>) {
             contribution.uint(1, axis(v1::Axis::Engagement));
             contribution.texts(2, &[GROUP_CAP, &group.name]);
             contribution.sint(3, points.get());
+            write_track(contribution, group.track.as_ref());
         });
     }
-    write_bounds(message, v1::Axis::Engagement, scored.assessed.engagement);
+    write_bounds(message, 6, v1::Axis::Engagement, scored.assessed.engagement, "");
     for contribution in scored.fit.of_rules(&scored.wording.fit_rules) {
         message.fields(contribution.as_bytes());
     }
-    write_bounds(message, v1::Axis::Fit, scored.assessed.fit);
+    write_bounds(message, 6, v1::Axis::Fit, scored.assessed.fit, "");
 }
 
 fn write_behaviour(contribution: &mut Message, matched: &Matched<'_>) {
@@ -139,6 +143,21 @@ fn write_behaviour(contribution: &mut Message, matched: &Matched<'_>) {
     contribution.packed(8, matched.evidence.iter().map(|piece| zigzag(piece.points.get())), 3);
     contribution.sint(9, matched.by_limit().get());
     contribution.sint(10, matched.by_cap().get());
+    write_track(contribution, matched.rule.track.as_ref());
+}
+
+fn write_track(contribution: &mut Message, track: Option<&TrackRef>) {
+    contribution.text(12, TrackRef::name_of(track).as_bytes());
+}
+
+/// Fields of a `TrackScore`.
+fn write_track_score(message: &mut Message, in_track: &InTrack<'_>) {
+    message.text(1, in_track.track.name.as_bytes());
+    message.sint(2, in_track.engagement.shown.get());
+    message.sint(3, in_track.fit.shown.get());
+    write_grade(message, 4, in_track.grade);
+    write_bounds(message, 5, v1::Axis::Engagement, in_track.engagement, &in_track.track.name);
+    write_bounds(message, 5, v1::Axis::Fit, in_track.fit, &in_track.track.name);
 }
 
 fn write_evidence(evidence: &mut Message, matched: &Engagement<'_>) {
@@ -163,14 +182,16 @@ fn write_attribute(contribution: &mut Message, rule: &FitRule) {
     contribution.sint(3, rule.points.get());
     contribution.sint(4, rule.points.get());
     contribution.uint(5, 1_u32);
+    write_track(contribution, rule.track.as_ref());
 }
 
-fn write_bounds(message: &mut Message, of: v1::Axis, amount: Amount) {
+fn write_bounds(message: &mut Message, field: u8, of: v1::Axis, amount: Amount, track: &str) {
     if amount.by_bounds != Millipoints::ZERO {
-        message.message(6, |contribution| {
+        message.message(field, |contribution| {
             contribution.uint(1, axis(of));
             contribution.text(2, CAP.as_bytes());
             contribution.sint(3, amount.by_bounds.get());
+            contribution.text(12, track.as_bytes());
         });
     }
 }

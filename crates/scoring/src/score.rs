@@ -1,7 +1,7 @@
 //! The score of a lead: a pure function of its signals, its profile, the playbook and an instant.
 
 use tasuki_domain::{Millipoints, Timestamp};
-use tasuki_playbook::{EventKind, Grade, Group, Playbook, SignalFields};
+use tasuki_playbook::{EventKind, Grade, Group, Playbook, SignalFields, Track, TrackRef};
 use tasuki_wire::evidence::{Named, columns};
 use tasuki_wire::v1;
 
@@ -31,6 +31,8 @@ pub struct Score {
     pub fit: Millipoints,
     /// From both.
     pub grade: Grade,
+    /// The product lines, in the order of [`Playbook::tracks`].
+    pub tracks: Vec<v1::TrackScore>,
     /// Where the points come from: engagement, then fit, each in the order of the playbook, then what the cap takes.
     pub contributions: Vec<v1::Contribution>,
     /// The events that contributions name.
@@ -46,7 +48,8 @@ pub struct Score {
 /// The order of operations: signals by (occurred_at, event id), those older than 400 days left out → rules that match →
 /// frequency limit of each rule (in each stretch of time the latest count) → decay to `as_of` (what happens later than
 /// `as_of` has age 0) → sum and cap of each rule, rounded to millipoints here and only here → caps of the groups → bounds of
-/// the axis. A grade follows from both axes.
+/// the axis. A grade follows from both axes. For each track the same with the rules that count for it: signals, limits and the
+/// caps of rules and groups are the same whoever looks, since all rules of a group are of one track or of none.
 pub fn score(signals: &Signals, profile: &v1::Profile, playbook: &Playbook, as_of: Timestamp) -> Score {
     let fit = Fit::of(profile, playbook);
     let matching = Matching::of(signals, playbook);
@@ -57,20 +60,23 @@ pub fn score(signals: &Signals, profile: &v1::Profile, playbook: &Playbook, as_o
         axis: v1::Axis::Engagement.into(),
         rule: [GROUP_CAP, &group.name].concat(),
         points_mp: points.get(),
+        track: TrackRef::name_of(group.track.as_ref()).to_owned(),
         ..v1::Contribution::default()
     }));
-    contributions.extend(cap(v1::Axis::Engagement, assessed.engagement));
+    contributions.extend(cap(v1::Axis::Engagement, assessed.engagement, ""));
     contributions.extend(fit.rules(playbook).map(|rule| v1::Contribution {
         axis: v1::Axis::Fit.into(),
         rule: rule.name.clone(),
         points_mp: rule.points.get(),
         raw_mp: rule.points.get(),
         matches: 1,
+        track: TrackRef::name_of(rule.track.as_ref()).to_owned(),
         ..v1::Contribution::default()
     }));
-    contributions.extend(cap(v1::Axis::Fit, assessed.fit));
+    contributions.extend(cap(v1::Axis::Fit, assessed.fit, ""));
     Score {
         as_of,
+        tracks: assessed.tracks.iter().map(track_score).collect(),
         engagement: assessed.engagement.shown,
         fit: assessed.fit.shown,
         grade: assessed.grade,
@@ -82,6 +88,14 @@ pub fn score(signals: &Signals, profile: &v1::Profile, playbook: &Playbook, as_o
 }
 
 impl Score {
+    /// Engagement and fit of a track, as an index into [`Playbook::tracks`], or of the lead itself.
+    pub fn axes(&self, track: Option<usize>) -> (Millipoints, Millipoints) {
+        match track.and_then(|track| self.tracks.get(track)) {
+            Some(track) => (Millipoints::new(track.engagement_mp), Millipoints::new(track.fit_mp)),
+            None => (self.engagement, self.fit),
+        }
+    }
+
     /// As it stands on the log, but for what stands beside it there: the profile, and why it was scored. `signals`: how many
     /// there were to be scored by this playbook.
     pub fn recorded(self, playbook: &Playbook, signals: usize) -> v1::LeadScored {
@@ -94,6 +108,7 @@ impl Score {
             grade: self.grade.to_string(),
             facts: facts.map(|(fact, &value)| v1::Fact { name: fact.name.clone(), value }).collect(),
             contributions: self.contributions,
+            tracks: self.tracks,
             next_change_at_ms: self.next_change_at.map_or(0, Timestamp::as_millis),
             signals: u32::try_from(signals).unwrap_or(u32::MAX),
             evidence: Some(self.evidence),
@@ -111,8 +126,18 @@ pub(crate) struct Assessed<'a> {
     pub(crate) engagement: Amount,
     pub(crate) fit: Amount,
     pub(crate) grade: Grade,
+    pub(crate) tracks: Vec<InTrack<'a>>,
     pub(crate) facts: Vec<i64>,
     pub(crate) next_change_at: Option<Timestamp>,
+}
+
+/// What the score of a track says.
+#[derive(Debug)]
+pub(crate) struct InTrack<'a> {
+    pub(crate) track: &'a Track,
+    pub(crate) engagement: Amount,
+    pub(crate) fit: Amount,
+    pub(crate) grade: Grade,
 }
 
 /// What an axis shows, and what its bounds took away (below zero) or gave for that.
@@ -134,10 +159,33 @@ impl<'a> Assessed<'a> {
         let by_groups = matched.by_groups();
         let points = matched.matched().map(|rule| rule.points()).chain(by_groups.iter().map(|(_, points)| *points));
         let engagement = Amount::of(points, playbook.engagement_cap());
+        let of_track = |(place, track)| InTrack::of(&matched, &by_groups, fit, place, track);
+        let tracks: Vec<_> = (0..).zip(playbook.tracks()).map(of_track).collect();
         let fit = Amount::of(fit.rules(playbook).map(|rule| rule.points), playbook.fit_cap());
         let grade = playbook.grades().grade(engagement.shown, fit.shown);
-        let (facts, next_change_at) = (matched.facts(), next_change(&matched, engagement.shown));
-        Self { matched, by_groups, engagement, fit, grade, facts, next_change_at }
+        let of_tracks = (0..).zip(&tracks).map(|(place, track)| (Some(place), track.engagement.shown));
+        let next_change_at = next_change(&matched, [(None, engagement.shown)].into_iter().chain(of_tracks));
+        let facts = matched.facts();
+        Self { matched, by_groups, engagement, fit, grade, tracks, facts, next_change_at }
+    }
+}
+
+impl<'a> InTrack<'a> {
+    fn of(
+        matched: &Engagement<'a>,
+        by_groups: &[(&Group, Millipoints)],
+        fit: &Fit,
+        place: usize,
+        track: &'a Track,
+    ) -> Self {
+        let (playbook, of) = (matched.playbook, Some(place));
+        let own = matched.matched().filter(|matched| matched.rule.counts_for(of)).map(|rule| rule.points());
+        let groups = by_groups.iter().filter(|(group, _)| group.counts_for(of)).map(|(_, points)| *points);
+        let engagement = Amount::of(own.chain(groups), playbook.engagement_cap());
+        let fit = fit.rules(playbook).filter(|rule| rule.counts_for(of)).map(|rule| rule.points);
+        let fit = Amount::of(fit, playbook.fit_cap());
+        let grade = playbook.grades().grade(engagement.shown, fit.shown);
+        Self { track, engagement, fit, grade }
     }
 }
 
@@ -160,6 +208,18 @@ fn behaviour(matched: &Matched<'_>) -> v1::Contribution {
         evidence_mp: matched.evidence.iter().map(|piece| piece.points.get()).collect(),
         limit_mp: matched.by_limit().get(),
         cap_mp: matched.by_cap().get(),
+        track: TrackRef::name_of(matched.rule.track.as_ref()).to_owned(),
+    }
+}
+
+fn track_score(InTrack { track, engagement, fit, grade }: &InTrack<'_>) -> v1::TrackScore {
+    let bounds = [(v1::Axis::Engagement, *engagement), (v1::Axis::Fit, *fit)];
+    v1::TrackScore {
+        track: track.name.clone(),
+        engagement_mp: engagement.shown.get(),
+        fit_mp: fit.shown.get(),
+        grade: grade.to_string(),
+        bounds: bounds.into_iter().filter_map(|(axis, amount)| cap(axis, amount, &track.name)).collect(),
     }
 }
 
@@ -175,11 +235,12 @@ fn evidence(matched: &Engagement<'_>) -> v1::Evidence {
     columns(matched.as_of.as_millis(), named)
 }
 
-fn cap(axis: v1::Axis, amount: Amount) -> Option<v1::Contribution> {
+fn cap(axis: v1::Axis, amount: Amount, track: &str) -> Option<v1::Contribution> {
     (amount.by_bounds != Millipoints::ZERO).then(|| v1::Contribution {
         axis: axis.into(),
         rule: CAP.to_owned(),
         points_mp: amount.by_bounds.get(),
+        track: track.to_owned(),
         ..v1::Contribution::default()
     })
 }

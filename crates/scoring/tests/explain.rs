@@ -12,7 +12,7 @@ use common::{DAY, Did, OneLead, signals_of};
 use proptest::prelude::*;
 use tasuki_domain::{Millipoints, Timestamp};
 use tasuki_playbook::Playbook;
-use tasuki_scoring::{MOST_EXPECTED, MOST_TIMES, Score, explain};
+use tasuki_scoring::{Lift, MOST_EXPECTED, MOST_TIMES, Score, explain};
 use tasuki_wire::v1;
 use tasuki_wire::v1::activity_record::Event as Activity;
 
@@ -43,6 +43,7 @@ fn as_on_the_log(scored: &v1::LeadScored, playbook: &Playbook) -> Score {
         engagement: Millipoints::new(scored.engagement_mp),
         fit: Millipoints::new(scored.fit_mp),
         grade: tasuki_playbook::Grade { fit, engagement: grade.as_str().parse().unwrap() },
+        tracks: scored.tracks.clone(),
         contributions: scored.contributions.clone(),
         evidence: scored.evidence.clone().unwrap(),
         facts: playbook.facts().iter().zip(&scored.facts).map(|(_, fact)| fact.value).collect(),
@@ -110,25 +111,44 @@ proptest! {
         let as_of = NOW + away;
         let explained = explain(&signals_of(&history), &v1::Profile::default(), &playbook, at(as_of));
         let lead = Lead::new(&text, &happened_by(&history, as_of));
-        let engagement = |instant: i64| shown(&obvious::score(&lead, &v1::Profile::default(), instant).engagement);
-        let sides = |shown: i64| playbook.boundaries().iter().filter(|at| at.get() <= shown).count();
-        let mut before = engagement(as_of);
+        // The lead itself, then its tracks.
+        let mut whose = vec![(None, lead.clone())];
+        let tracks = playbook.tracks().iter().enumerate();
+        whose.extend(tracks.map(|(place, track)| (Some(place), lead.clone().in_track(&track.name))));
+        let name = |of: Option<usize>| of.map(|of| playbook.tracks()[of].name.as_str());
+        let engagement =
+            |lead: &Lead, instant: i64| shown(&obvious::score(lead, &v1::Profile::default(), instant).engagement);
+        let sides = |of, shown: i64| playbook.boundaries_of(of).iter().filter(|at| at.get() <= shown).count();
+        let mut before: Vec<_> = whose.iter().map(|(_, lead)| engagement(lead, as_of)).collect();
         prop_assert!(explained.expected.len() <= MOST_EXPECTED);
         for expected in &explained.expected {
             let then = expected.at.as_millis();
-            // A millisecond sooner it is as before.
-            prop_assert_eq!(sides(engagement(then - 1)), sides(before));
-            let after = engagement(then);
-            prop_assert_eq!(expected.engagement.get(), after);
-            let crossed: Vec<_> = playbook.boundaries().iter().copied()
-                .filter(|at| (at.get() <= before) != (at.get() <= after)).collect();
-            let (down, up) = if after < before { (crossed, vec![]) } else { (vec![], crossed) };
-            prop_assert_eq!((&expected.falls_below, &expected.reaches), (&down, &up));
-            prop_assert!(!down.is_empty() || !up.is_empty() || !expected.facts.is_empty());
-            before = after;
+            let mut changes = !expected.facts.is_empty();
+            for ((of, lead), before) in whose.iter().zip(&mut before) {
+                // A millisecond sooner it is as before.
+                prop_assert_eq!(sides(*of, engagement(lead, then - 1)), sides(*of, *before));
+                let after = engagement(lead, then);
+                let crossed: Vec<_> = playbook.boundaries_of(*of).iter().copied()
+                    .filter(|at| (at.get() <= *before) != (at.get() <= after)).collect();
+                changes |= !crossed.is_empty();
+                let (down, up) = if after < *before { (crossed, vec![]) } else { (vec![], crossed) };
+                let said = expected.tracks.iter().find(|it| Some(it.track.as_str()) == name(*of));
+                let said = said.map(|it| (it.engagement.get(), &it.falls_below, &it.reaches));
+                let wanted = (after, &down, &up);
+                if of.is_none() {
+                    prop_assert_eq!((expected.engagement.get(), &expected.falls_below, &expected.reaches), wanted);
+                } else {
+                    prop_assert_eq!(said, (!down.is_empty() || !up.is_empty()).then_some(wanted));
+                }
+                *before = after;
+            }
+            prop_assert!(changes);
         }
         if explained.expected.is_empty() {
-            prop_assert_eq!(sides(engagement(as_of + 500 * DAY)), sides(before), "nothing is said, and it falls");
+            for ((of, lead), before) in whose.iter().zip(&before) {
+                let later = sides(*of, engagement(lead, as_of + 500 * DAY));
+                prop_assert_eq!(later, sides(*of, *before), "nothing is said, and it falls");
+            }
         }
     }
 
@@ -140,24 +160,31 @@ proptest! {
         let as_of = NOW + away;
         let profile = v1::Profile::default();
         let explained = explain(&signals_of(&history), &profile, &playbook, at(as_of));
-        let now = explained.score.engagement.get();
-        let next = playbook.boundaries().iter().map(|at| at.get()).find(|at| *at > now);
-        let lift = explained.lifts.iter().find(|lift| lift.axis == v1::Axis::Engagement);
-        prop_assert_eq!(lift.map(|lift| (lift.to.get(), lift.missing.get())), next.map(|to| (to, to - now)));
-        let Some(lift) = lift else { return Ok(()) };
         let lead = Lead::new(&text, &happened_by(&history, as_of));
-        for rule in playbook.rules() {
-            let with = |times: u32| {
-                let lead = lead.clone().with_more(&rule.name, times, as_of);
-                shown(&obvious::score(&lead, &profile, as_of).engagement)
-            };
-            let gain = with(1) - now;
-            let times = (1..=MOST_TIMES).find(|times| with(*times) >= lift.to.get());
-            let said = lift.by.iter().find(|by| by.rule == rule.name);
-            let said = said.map(|by| (by.points.get(), by.times));
-            prop_assert_eq!(said, (gain > 0 || times.is_some()).then_some((gain, times)), "{}", &rule.name);
+        for of in [None].into_iter().chain((0..playbook.tracks().len()).map(Some)) {
+            let name = of.map(|of| playbook.tracks()[of].name.as_str());
+            let now = explained.score.axes(of).0.get();
+            let next = playbook.boundaries_of(of).iter().map(|at| at.get()).find(|at| *at > now);
+            let is_it = |lift: &&Lift| lift.axis == v1::Axis::Engagement && lift.track == name.unwrap_or_default();
+            let lift = explained.lifts.iter().find(is_it);
+            prop_assert_eq!(lift.map(|lift| (lift.to.get(), lift.missing.get())), next.map(|to| (to, to - now)));
+            let Some(lift) = lift else { continue };
+            for rule in playbook.rules() {
+                let counts = name.is_none() || rule.track.as_ref().is_none_or(|of| Some(of.name.as_str()) == name);
+                let with = |times: u32| {
+                    let more = lead.clone().with_more(&rule.name, times, as_of);
+                    let lead = if let Some(name) = name { more.in_track(name) } else { more };
+                    shown(&obvious::score(&lead, &profile, as_of).engagement)
+                };
+                let gain = with(1) - now;
+                let times = (1..=MOST_TIMES).find(|times| with(*times) >= lift.to.get());
+                let said = lift.by.iter().find(|by| by.rule == rule.name);
+                let said = said.map(|by| (by.points.get(), by.times));
+                let wanted = (gain > 0 || times.is_some()).then_some((gain, times)).filter(|_| counts);
+                prop_assert_eq!(said, wanted, "{} in {:?}", &rule.name, name);
+            }
+            prop_assert!(lift.by.is_sorted_by(|a, b| a.points >= b.points));
         }
-        prop_assert!(lift.by.is_sorted_by(|a, b| a.points >= b.points));
     }
 }
 

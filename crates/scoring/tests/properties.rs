@@ -11,9 +11,9 @@ mod common;
 
 use std::sync::Arc;
 
-use common::obvious::{self, Lead, Line, milliseconds, shown};
+use common::obvious::{self, Lead, Line, Obvious, milliseconds, shown};
 use common::random::{self, NOW};
-use common::{DAY, Did, OneLead, assert_ledger, profile, signals_of};
+use common::{DAY, Did, OneLead, assert_ledger, of_track, profile, signals_of};
 use proptest::prelude::*;
 use tasuki_domain::{Millipoints, Timestamp};
 use tasuki_playbook::{FactQuery, Playbook};
@@ -28,16 +28,29 @@ fn recent(mut history: Vec<Did>) -> Vec<Did> {
 
 /// The ledger of an axis, in the words of the obvious model.
 fn ledger(score: &Score, axis: v1::Axis) -> Vec<Line> {
-    let own = score.contributions.iter().filter(|contribution| contribution.axis() == axis).cloned();
-    own.map(|v1::Contribution { rule, points_mp, raw_mp, limit_mp, cap_mp, matches, .. }| Line {
-        rule,
-        points: points_mp,
-        raw: raw_mp,
-        limit: limit_mp,
-        cap: cap_mp,
-        matches,
-    })
-    .collect()
+    lines(score.contributions.iter().filter(|contribution| contribution.axis() == axis))
+}
+
+fn lines<'c>(contributions: impl Iterator<Item = &'c v1::Contribution>) -> Vec<Line> {
+    let line = |it: v1::Contribution| Line {
+        rule: it.rule,
+        points: it.points_mp,
+        raw: it.raw_mp,
+        limit: it.limit_mp,
+        cap: it.cap_mp,
+        matches: it.matches,
+        track: it.track,
+    };
+    contributions.cloned().map(line).collect()
+}
+
+/// The ledgers of a track. In the obvious model its bounds have no other track to be told from.
+fn of_obvious_track(lead: &Lead, track: &str, profile: &v1::Profile, as_of: i64) -> Obvious {
+    let mut expected = obvious::score(&lead.clone().in_track(track), profile, as_of);
+    for line in expected.engagement.iter_mut().chain(&mut expected.fit).filter(|line| line.rule == "cap") {
+        track.clone_into(&mut line.track);
+    }
+    expected
 }
 
 fn boss() -> v1::Profile {
@@ -45,10 +58,14 @@ fn boss() -> v1::Profile {
 }
 
 /// On which side of each boundary the lead is, and its facts, by the obvious model.
-fn what_matters(lead: &Lead, playbook: &Playbook, as_of: i64) -> (usize, Vec<i64>) {
-    let engagement = shown(&obvious::score(lead, &v1::Profile::default(), as_of).engagement);
-    let side = playbook.boundaries().iter().filter(|&&at| Millipoints::new(engagement) >= at).count();
-    (side, facts(lead, playbook, as_of))
+fn what_matters(lead: &Lead, playbook: &Playbook, as_of: i64) -> (Vec<usize>, Vec<i64>) {
+    let side = |lead: &Lead, of| {
+        let engagement = shown(&obvious::score(lead, &v1::Profile::default(), as_of).engagement);
+        playbook.boundaries_of(of).iter().filter(|&&at| Millipoints::new(engagement) >= at).count()
+    };
+    let tracks = playbook.tracks().iter().enumerate();
+    let of_tracks = tracks.map(|(place, track)| side(&lead.clone().in_track(&track.name), Some(place)));
+    ([side(lead, None)].into_iter().chain(of_tracks).collect(), facts(lead, playbook, as_of))
 }
 
 fn facts(lead: &Lead, playbook: &Playbook, as_of: i64) -> Vec<i64> {
@@ -75,6 +92,18 @@ proptest! {
             prop_assert_eq!(score.fit, Millipoints::new(shown(&expected.fit)));
             prop_assert_eq!(score.grade.to_string(), expected.grade);
             prop_assert_eq!(&score.facts, &facts(&lead, &playbook, as_of));
+            let names: Vec<_> = playbook.tracks().iter().map(|track| track.name.clone()).collect();
+            prop_assert_eq!(score.tracks.iter().map(|track| track.track.clone()).collect::<Vec<_>>(), names);
+            let scored = score.recorded(&playbook, history.len());
+            assert_ledger(&scored);
+            for track in &scored.tracks {
+                let expected = of_obvious_track(&lead, &track.track, &profile, as_of);
+                prop_assert_eq!(lines(of_track(&scored, track, v1::Axis::Engagement)), &expected.engagement[..]);
+                prop_assert_eq!(lines(of_track(&scored, track, v1::Axis::Fit)), &expected.fit[..]);
+                prop_assert_eq!(track.engagement_mp, shown(&expected.engagement));
+                prop_assert_eq!(track.fit_mp, shown(&expected.fit));
+                prop_assert_eq!(&track.grade, &expected.grade);
+            }
         }
     }
 
@@ -166,6 +195,7 @@ proptest! {
                 because: scored.because,
                 evidence: Some(values.evidence),
                 identities_version: 7,
+                tracks: values.tracks,
             };
             prop_assert_eq!(&scored, &expected, "record {}", number);
             prop_assert_eq!((head.occurred_at, head.received_at), (as_of, as_of));

@@ -11,7 +11,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use common::{DAY, head, profile};
+use common::{DAY, assert_ledger, head, profile};
 use prost::Message;
 use tasuki_domain::{LeadId, Millis};
 use tasuki_playbook::Playbook;
@@ -30,8 +30,14 @@ use uuid::Uuid;
 const LEADS: u64 = 60;
 const ACCOUNTS: u64 = 7;
 
+/// The built-in playbook with two tracks: demos count for one, trials for the other, all else for both.
 fn scoring() -> Scoring {
-    Scoring::new(Arc::new(Playbook::built_in())).with_partitions(PARTITIONS)
+    let mut text = Playbook::DEFAULT.to_owned();
+    for (rule, track) in [("demo-request", "machines"), ("trial-request", "parts")] {
+        text = text.replace(&format!("name = \"{rule}\"\n"), &format!("name = \"{rule}\"\ntrack = \"{track}\"\n"));
+        text += &format!("\n[[tracks]]\nname = \"{track}\"\n");
+    }
+    Scoring::new(Arc::new(Playbook::parse(&text).unwrap())).with_partitions(PARTITIONS)
 }
 
 fn activity(number: u64, version: u64, at: i64, event: Activity) -> Emitted {
@@ -121,6 +127,33 @@ fn outcome(records: Vec<(String, v1::AccountRecord)>) -> Accounts {
     accounts
 }
 
+/// What the tracks of each lead come to, by hand: machines, then parts. Every form is 10 points for both, a demo 30 for the
+/// one, a trial 30 for the other.
+fn expected_tracks() -> BTreeMap<String, [i64; 2]> {
+    let of_lead = |number: u64| {
+        let (demo, trial) = (number % 2 == 0, number % 4 != 0 && number % 5 == 0);
+        let forms = if trial { 20_000 } else { 10_000 };
+        [demo, trial].map(|also| forms + if also { 30_000 } else { 0 })
+    };
+    (0..LEADS)
+        .map(|number| (LeadId::new(Uuid::from_u128(1_000 + u128::from(number))).to_string(), of_lead(number)))
+        .collect()
+}
+
+/// The engagement of the tracks by the last score of each lead.
+fn tracks(runner: &mut impl Runner) -> BTreeMap<String, [i64; 2]> {
+    let mut tracks = BTreeMap::new();
+    for (lead, payload) in runner.records(Topic::Scores) {
+        let record = v1::ScoreRecord::decode(payload.as_slice()).unwrap();
+        let Some(v1::score_record::Event::Scored(scored)) = record.event else { panic!("a score") };
+        assert_ledger(&scored);
+        let [machines, parts] = scored.tracks.as_slice() else { panic!("two tracks: {scored:?}") };
+        assert_eq!([machines, parts].map(|track| track.track.as_str()), ["machines", "parts"]);
+        tracks.insert(lead, [machines, parts].map(|track| track.engagement_mp));
+    }
+    tracks
+}
+
 /// What stands on `accounts`.
 fn accounts(runner: &mut impl Runner) -> Vec<(String, v1::AccountRecord)> {
     let records = runner.records(Topic::Accounts).into_iter();
@@ -140,6 +173,7 @@ fn accounts_are_what_their_leads_come_to(runner: &mut impl Runner) {
         let found = outcome(accounts(runner));
         if found == expected { Ok(()) } else { Err(format!("{found:?} instead of {expected:?}")) }
     });
+    assert_eq!(tracks(runner), expected_tracks());
     runner.stop();
     // Long enough for all to fall below.
     runner.clock().advance(Millis::new(200 * DAY));
@@ -147,6 +181,10 @@ fn accounts_are_what_their_leads_come_to(runner: &mut impl Runner) {
     eventually("accounts without anybody", || {
         let found = outcome(accounts(runner));
         if found.values().all(|it| *it == (0, 0, BTreeMap::new())) { Ok(()) } else { Err(format!("{found:?}")) }
+    });
+    eventually("tracks below every line", || {
+        let found = tracks(runner);
+        if found.values().flatten().all(|shown| *shown < 15_000) { Ok(()) } else { Err(format!("{found:?}")) }
     });
     runner.stop();
 }

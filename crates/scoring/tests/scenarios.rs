@@ -35,7 +35,7 @@ fn every_scenario_comes_out_as_written() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
-    assert!(files.len() >= 17, "the scenarios are there: {files:?}");
+    assert!(files.len() >= 18, "the scenarios are there: {files:?}");
     for file in files {
         let written = std::fs::read_to_string(&file).unwrap();
         let played = play(&written);
@@ -258,7 +258,19 @@ fn tell(out: &mut String, which: &str, scored: &v1::LeadScored) {
                 write!(of, ", by its {what} {}", points(by)).unwrap();
             }
         }
+        if !contribution.track.is_empty() {
+            write!(of, ", of the track {}", contribution.track).unwrap();
+        }
         writeln!(out, "  {axis} {} {}{of}", contribution.rule, points(contribution.points_mp)).unwrap();
+    }
+    for track in &scored.tracks {
+        let (engagement, fit) = (points(track.engagement_mp), points(track.fit_mp));
+        write!(out, "  track {}: engagement {engagement}, fit {fit}, grade {}", track.track, track.grade).unwrap();
+        for bound in &track.bounds {
+            let axis = if bound.axis() == v1::Axis::Fit { "fit" } else { "engagement" };
+            write!(out, ", the bounds of {axis} {}", points(bound.points_mp)).unwrap();
+        }
+        writeln!(out).unwrap();
     }
     for fact in scored.facts.iter().filter(|fact| fact.value != 0) {
         writeln!(out, "  {} is {}", fact.name, fact.value).unwrap();

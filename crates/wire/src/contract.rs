@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tasuki_domain::{EventId, HandoffId, LeadId, Millipoints, Timestamp};
 
 /// The version of the contract that this release writes: the second number counts additions.
-pub const SPEC_VERSION: &str = "1.1";
+pub const SPEC_VERSION: &str = "1.2";
 
 /// CloudEvents `type` of every record.
 pub const EVENT_TYPE: &str = "tasuki.leads.qualified.v1";
@@ -78,6 +78,28 @@ pub struct QualifiedLead {
     #[serde(default, with = "optional_text")]
     #[cfg_attr(test, schemars(with = "Option<String>", extend("format" = "uuid")))]
     pub merged_into: Option<LeadId>,
+    /// The product line that the route is of, with the score that its condition is about; null where that is the score of
+    /// the lead itself. Since 1.2.
+    #[serde(default)]
+    pub track: Option<Track>,
+}
+
+/// A product line of the playbook, and the score of the lead in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Track {
+    /// Its name there.
+    pub name: String,
+    /// How much interest the behaviour shows in it, in points; at most three decimals.
+    #[serde(with = "points")]
+    #[cfg_attr(test, schemars(with = "f64"))]
+    pub engagement: Millipoints,
+    /// How well the lead matches its ideal customer, in points; at most three decimals.
+    #[serde(with = "points")]
+    #[cfg_attr(test, schemars(with = "f64"))]
+    pub fit: Millipoints,
+    /// Fit letter and engagement digit, for example "B2".
+    pub grade: String,
 }
 
 /// A route of the playbook.
@@ -148,7 +170,8 @@ pub struct Score {
     #[serde(with = "text")]
     #[cfg_attr(test, schemars(with = "String", extend("format" = "date-time")))]
     pub as_of: Timestamp,
-    /// The rules that gave most points, the highest first, at most 5. Not all of them: they need not add up.
+    /// The rules that gave most points, the highest first, at most 5. Not all of them: they need not add up. Where the route
+    /// is of a product line, those that count for it.
     pub reasons: Vec<Reason>,
 }
 

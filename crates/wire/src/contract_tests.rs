@@ -68,6 +68,12 @@ fn sample() -> QualifiedLead {
         assignment_reason: "next in turn of pool inside-sales".into(),
         accept_by: at("2026-11-23T10:30:00Z"),
         merged_into: Some(LeadId::new(uuid::Uuid::from_u128(5))),
+        track: Some(Track {
+            name: "machines".into(),
+            engagement: Millipoints::new(52_125),
+            fit: Millipoints::from_points(45),
+            grade: "B2".into(),
+        }),
     }
 }
 

@@ -11,6 +11,7 @@ pub mod meta;
 pub mod partition;
 pub mod signal;
 pub mod topic;
+pub mod track;
 
 /// The messages of `proto/tasuki/v1`.
 #[allow(missing_docs, clippy::large_enum_variant, reason = "generated; documented in proto/")]

@@ -114,8 +114,7 @@ pub(super) fn taken_before(before: &[Route], route: &Route, playbook: &Playbook,
         let asked = other.condition.asked();
         asked.engagement.is_empty() && asked.fit.is_empty()
     };
-    let before: Vec<&Route> =
-        before.iter().filter(|other| other.track == route.track || asks_no_axis(other)).collect();
+    let before: Vec<&Route> = before.iter().filter(|other| other.track == route.track || asks_no_axis(other)).collect();
     let together: Vec<&Route> = before.iter().copied().chain([route]).collect();
     let combinations = Combinations::of(&together, playbook, *reach)?;
     let left = combinations.any(|at| at.opens(route) && !before.iter().any(|other| at.opens(other)));

@@ -11,7 +11,8 @@ use crate::decay::{Decay, Limit, Step};
 use crate::fault::Reading;
 use crate::file::{EngagementRule, EngagementSection, GroupEntry, LimitEntry, StepEntry};
 use crate::lint::MOST_SIGNALS;
-use crate::model::{Group, Rule, Track};
+use crate::model::{Group, Rule};
+use crate::track::Track;
 use crate::value::{Length, Name};
 use crate::{KEPT_FOR, MOST_GROUPS};
 
@@ -26,7 +27,7 @@ pub(super) fn groups(reading: &mut Reading<'_>, entries: BTreeMap<Name, GroupEnt
         if groups.len() == MOST_GROUPS {
             reading.fault(&cap.span(), format!("a playbook has at most {MOST_GROUPS} groups"));
         }
-        groups.push(Group { name: name.0, cap: cap.get_ref().0 });
+        groups.push(Group { name: name.0, cap: cap.get_ref().0, track: None });
     }
     groups
 }
@@ -34,13 +35,13 @@ pub(super) fn groups(reading: &mut Reading<'_>, entries: BTreeMap<Name, GroupEnt
 pub(super) fn rules(
     reading: &mut Reading<'_>,
     section: EngagementSection,
-    groups: &[Group],
+    groups: &mut [Group],
     tracks: &[Track],
 ) -> Vec<Rule> {
     unique(reading, section.rules.iter().map(|rule| &rule.name));
     let mut rules = Vec::new();
     let mut takes = vec![None; groups.len()];
-    let mut tracks_of_groups = vec![None; groups.len()];
+    let mut has_rule = vec![false; groups.len()];
     for entry in section.rules {
         if let Some(cap) = entry.cap.as_ref().filter(|cap| cap.get_ref().0 <= Millipoints::ZERO) {
             reading.fault(
@@ -61,11 +62,11 @@ pub(super) fn rules(
         }
         let track = track_of(reading, entry.track.as_ref(), tracks);
         if let (Some(group), Some(name)) = (group, &entry.group) {
-            let own = track.as_ref().map(|track| track.place);
-            if *tracks_of_groups[group].get_or_insert(own) != own {
+            if !std::mem::replace(&mut has_rule[group], true) {
+                groups[group].track.clone_from(&track);
+            } else if groups[group].track != track {
                 let group = &groups[group].name;
-                let problem =
-                    format!("the rules of group \"{group}\" are either all of the same track or all without one");
+                let problem = format!("the rules of group \"{group}\" are all of the same track, or all of none");
                 reading.fault(&name.span(), problem);
             }
         }

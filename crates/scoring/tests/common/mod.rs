@@ -144,11 +144,27 @@ pub(crate) fn assert_ledger(scored: &v1::LeadScored) {
         assert_eq!(own.map(|contribution| contribution.points_mp).sum::<i64>(), shown, "{axis:?} of {scored:#?}");
         assert!((0..=100_000).contains(&shown));
     }
+    for track in &scored.tracks {
+        for (axis, shown) in [(v1::Axis::Engagement, track.engagement_mp), (v1::Axis::Fit, track.fit_mp)] {
+            let sum: i64 = of_track(scored, track, axis).map(|contribution| contribution.points_mp).sum();
+            assert_eq!(sum, shown, "{axis:?} in {} of {scored:#?}", track.track);
+            assert!((0..=100_000).contains(&shown));
+        }
+    }
     for v1::Contribution { rule, points_mp, raw_mp, limit_mp, cap_mp, .. } in &scored.contributions {
         let (counted, decayed) = (raw_mp + limit_mp, points_mp - cap_mp);
         let is_less = |part: i64, whole: i64| part.signum() * whole.signum() >= 0 && part.abs() <= whole.abs();
         assert!(is_less(counted, *raw_mp) && (*raw_mp == 0 || is_less(decayed, counted)), "{rule} of {scored:#?}");
     }
+}
+
+/// What an axis of a track is made of.
+pub(crate) fn of_track<'s>(
+    scored: &'s v1::LeadScored,
+    track: &'s v1::TrackScore,
+    axis: v1::Axis,
+) -> impl Iterator<Item = &'s v1::Contribution> {
+    scored.ledger_of(track).filter(move |it| it.axis() == axis)
 }
 
 /// When the typical lead begins.

@@ -27,6 +27,7 @@ pub(crate) struct Line {
     pub(crate) limit: i64,
     pub(crate) cap: i64,
     pub(crate) matches: u32,
+    pub(crate) track: String,
 }
 
 #[derive(Debug, PartialEq)]
@@ -60,6 +61,14 @@ impl Lead {
         Self { rules: rules.into_iter().map(own).collect(), playbook }
     }
 
+    /// By a playbook that has only the rules of a track and those of none: what it says of the lead is the score of the track.
+    pub(crate) fn in_track(mut self, track: &str) -> Self {
+        let counts = |rule: &Value| rule.get("track").is_none_or(|of| of.as_str() == Some(track));
+        self.rules.retain(|(rule, _)| counts(rule));
+        self.playbook["fit"]["rules"].as_array_mut().unwrap().retain(counts);
+        self
+    }
+
     /// The same with so many more things that match this rule, and no other, at an instant.
     pub(crate) fn with_more(mut self, rule: &str, times: u32, instant: i64) -> Self {
         let (_, own) = self.rules.iter_mut().find(|(known, _)| text(known, "name") == rule).unwrap();
@@ -83,7 +92,8 @@ pub(crate) fn score(Lead { playbook, rules }: &Lead, profile: &v1::Profile, as_o
         let (sum, cap) = (engagement.iter().filter(own).map(|line| line.points).sum::<i64>(), millis(&group["cap"]));
         let points = sum.clamp(-cap, cap) - sum;
         if points != 0 {
-            caps.push(Line { rule: format!("cap:{name}"), points, ..Line::default() });
+            let track = rules.iter().find(|(rule, _)| in_group(rule, name)).map(|(rule, _)| track_of(rule)).unwrap();
+            caps.push(Line { rule: format!("cap:{name}"), points, track, ..Line::default() });
         }
     }
     engagement.extend(caps);
@@ -95,8 +105,8 @@ pub(crate) fn score(Lead { playbook, rules }: &Lead, profile: &v1::Profile, as_o
         };
         if fits(rule, value.unwrap_or_default().trim()) {
             let points = millis(&rule["points"]);
-            let rule = text(rule, "name").to_owned();
-            fit.push(Line { rule, points, raw: points, matches: 1, ..Line::default() });
+            let (rule, track) = (text(rule, "name").to_owned(), track_of(rule));
+            fit.push(Line { rule, points, raw: points, matches: 1, track, ..Line::default() });
         }
     }
     axis(&mut engagement, &playbook["engagement"]);
@@ -133,6 +143,7 @@ fn behaviour(rule: &Value, own: &[Did], as_of: i64) -> Option<Line> {
         limit: -points * (own.len() - counted.len()) as i64,
         cap: rounded(capped) - rounded(decayed),
         matches: own.len() as u32,
+        track: track_of(rule),
     })
 }
 
@@ -203,6 +214,10 @@ fn grade(playbook: &Table, engagement: i64, fit: i64) -> String {
 
 fn text<'v>(value: &'v Value, key: &str) -> &'v str {
     value[key].as_str().unwrap()
+}
+
+fn track_of(rule: &Value) -> String {
+    rule.get("track").map(|track| track.as_str().unwrap().to_owned()).unwrap_or_default()
 }
 
 fn in_group(rule: &Value, name: &str) -> bool {

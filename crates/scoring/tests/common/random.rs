@@ -76,7 +76,15 @@ fn limit() -> impl Strategy<Value = String> {
     })
 }
 
-fn rule() -> impl Strategy<Value = String> {
+/// How a rule says of which track it is, of so many; the first number stands for none.
+fn track(number: usize) -> String {
+    TRACKS.get(number.wrapping_sub(1)).map(|track| format!("track = \"{track}\"\n")).unwrap_or_default()
+}
+
+const TRACKS: [&str; 2] = ["alpha", "beta"];
+
+/// In a playbook with so many tracks. Each group has one twin for each track.
+fn rule(tracks: usize) -> impl Strategy<Value = String> {
     let matcher = proptest::sample::select(vec![
         "event = \"PageViewed\"",
         "event = \"PageViewed\"\npath = [\"/pricing*\", \"/docs\"]",
@@ -88,20 +96,21 @@ fn rule() -> impl Strategy<Value = String> {
     ]);
     let points = prop_oneof![3 => 1_i32..40_000, 1 => -20_000..0];
     let group = proptest::option::of(any::<bool>());
-    (matcher, points, decay(), limit(), proptest::option::of(1_u32..60_000), group).prop_map(
-        |(matcher, points, decay, limit, cap, group)| {
+    (matcher, points, decay(), limit(), proptest::option::of(1_u32..60_000), group, 0..=tracks).prop_map(
+        |(matcher, points, decay, limit, cap, group, of)| {
             let cap = cap.map(|cap| format!("cap = {}\n", f64::from(cap) / 1000.0)).unwrap_or_default();
             let group = match group {
                 None => String::new(),
-                Some(_) if points < 0 => "group = \"takes\"\n".to_owned(),
-                Some(first) => format!("group = \"{}\"\n", if first { "first" } else { "second" }),
+                Some(_) if points < 0 => format!("group = \"takes-{of}\"\n"),
+                Some(first) => format!("group = \"{}-{of}\"\n", if first { "first" } else { "second" }),
             };
-            format!("{matcher}\npoints = {}\n{decay}{limit}{cap}{group}", f64::from(points) / 1000.0)
+            let track = track(of);
+            format!("{matcher}\npoints = {}\n{decay}{limit}{cap}{group}{track}", f64::from(points) / 1000.0)
         },
     )
 }
 
-fn fit_rule() -> impl Strategy<Value = String> {
+fn fit_rule(tracks: usize) -> impl Strategy<Value = String> {
     let condition = proptest::sample::select(vec![
         "attribute = \"title\"\none_of = [\"Boss\", \"部長\"]",
         "attribute = \"title\"\nmentions = [\"cto\", \"head of\", \"部長\"]",
@@ -114,8 +123,9 @@ fn fit_rule() -> impl Strategy<Value = String> {
         "attribute = \"plan\"\nlike = [\"pro*\"]",
         "attribute = \"email_domain\"\nlike = [\"*.example\"]",
     ]);
-    (condition, -60_000_i32..90_000)
-        .prop_map(|(condition, points)| format!("{condition}\npoints = {}\n", f64::from(points) / 1000.0))
+    (condition, -60_000_i32..90_000, 0..=tracks).prop_map(|(condition, points, of)| {
+        format!("{condition}\npoints = {}\n{}", f64::from(points) / 1000.0, track(of))
+    })
 }
 
 pub(crate) fn any_profile() -> impl Strategy<Value = v1::Profile> {
@@ -153,16 +163,28 @@ not-a-fit = "disqualify"
 fit = { A = 70, B = 45, C = 20 }
 "#;
 
-/// The text of a playbook.
+/// The text of a playbook, without tracks or with one or two.
 pub(crate) fn playbook() -> impl Strategy<Value = String> {
+    prop_oneof![2 => Just(0_usize), 1 => Just(1), 2 => Just(2)].prop_flat_map(playbook_with)
+}
+
+fn playbook_with(tracks: usize) -> impl Strategy<Value = String> {
     let window = proptest::sample::select(vec!["1d", "30d", "400d"]);
-    let caps = proptest::collection::vec(1_u32..60_000, 3);
-    let rules = (proptest::collection::vec(rule(), 1..8), proptest::collection::vec(fit_rule(), 0..6));
-    (rules, 30_u32..=100, 1_u32..20, window, caps).prop_map(|((rules, fit_rules), cap, low, window, caps)| {
+    let caps = proptest::collection::vec(1_u32..60_000, 9);
+    let rules = (proptest::collection::vec(rule(tracks), 1..8), proptest::collection::vec(fit_rule(tracks), 0..6));
+    let of_tracks = proptest::collection::vec(1_u32..30, tracks);
+    (rules, 30_u32..=100, 1_u32..20, window, caps, of_tracks).prop_map(|(rules, cap, low, window, caps, of_tracks)| {
+        let (rules, fit_rules) = rules;
         let mut text = format!("name = \"random\"\nversion = 1\n{REST}");
         text += &format!("engagement = {{ 1 = {}, 2 = {}, 3 = {low} }}\n", low + 7, f64::from(low) + 0.001);
-        for (group, cap) in ["first", "second", "takes"].into_iter().zip(caps) {
+        let groups = ["first", "second", "takes"].iter().flat_map(|name| (0..3).map(move |of| format!("{name}-{of}")));
+        for (group, cap) in groups.zip(caps) {
             text += &format!("[groups.{group}]\ncap = {}\n", f64::from(cap) / 1000.0);
+        }
+        for (track, least) in TRACKS.iter().zip(of_tracks) {
+            text += &format!("[[tracks]]\nname = \"{track}\"\n[[routes]]\nname = \"to-{track}\"\n");
+            text += &format!("track = \"{track}\"\nwhen = 'engagement > {least} && fit < 50'\n");
+            text += "urgency = \"normal\"\npool = \"inside-sales\"\n";
         }
         text += &format!("[engagement]\ncap = {cap}\n");
         for (number, rule) in rules.iter().enumerate() {
