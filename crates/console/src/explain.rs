@@ -69,15 +69,34 @@ pub struct Expected {
     pub falls_below: Vec<Millipoints>,
     /// The boundaries that engagement reaches then.
     pub reaches: Vec<Millipoints>,
+    /// The tracks of which engagement crosses a boundary.
+    pub tracks: Vec<ExpectedInTrack>,
     /// The facts that change: name, from what, to what.
     pub facts: Vec<(String, i64, i64)>,
     /// The routes whose condition holds then.
     pub open_routes: Vec<String>,
 }
 
+/// Time alone changes something in a track.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExpectedInTrack {
+    /// Its name.
+    pub track: String,
+    /// Its engagement then.
+    pub engagement: Millipoints,
+    /// Its grade then.
+    pub grade: String,
+    /// The boundaries that it falls below then.
+    pub falls_below: Vec<Millipoints>,
+    /// The boundaries that it reaches then.
+    pub reaches: Vec<Millipoints>,
+}
+
 /// What an axis is short of.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lift {
+    /// Of which track; empty: of the lead itself.
+    pub track: String,
     /// Which.
     pub axis: v1::Axis,
     /// The next boundary.

@@ -27,6 +27,6 @@ mod store;
 mod text;
 
 pub use auth::{ApiToken, TokenTooShort};
-pub use explain::{Expected, Explained, Explainer, KnownSignal, Lift, LiftedBy, Question};
+pub use explain::{Expected, ExpectedInTrack, Explained, Explainer, KnownSignal, Lift, LiftedBy, Question};
 pub use routes::{ConsoleState, router, serve};
 pub use settings::{ConsoleSettings, UnknownZone, Zone};

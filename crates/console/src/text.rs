@@ -101,6 +101,10 @@ texts! {
     decisions: "Decisions", "判定";
     no_decisions: "No decision yet.", "まだ判定はありません。";
     route: "Route", "ルート";
+    track: "Track", "製品ライン";
+    tracks: "Tracks", "製品ライン別のスコア";
+    tracks_hint: "Each counts its own rules and those of no track; the score above counts all of them.",
+        "それぞれ、その製品ラインのルールと共通のルールを数えます。上のスコアにはすべてのルールを数えます。";
     what_was_seen: "What was seen", "判定時の値";
     reason: "Reason", "理由";
     timeline: "Timeline", "行動履歴";

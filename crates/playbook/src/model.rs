@@ -126,6 +126,7 @@ pub struct SignalFields<'s> {
 
 impl Rule {
     /// Whether the signal is one of this rule's.
+    #[inline]
     pub fn matches(&self, signal: &SignalFields<'_>) -> bool {
         let one_of = |patterns: &Option<Vec<Pattern>>, text: &str| {
             patterns.as_ref().is_none_or(|patterns| patterns.iter().any(|pattern| pattern.matches(text)))

@@ -317,3 +317,18 @@ fn the_schema_knows_tracks() {
         assert!(schema["$defs"][part]["properties"]["track"].is_object(), "{part}");
     }
 }
+
+#[test]
+fn the_example_of_the_documentation_is_a_playbook_without_warnings() {
+    let page = include_str!("../../../docs/playbooks/README.md");
+    let section = &page[page.find("## Tracks").unwrap()..];
+    let start = section.find("```toml\n").unwrap() + "```toml\n".len();
+    let example = &section[start..start + section[start..].find("```").unwrap()];
+    let caps = "[engagement]\ncap = 100\n[fit]\ncap = 100\n";
+    let playbook = Playbook::parse(&[START, caps, example].concat()).unwrap_or_else(|faults| panic!("{faults}"));
+    let warnings: Vec<_> = playbook.lints().into_iter().filter(|lint| !lint.problem.contains("grade ")).collect();
+    assert_eq!(warnings, []);
+    let by_track: Vec<_> =
+        playbook.rules().iter().map(|rule| (rule.counts_for(Some(0)), rule.counts_for(Some(1)))).collect();
+    assert_eq!(by_track, [(true, false), (false, true), (true, true)]);
+}

@@ -230,7 +230,8 @@ fn timeline_row(lead_id: Uuid, version: i64, event: &Attributed) -> Timeline {
 }
 
 fn ledger_row(lead_id: Uuid, scored: &v1::LeadScored) -> Ledger {
-    Ledger { lead_id, contributions: Json(json::contributions(scored)), facts: Json(json::facts(scored)) }
+    let (contributions, facts) = (Json(json::contributions(scored)), Json(json::facts(scored)));
+    Ledger { lead_id, contributions, facts, tracks: Json(json::tracks(scored)) }
 }
 
 fn decision_of_marketing(entry: &Entry, event: &Judged) -> Decision {

@@ -43,6 +43,21 @@ pub(crate) fn contributions(scored: &v1::LeadScored) -> Value {
     scored.contributions.iter().map(|one| contribution(one, &evidence)).collect()
 }
 
+/// `lead_profile.tracks`.
+pub(crate) fn tracks(scored: &v1::LeadScored) -> Value {
+    let evidence = Evidence::of(scored);
+    let track = |track: &v1::TrackScore| {
+        json!({
+            "track": clean(&track.track),
+            "engagement_mp": track.engagement_mp,
+            "fit_mp": track.fit_mp,
+            "grade": clean(&track.grade),
+            "bounds": track.bounds.iter().map(|one| contribution(one, &evidence)).collect::<Vec<_>>(),
+        })
+    };
+    scored.tracks.iter().map(track).collect()
+}
+
 /// `lead_profile.facts`.
 pub(crate) fn facts(scored: &v1::LeadScored) -> Value {
     Value::Object(scored.facts.iter().map(|fact| (clean(&fact.name), json!(fact.value))).collect())
@@ -78,12 +93,15 @@ fn contribution(contribution: &v1::Contribution, evidence: &Evidence<'_>) -> Val
             row[name] = json!(by);
         }
     }
+    if !contribution.track.is_empty() {
+        row["track"] = json!(clean(&contribution.track));
+    }
     row
 }
 
 /// The whole score, as a decision saw it.
 fn score(scored: &v1::LeadScored) -> Value {
-    json!({
+    let mut score = json!({
         "playbook_version": scored.playbook_version,
         "as_of": instant(scored.as_of_ms),
         "engagement_mp": scored.engagement_mp,
@@ -102,7 +120,12 @@ fn score(scored: &v1::LeadScored) -> Value {
             v1::ScoredBecause::Time => "time",
             v1::ScoredBecause::Playbook => "playbook",
         },
-    })
+    });
+    // As they were written before there were tracks.
+    if !scored.tracks.is_empty() {
+        score["tracks"] = tracks(scored);
+    }
+    score
 }
 
 /// `lead_decisions.detail` of who is who.
@@ -167,12 +190,18 @@ fn refused_because(because: v1::RefusedBecause) -> &'static str {
 /// `lead_decisions.detail` of a decision of marketing.
 pub(crate) fn qualification(event: &Judged) -> Value {
     match event {
-        Judged::Qualified(event) => json!({
-            "condition": clean(&event.condition),
-            "urgency": clean(&event.urgency),
-            "pool": clean(&event.pool),
-            "seen": event.seen.as_ref().map(score),
-        }),
+        Judged::Qualified(event) => {
+            let mut detail = json!({
+                "condition": clean(&event.condition),
+                "urgency": clean(&event.urgency),
+                "pool": clean(&event.pool),
+                "seen": event.seen.as_ref().map(score),
+            });
+            if !event.track.is_empty() {
+                detail["track"] = json!(clean(&event.track));
+            }
+            detail
+        }
         Judged::Recycled(event) => {
             json!({ "reason": clean(&event.reason), "not_before": optional_instant(event.not_before_ms) })
         }

@@ -223,12 +223,14 @@ impl Handoff {
             rejected_by: String::new(),
             reject_reason: String::new(),
             reject_note: String::new(),
+            track: String::new(),
         }
     }
 
     /// Takes over the qualification that led to it.
     pub(crate) fn qualified(&mut self, head: &Head, event: &v1::LeadQualified) {
         self.route = indexed(&event.route);
+        self.track = indexed(&event.track);
         self.urgency = indexed(&event.urgency);
         self.playbook_version = i64::from(event.playbook_version);
         self.qualified_at = Some(At::new(head.occurred_at));

@@ -77,6 +77,7 @@ row! {
         lead_id: Uuid as "uuid",
         contributions: Json<Value> as "jsonb",
         facts: Json<Value> as "jsonb",
+        tracks: Json<Value> as "jsonb",
     }
 }
 
@@ -143,6 +144,7 @@ row! {
         rejected_by: String as "text",
         reject_reason: String as "text",
         reject_note: String as "text",
+        track: String as "text",
     }
 }
 

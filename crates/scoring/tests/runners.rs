@@ -131,7 +131,8 @@ fn outcome(records: Vec<(String, v1::AccountRecord)>) -> Accounts {
 /// one, a trial 30 for the other.
 fn expected_tracks() -> BTreeMap<String, [i64; 2]> {
     let of_lead = |number: u64| {
-        let (demo, trial) = (number % 2 == 0, number % 4 != 0 && number % 5 == 0);
+        let multiple = |of: u64| number.is_multiple_of(of);
+        let (demo, trial) = (multiple(2), !multiple(4) && multiple(5));
         let forms = if trial { 20_000 } else { 10_000 };
         [demo, trial].map(|also| forms + if also { 30_000 } else { 0 })
     };

@@ -1,6 +1,6 @@
 //! How scoring explains a lead to the console, which does not know scoring.
 
-use tasuki_console::{Expected, Explained, Explainer, KnownSignal, Lift, LiftedBy, Question};
+use tasuki_console::{Expected, ExpectedInTrack, Explained, Explainer, KnownSignal, Lift, LiftedBy, Question};
 use tasuki_playbook::{EventKind, SignalFields};
 use tasuki_scoring::{NewSignal, Signals, explain};
 
@@ -20,7 +20,7 @@ pub(crate) fn explainer() -> Explainer {
                 times: by.times,
                 ends: by.ends,
             });
-            Lift { axis: lift.axis, to: lift.to, missing: lift.missing, by: by.collect() }
+            Lift { track: lift.track, axis: lift.axis, to: lift.to, missing: lift.missing, by: by.collect() }
         };
         Explained {
             scored: explained.score.recorded(question.playbook, explained.signals),
@@ -45,7 +45,13 @@ fn expected(expected: tasuki_scoring::Expected) -> Expected {
         grade: expected.grade.to_string(),
         falls_below: expected.falls_below,
         reaches: expected.reaches,
+        tracks: expected.tracks.into_iter().map(in_track).collect(),
         facts: expected.facts.into_iter().map(|fact| (fact.name, fact.from, fact.to)).collect(),
         open_routes: expected.open_routes,
     }
+}
+
+fn in_track(expected: tasuki_scoring::ExpectedInTrack) -> ExpectedInTrack {
+    let tasuki_scoring::ExpectedInTrack { track, engagement, grade, falls_below, reaches } = expected;
+    ExpectedInTrack { track, engagement, grade, falls_below, reaches }
 }

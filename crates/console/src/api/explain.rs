@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 use tasuki_domain::{LeadId, Millipoints, PlaybookVersion, Timestamp};
 
 use super::handoffs::{bounded, read, whole};
-use super::leads::contribution;
+use super::leads::{contribution, track};
 use super::parameters::Parameters;
 use super::playbooks::{LONGEST_TEXT, faults_shown};
 use super::{ApiError, instant, known, points};
-use crate::explain::{self, By, Expected, Explanation, Lift, LiftedBy, Unexplained};
+use crate::explain::{self, By, Expected, ExpectedInTrack, Explanation, Lift, LiftedBy, Unexplained};
 use crate::routes::{Console, Shared};
-use crate::store::ContributionRow;
+use crate::store::{ContributionRow, TrackRow};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -92,6 +92,7 @@ fn refused(console: &Console, id: &str, as_of: Option<Timestamp>, error: Unexpla
 fn shown(explanation: &Explanation) -> Value {
     let Explanation { known: of, playbook, explained, as_of, .. } = explanation;
     let (scored, lead) = (&explained.scored, &of.lead);
+    let contributions = ContributionRow::of(scored);
     let axis = |shown_mp| (points(Millipoints::new(shown_mp)), shown_mp);
     let ((engagement, engagement_mp), (fit, fit_mp)) = (axis(scored.engagement_mp), axis(scored.fit_mp));
     let (total, total_mp) = axis(scored.engagement_mp.saturating_add(scored.fit_mp));
@@ -112,7 +113,8 @@ fn shown(explanation: &Explanation) -> Value {
         "score_mp": total_mp,
         "grade": known(&scored.grade),
         "signals": scored.signals,
-        "contributions": ContributionRow::of(scored).iter().map(contribution).collect::<Vec<_>>(),
+        "contributions": contributions.iter().map(contribution).collect::<Vec<_>>(),
+        "tracks": TrackRow::of(scored).iter().map(|it| track(it, &contributions)).collect::<Vec<_>>(),
         "facts": scored.facts.iter().map(|fact| (fact.name.clone(), json!(fact.value))).collect::<serde_json::Map<_, _>>(),
         "open_routes": explained.open_routes,
         "expected": explained.expected.iter().map(expected).collect::<Vec<_>>(),
@@ -139,8 +141,20 @@ fn expected(expected: &Expected) -> Value {
         "grade": expected.grade,
         "falls_below": expected.falls_below.iter().copied().map(points).collect::<Vec<_>>(),
         "reaches": expected.reaches.iter().copied().map(points).collect::<Vec<_>>(),
+        "tracks": expected.tracks.iter().map(in_track).collect::<Vec<_>>(),
         "facts": facts.collect::<Vec<_>>(),
         "open_routes": expected.open_routes,
+    })
+}
+
+fn in_track(expected: &ExpectedInTrack) -> Value {
+    json!({
+        "track": expected.track,
+        "engagement": points(expected.engagement),
+        "engagement_mp": expected.engagement.get(),
+        "grade": expected.grade,
+        "falls_below": expected.falls_below.iter().copied().map(points).collect::<Vec<_>>(),
+        "reaches": expected.reaches.iter().copied().map(points).collect::<Vec<_>>(),
     })
 }
 
@@ -152,6 +166,7 @@ fn lift(lift: &Lift) -> Value {
         })
     };
     json!({
+        "track": known(&lift.track),
         "axis": crate::explain::axis(lift.axis).name(),
         "to": points(lift.to),
         "missing": points(lift.missing),

@@ -151,6 +151,7 @@ pub(super) fn handoff(handoff: &HandoffRow) -> Value {
         "state": handoff.state.name(),
         "open": handoff.state.is_open(),
         "route": known(&handoff.route),
+        "track": known(&handoff.track),
         "urgency": known(&handoff.urgency),
         "playbook_version": handoff.playbook_version,
         "qualified_at": instant(handoff.qualified_at),

@@ -9,7 +9,7 @@ use tasuki_domain::LeadId;
 use super::parameters::Parameters;
 use super::{ApiError, handoffs, instant, known, points};
 use crate::routes::Shared;
-use crate::store::{self, ContributionRow, DecisionRow, LeadFilter, LeadRow, TimelineRow};
+use crate::store::{self, ContributionRow, DecisionRow, LeadFilter, LeadRow, TimelineRow, TrackRow};
 
 /// `?search=&stage=&owner=&limit=&after=`: leads, who is next first.
 pub(crate) async fn list(State(console): State<Shared>, uri: Uri) -> Result<Json<Value>, ApiError> {
@@ -38,6 +38,7 @@ pub(crate) async fn one(State(console): State<Shared>, Path(id): Path<String>) -
     answer["profile"] = detail.profile;
     answer["facts"] = detail.facts;
     answer["contributions"] = detail.contributions.iter().map(contribution).collect();
+    answer["tracks"] = detail.tracks.iter().map(|it| track(it, &detail.contributions)).collect();
     answer["timeline"] = detail.timeline.iter().map(entry).collect();
     answer["decisions"] = detail.decisions.iter().map(decision).collect();
     answer["handoffs"] = detail.handoffs.iter().map(handoffs::handoff).collect();
@@ -113,6 +114,28 @@ pub(super) fn contribution(contribution: &ContributionRow) -> Value {
         "cap_mp": contribution.by_cap().get(),
         "matches": contribution.matches,
         "evidence": evidence,
+        "track": known(&contribution.track),
+    })
+}
+
+/// The score in one track, with what it is made of: per axis, the points add up to it.
+pub(super) fn track(row: &TrackRow, all: &[ContributionRow]) -> Value {
+    let line = |row: &ContributionRow| {
+        json!({
+            "axis": row.axis.name(),
+            "rule": row.rule,
+            "points": points(row.points()),
+            "points_mp": row.points().get(),
+        })
+    };
+    json!({
+        "track": row.track,
+        "engagement": points(row.engagement()),
+        "engagement_mp": row.engagement().get(),
+        "fit": points(row.fit()),
+        "fit_mp": row.fit().get(),
+        "grade": known(&row.grade),
+        "contributions": row.ledger(all).into_iter().map(line).collect::<Vec<_>>(),
     })
 }
 

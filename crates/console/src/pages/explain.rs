@@ -14,7 +14,7 @@ use crate::language::Language;
 use crate::moment;
 use crate::publication::Published;
 use crate::routes::Shared;
-use crate::store::{self, ContributionRow};
+use crate::store::{self, ContributionRow, TrackRow};
 
 /// What stands behind the `?`.
 #[derive(Debug, Default, Deserialize)]
@@ -152,7 +152,8 @@ fn body(explanation: &Explanation, visit: &Visit) -> Markup {
                         (text.score_as_of(&moment::full(explanation.as_of, &visit.zone, text))) " · "
                         (text.playbook_version(version)) " · " (text.signals(scored.signals))
                     }
-                    (ledger::axes(engagement, fit, &contributions, visit))
+                    (ledger::axes(engagement, fit, &contributions.iter().collect::<Vec<_>>(), visit))
+                    (ledger::tracks(&TrackRow::of(scored), &contributions, visit))
                     @if !later.is_empty() {
                         @let names: Vec<&str> = later.iter().map(|name| text.attribute_name(name)).collect();
                         p.alert.info { (text.said_later(&names.join(", "))) }
@@ -213,8 +214,12 @@ fn outlook(expected: &[Expected], open_routes: &[String], visit: &Visit) -> Mark
                             span.change { (text.grade()) " " (change.grade) }
                             span.when { (parts::instant(change.at, visit)) }
                         }
-                        @for boundary in &change.falls_below { p { (text.falls_below(&boundary.to_string())) } }
-                        @for boundary in &change.reaches { p { (text.reaches(&boundary.to_string())) } }
+                        (crossed(&change.falls_below, &change.reaches, text))
+                        @for track in &change.tracks {
+                            p { (text.track()) " " strong { (track.track) } " · " (text.engagement()) " " (track.engagement)
+                                " · " (text.grade()) " " (track.grade) }
+                            (crossed(&track.falls_below, &track.reaches, text))
+                        }
                         @for (name, from, to) in &change.facts {
                             p.fact { code { (name) } " " (from) " → " (to) }
                         }
@@ -229,6 +234,14 @@ fn outlook(expected: &[Expected], open_routes: &[String], visit: &Visit) -> Mark
     }
 }
 
+/// The boundaries that engagement crosses.
+fn crossed(falls_below: &[Millipoints], reaches: &[Millipoints], text: Language) -> Markup {
+    html! {
+        @for boundary in falls_below { p { (text.falls_below(&boundary.to_string())) } }
+        @for boundary in reaches { p { (text.reaches(&boundary.to_string())) } }
+    }
+}
+
 fn lifted(lift: &Lift, text: Language) -> Markup {
     let axis = explain::axis(lift.axis);
     let name = match axis {
@@ -237,7 +250,10 @@ fn lifted(lift: &Lift, text: Language) -> Markup {
     };
     html! {
         section.card.lift {
-            h2 { (text.to_reach(name, &lift.to.to_string())) }
+            h2 {
+                (text.to_reach(name, &lift.to.to_string()))
+                @if !lift.track.is_empty() { " " span.badge.track title=(text.track()) { (lift.track) } }
+            }
             p.muted { (text.short_of(&lift.missing.to_string())) }
             @if lift.by.is_empty() { p.muted { (text.nothing_lifts()) } } @else {
                 table.ledger {

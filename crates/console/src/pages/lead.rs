@@ -179,6 +179,7 @@ fn one_handoff(handoff: &HandoffRow, visit: &Visit) -> Markup {
                 (row(text.accept_by(), parts::instant(due, visit)))
             }
             @if !handoff.route.is_empty() { (row(text.route(), html! { (handoff.route) })) }
+            @if !handoff.track.is_empty() { (row(text.track(), html! { (handoff.track) })) }
             @if let Some(at) = handoff.assigned_at { (row(text.assigned_at(), parts::instant(at, visit))) }
             @if let Some((at, by)) = decided(handoff) {
                 (row(text.decided_at(), parts::instant(at, visit)))
@@ -298,7 +299,11 @@ fn because(decision: &DecisionRow, visit: &Visit) -> Markup {
     let not_before = detail("not_before").parse::<Timestamp>().ok();
     html! {
         @if !decision.route.is_empty() {
-            p { (text.route()) " " strong { (decision.route) } " · " (text.playbook_version(decision.playbook_version)) }
+            p {
+                (text.route()) " " strong { (decision.route) }
+                @if !detail("track").is_empty() { " · " (text.track()) " " strong { (detail("track")) } }
+                " · " (text.playbook_version(decision.playbook_version))
+            }
         }
         @if !detail("condition").is_empty() { p { code.condition { (detail("condition")) } } }
         @if let Some(seen) = decision.detail.get("seen").filter(|seen| seen.is_object()) {

@@ -7,7 +7,7 @@ use tasuki_domain::Millipoints;
 use super::{Visit, explain, parts};
 use crate::language::Language;
 use crate::moment;
-use crate::store::{AxisOf, ContributionRow, EvidenceRow, LeadDetail};
+use crate::store::{AxisOf, ContributionRow, EvidenceRow, LeadDetail, TrackRow};
 
 /// The section of a lead's page.
 pub(super) fn section(detail: &LeadDetail, visit: &Visit) -> Markup {
@@ -26,7 +26,8 @@ pub(super) fn section(detail: &LeadDetail, visit: &Visit) -> Markup {
                         (text.score_as_of(&moment::full(as_of, &visit.zone, text))) " · "
                         (text.playbook_version(lead.playbook_version))
                     }
-                    (axes(lead.engagement, lead.fit, &detail.contributions, visit))
+                    (axes(lead.engagement, lead.fit, &detail.contributions.iter().collect::<Vec<_>>(), visit))
+                    (tracks(&detail.tracks, &detail.contributions, visit))
                     (explain::way_in(lead.id, visit))
                 }
             }
@@ -35,7 +36,7 @@ pub(super) fn section(detail: &LeadDetail, visit: &Visit) -> Markup {
 }
 
 /// Both axes with all that they are made of.
-pub(super) fn axes(engagement: Millipoints, fit: Millipoints, all: &[ContributionRow], visit: &Visit) -> Markup {
+pub(super) fn axes(engagement: Millipoints, fit: Millipoints, all: &[&ContributionRow], visit: &Visit) -> Markup {
     let text = visit.language;
     html! {
         (axis(AxisOf::Engagement, text.engagement(), engagement, all, visit))
@@ -43,9 +44,35 @@ pub(super) fn axes(engagement: Millipoints, fit: Millipoints, all: &[Contributio
     }
 }
 
-fn axis(axis: AxisOf, name: &str, total: Millipoints, all: &[ContributionRow], visit: &Visit) -> Markup {
+/// The product lines, each with its axes and all that they are made of; nothing if the playbook has none.
+pub(super) fn tracks(tracks: &[TrackRow], all: &[ContributionRow], visit: &Visit) -> Markup {
     let text = visit.language;
-    let mut rows: Vec<_> = all.iter().filter(|contribution| contribution.axis == axis).collect();
+    html! {
+        @if !tracks.is_empty() {
+            div.tracks {
+                h3 { (text.tracks()) }
+                p.muted { (text.tracks_hint()) }
+                @for track in tracks {
+                    details.track {
+                        summary {
+                            strong.rule { (track.track) }
+                            span.in-track {
+                                span { (text.engagement()) " " strong { (track.engagement()) } }
+                                span { (text.fit()) " " strong { (track.fit()) } }
+                                span { (text.grade()) " " (parts::grade(&track.grade)) }
+                            }
+                        }
+                        (axes(track.engagement(), track.fit(), &track.ledger(all), visit))
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn axis(axis: AxisOf, name: &str, total: Millipoints, all: &[&ContributionRow], visit: &Visit) -> Markup {
+    let text = visit.language;
+    let mut rows: Vec<_> = all.iter().copied().filter(|contribution| contribution.axis == axis).collect();
     rows.sort_by_key(|contribution| std::cmp::Reverse(contribution.points()));
     let sum: Millipoints = rows.iter().map(|row| row.points()).sum();
     let decimals = rows.iter().map(|row| decimals(row.points())).max().unwrap_or(0).max(decimals(total));
@@ -92,10 +119,12 @@ fn rule(row: &ContributionRow, visit: &Visit) -> Markup {
     html! {
         @if row.evidence.is_empty() {
             span.rule { (name) }
+            (of_track(row, text))
         } @else {
             details {
                 summary {
                     span.rule { (name) }
+                    (of_track(row, text))
                     @if row.matches > 1 { span.muted { (text.matches(row.matches)) } }
                     @if row.raw() != row.points() { span.muted { (text.before_decay(&row.raw().to_string())) } }
                 }
@@ -107,6 +136,11 @@ fn rule(row: &ContributionRow, visit: &Visit) -> Markup {
             }
         }
     }
+}
+
+/// Of which track a rule is.
+fn of_track(row: &ContributionRow, text: Language) -> Markup {
+    html! { @if !row.track.is_empty() { " " span.badge.track title=(text.track()) { (row.track) } } }
 }
 
 fn item(evidence: &EvidenceRow, visit: &Visit) -> Markup {
@@ -134,12 +168,27 @@ pub(super) fn seen(seen: &Value, visit: &Visit) -> Markup {
                 }
                 @if let Some(fit) = points("fit_mp") { div { dt { (text.fit()) } dd { (fit) } } }
                 @if !grade.is_empty() { div { dt { (text.grade()) } dd { (grade) } } }
+                @for track in seen.get("tracks").and_then(Value::as_array).into_iter().flatten() {
+                    div { dt { (said(track, "track")) } dd { (in_track(track, text)) } }
+                }
                 @for (name, value) in facts.into_iter().flatten() {
                     div { dt { code { (name) } } dd { (fact(name, value, text)) } }
                 }
             }
         }
     }
+}
+
+fn said<'v>(value: &'v Value, name: &str) -> &'v str {
+    value.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The score in a track, in one line.
+fn in_track(track: &Value, text: Language) -> String {
+    let points = |name: &str| Millipoints::new(track.get(name).and_then(Value::as_i64).unwrap_or_default());
+    let (engagement, fit) = (points("engagement_mp"), points("fit_mp"));
+    let grade = said(track, "grade");
+    format!("{} {engagement} · {} {fit} · {} {grade}", text.engagement(), text.fit(), text.grade())
 }
 
 /// Facts are whole numbers; those whose name ends in `_mp` are thousandths of points.

@@ -104,6 +104,8 @@ pub(crate) struct HandoffRow {
     pub(crate) cycle: i64,
     pub(crate) state: HandoffState,
     pub(crate) route: String,
+    /// The track that the route is of; empty where it is of the lead itself.
+    pub(crate) track: String,
     pub(crate) urgency: String,
     pub(crate) playbook_version: i64,
     pub(crate) qualified_at: Option<Timestamp>,
@@ -130,6 +132,7 @@ impl HandoffRow {
             cycle: row.try_get("cycle")?,
             state: HandoffState::read(row, "state")?,
             route: row.try_get("route")?,
+            track: row.try_get("track")?,
             urgency: row.try_get("urgency")?,
             playbook_version: row.try_get("playbook_version")?,
             qualified_at: timestamp(row, "qualified_at")?,
@@ -175,7 +178,7 @@ impl FromStr for HandoffCursor {
 macro_rules! handoff_columns {
     () => {
         concat!(
-            "select handoff_id, lead_id, cycle, state, route, urgency, playbook_version, pool, owner_id, owner_name, ",
+            "select handoff_id, lead_id, cycle, state, route, track, urgency, playbook_version, pool, owner_id, owner_name, ",
             "owner_email, reason, accepted_by, rejected_by, reject_reason, reject_note, ",
             millis!("qualified_at"),
             ", ",

@@ -30,6 +30,8 @@ pub(crate) struct LeadDetail {
     pub(crate) profile: Value,
     /// In the order of the score.
     pub(crate) contributions: Vec<ContributionRow>,
+    /// In the order of the playbook.
+    pub(crate) tracks: Vec<TrackRow>,
     /// What the playbook's routes ask for, by name.
     pub(crate) facts: Value,
     /// Newest first.
@@ -79,13 +81,60 @@ pub(crate) struct ContributionRow {
     cap_mp: i64,
     pub(crate) matches: i64,
     pub(crate) evidence: Vec<EvidenceRow>,
+    /// The track that the rule is of; empty where it counts for every one.
+    #[serde(default)]
+    pub(crate) track: String,
+}
+
+/// The score in one track.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct TrackRow {
+    pub(crate) track: String,
+    engagement_mp: i64,
+    fit_mp: i64,
+    pub(crate) grade: String,
+    /// What the bounds of its axes change.
+    bounds: Vec<ContributionRow>,
+}
+
+impl TrackRow {
+    /// The tracks of a score that stands in no table, in their order.
+    pub(crate) fn of(scored: &v1::LeadScored) -> Vec<Self> {
+        let evidence = Evidence::of(scored);
+        let row = |track: &v1::TrackScore| Self {
+            track: track.track.clone(),
+            engagement_mp: track.engagement_mp,
+            fit_mp: track.fit_mp,
+            grade: track.grade.clone(),
+            bounds: track.bounds.iter().map(|one| ContributionRow::read(one, &evidence)).collect(),
+        };
+        scored.tracks.iter().map(row).collect()
+    }
+
+    pub(crate) const fn engagement(&self) -> Millipoints {
+        Millipoints::new(self.engagement_mp)
+    }
+
+    pub(crate) const fn fit(&self) -> Millipoints {
+        Millipoints::new(self.fit_mp)
+    }
+
+    /// Out of the contributions of the whole score, what this one is made of: per axis it adds up.
+    pub(crate) fn ledger<'r>(&'r self, all: &'r [ContributionRow]) -> Vec<&'r ContributionRow> {
+        let counts = |row: &&ContributionRow| row.track == self.track || (row.track.is_empty() && row.rule != "cap");
+        all.iter().filter(counts).chain(&self.bounds).collect()
+    }
 }
 
 impl ContributionRow {
     /// The contributions of a score that stands in no table, in their order.
     pub(crate) fn of(scored: &v1::LeadScored) -> Vec<Self> {
         let evidence = Evidence::of(scored);
-        let row = |contribution: &v1::Contribution| Self {
+        scored.contributions.iter().map(|one| Self::read(one, &evidence)).collect()
+    }
+
+    fn read(contribution: &v1::Contribution, evidence: &Evidence<'_>) -> Self {
+        Self {
             axis: crate::explain::axis(contribution.axis()),
             rule: contribution.rule.clone(),
             points_mp: contribution.points_mp,
@@ -94,8 +143,8 @@ impl ContributionRow {
             cap_mp: contribution.cap_mp,
             matches: i64::from(contribution.matches),
             evidence: evidence.named_by(contribution).map(EvidenceRow::of).collect(),
-        };
-        scored.contributions.iter().map(row).collect()
+            track: contribution.track.clone(),
+        }
     }
 
     /// After decay and caps: these add up to the axis.
@@ -207,13 +256,17 @@ async fn read_lead(connection: &mut PgConnection, id: LeadId) -> Result<Option<L
         .await?;
     let Some(row) = row else { return Ok(None) };
     let lead = LeadRow::read(&row)?;
-    let profile = sqlx::query("select profile, contributions, facts from tasuki.lead_profile where lead_id = $1")
-        .bind(id.uuid())
-        .fetch_optional(&mut *connection)
-        .await?;
-    let (profile, contributions, facts) = match &profile {
-        Some(row) => (row.try_get("profile")?, json(row, "contributions")?, row.try_get("facts")?),
-        None => (Value::Object(serde_json::Map::new()), Vec::new(), Value::Object(serde_json::Map::new())),
+    let profile =
+        sqlx::query("select profile, contributions, tracks, facts from tasuki.lead_profile where lead_id = $1")
+            .bind(id.uuid())
+            .fetch_optional(&mut *connection)
+            .await?;
+    let nothing = || Value::Object(serde_json::Map::new());
+    let (profile, contributions, tracks, facts) = match &profile {
+        Some(row) => {
+            (row.try_get("profile")?, json(row, "contributions")?, json(row, "tracks")?, row.try_get("facts")?)
+        }
+        None => (nothing(), Vec::new(), Vec::new(), nothing()),
     };
     let attributes = match profile.get("attributes") {
         Some(attributes) => read(attributes.clone(), "profile")?,
@@ -225,6 +278,7 @@ async fn read_lead(connection: &mut PgConnection, id: LeadId) -> Result<Option<L
         attributes,
         profile,
         contributions,
+        tracks,
         facts,
         timeline: timeline(&mut *connection, id).await?,
         decisions: decisions(&mut *connection, id).await?,

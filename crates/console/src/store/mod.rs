@@ -14,7 +14,9 @@ pub(crate) use dead_letters::{DeadLetterRow, dead_letters};
 pub(crate) use duplicates::{DuplicateRow, duplicates};
 pub(crate) use handoffs::{HandoffRow, HandoffState, StateFilter, handoff, handoffs};
 pub(crate) use known::{Known, known};
-pub(crate) use lead::{AxisOf, ContributionRow, DecisionRow, EvidenceRow, LeadDetail, TimelineRow, is_known, lead};
+pub(crate) use lead::{
+    AxisOf, ContributionRow, DecisionRow, EvidenceRow, LeadDetail, TimelineRow, TrackRow, is_known, lead,
+};
 pub(crate) use leads::{Cursor, LeadFilter, LeadRow, Owner, leads};
 pub(crate) use playbooks::{PublicationRow, history, publications};
 

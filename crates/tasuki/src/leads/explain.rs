@@ -81,6 +81,14 @@ fn in_words(answer: &Value) -> anyhow::Result<String> {
     for axis in ["engagement", "fit"] {
         ledger(&mut text, answer, axis)?;
     }
+    for track in list(answer, "tracks") {
+        let (engagement, fit, grade) = (&track["engagement"], &track["fit"], said(&track["grade"]));
+        writeln!(text, "\ntrack {}: engagement {engagement}, fit {fit}, grade {grade}", said(&track["track"]))?;
+        for row in list(track, "contributions") {
+            let (axis, rule) = (said(&row["axis"]), said(&row["rule"]));
+            writeln!(text, "  {:>8}  {axis}: {rule}", row["points"].to_string())?;
+        }
+    }
     let later = names(&answer["attributes_said_later"]);
     if !later.is_empty() {
         writeln!(text, "  said only later, so that fit may have been another: {later}")?;
@@ -130,11 +138,11 @@ fn outlook(text: &mut String, answer: &Value) -> anyhow::Result<()> {
             change["engagement"],
             said(&change["grade"])
         )?;
-        for (what, list_of) in [("falls below", "falls_below"), ("reaches", "reaches")] {
-            let at: Vec<String> = list(change, list_of).iter().map(Value::to_string).collect();
-            if !at.is_empty() {
-                write!(text, ", {what} {}", at.join(", "))?;
-            }
+        crossed(text, change)?;
+        for track in list(change, "tracks") {
+            let (name, grade) = (said(&track["track"]), said(&track["grade"]));
+            write!(text, "; track {name}: engagement {}, grade {grade}", track["engagement"])?;
+            crossed(text, track)?;
         }
         for fact in list(change, "facts") {
             write!(text, ", {} goes from {} to {}", said(&fact["name"]), fact["from"], fact["to"])?;
@@ -142,7 +150,9 @@ fn outlook(text: &mut String, answer: &Value) -> anyhow::Result<()> {
         writeln!(text)?;
     }
     for lift in list(answer, "lifts") {
-        writeln!(text, "\nto reach {} {} it is short of {}", lift["to"], said(&lift["axis"]), lift["missing"])?;
+        let of = lift["track"].as_str().map_or_else(String::new, |track| format!(" of the track {track}"));
+        let (to, axis, missing) = (&lift["to"], said(&lift["axis"]), &lift["missing"]);
+        writeln!(text, "\nto reach {to} {axis}{of} it is short of {missing}")?;
         let rules = list(lift, "rules");
         for by in rules {
             let ends = if by["by"] == "matching" { "" } else { " once it does not hold any more" };
@@ -151,6 +161,17 @@ fn outlook(text: &mut String, answer: &Value) -> anyhow::Result<()> {
         }
         if rules.is_empty() {
             writeln!(text, "  no rule would give more")?;
+        }
+    }
+    Ok(())
+}
+
+/// The boundaries that engagement crosses.
+fn crossed(text: &mut String, change: &Value) -> anyhow::Result<()> {
+    for (what, list_of) in [("falls below", "falls_below"), ("reaches", "reaches")] {
+        let at: Vec<String> = list(change, list_of).iter().map(Value::to_string).collect();
+        if !at.is_empty() {
+            write!(text, ", {what} {}", at.join(", "))?;
         }
     }
     Ok(())
@@ -185,10 +206,15 @@ mod tests {
                   "evidence": [{ "what": "PageViewed /", "occurred_at": "2026-11-22T00:00:00.000Z", "points": 8 }] },
                 { "axis": "fit", "rule": "large", "points": 20, "matches": 1, "evidence": [] },
             ],
+            "tracks": [{ "track": "machines", "engagement": 7.5, "fit": 0, "grade": "D4", "contributions": [
+                { "axis": "engagement", "rule": "page", "points": 7.5 }, { "axis": "fit", "rule": "large", "points": 20 },
+                { "axis": "fit", "rule": "cap", "points": -20 }] }],
             "open_routes": ["score"], "attributes_said_later": ["title"],
             "expected": [{ "at": "2026-12-01T00:00:00.000Z", "engagement": 4, "grade": "C4", "falls_below": [5],
-                "reaches": [], "facts": [{ "name": "f", "from": 1, "to": 0 }], "open_routes": [] }],
-            "lifts": [{ "axis": "fit", "to": 45, "missing": 25, "rules": [
+                "reaches": [], "tracks": [{ "track": "machines", "engagement": 4, "grade": "D4", "falls_below": [5, 7], "reaches": [] }],
+                "facts": [{ "name": "f", "from": 1, "to": 0 }], "open_routes": [] }],
+            "lifts": [{ "track": "machines", "axis": "engagement", "to": 10, "missing": 2.5, "rules": [] },
+              { "track": null, "axis": "fit", "to": 45, "missing": 25, "rules": [
                 { "rule": "free-mail", "points": 20, "times": null, "by": "no longer matching" },
                 { "rule": "boss", "points": 30, "times": 1, "by": "matching" }] }],
             "shown": { "as_of": "2026-11-23T00:00:00.000Z", "playbook_version": 1, "engagement": 9, "fit": 20, "grade": "C4" },
@@ -206,12 +232,20 @@ engagement 7.5
 
 fit 20
         20  large
+
+track machines: engagement 7.5, fit 0, grade D4
+       7.5  engagement: page
+        20  fit: large
+       -20  fit: cap
   said only later, so that fit may have been another: title
 
 routes whose condition holds: score
 
 expected if nothing else happens
-  2026-12-01T00:00:00.000Z  engagement 4, grade C4, falls below 5, f goes from 1 to 0
+  2026-12-01T00:00:00.000Z  engagement 4, grade C4, falls below 5; track machines: engagement 4, grade D4, falls below 5, 7, f goes from 1 to 0
+
+to reach 10 engagement of the track machines it is short of 2.5
+  no rule would give more
 
 to reach 45 fit it is short of 25
        +20  free-mail once it does not hold any more
