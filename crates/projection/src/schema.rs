@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, SqlSafeStr};
 use crate::backfill;
 
 /// Every migration: number, name, statements. Added to, never edited.
-const MIGRATIONS: [(i64, &str, &str); 7] = [
+const MIGRATIONS: [(i64, &str, &str); 8] = [
     (1, "tables", include_str!("../migrations/0001_tables.sql")),
     (2, "merges", include_str!("../migrations/0002_merges.sql")),
     (3, "duplicates", include_str!("../migrations/0003_duplicates.sql")),
@@ -18,6 +18,7 @@ const MIGRATIONS: [(i64, &str, &str); 7] = [
     (5, "playbooks", include_str!("../migrations/0005_playbooks.sql")),
     (6, "accounts", include_str!("../migrations/0006_accounts.sql")),
     (7, "crm_keys", include_str!("../migrations/0007_crm_keys.sql")),
+    (8, "tracks", include_str!("../migrations/0008_tracks.sql")),
 ];
 
 /// A connection that does not come about in this time counts as failed.

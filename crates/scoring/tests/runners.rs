@@ -174,7 +174,10 @@ fn accounts_are_what_their_leads_come_to(runner: &mut impl Runner) {
         let found = outcome(accounts(runner));
         if found == expected { Ok(()) } else { Err(format!("{found:?} instead of {expected:?}")) }
     });
-    assert_eq!(tracks(runner), expected_tracks());
+    eventually("the tracks that were expected", || {
+        let found = tracks(runner);
+        if found == expected_tracks() { Ok(()) } else { Err(format!("{found:?}")) }
+    });
     runner.stop();
     // Long enough for all to fall below.
     runner.clock().advance(Millis::new(200 * DAY));

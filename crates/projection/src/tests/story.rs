@@ -105,6 +105,44 @@ async fn a_lead_is_shown_from_its_first_page_view_to_the_verdict_of_sales() {
 }
 
 #[tokio::test]
+async fn tracks_stand_beside_the_ledger_and_the_track_of_the_route_beside_the_handoff() {
+    let mut lead = Lead::number(3);
+    let cap = v1::Contribution { rule: "cap".into(), points_mp: -500, track: "machines".into(), ..Default::default() };
+    let own = |track: &str, engagement_mp, bounds| v1::TrackScore {
+        track: track.into(),
+        engagement_mp,
+        fit_mp: 60_000,
+        grade: "B2".into(),
+        bounds,
+    };
+    let mut seen = v1::LeadScored {
+        tracks: vec![own("machines", 45_000, vec![cap]), own("parts", 0, vec![])],
+        ..score(45_500, 60_000)
+    };
+    seen.contributions[0].track = "machines".into();
+    let qualification_record::Event::Qualified(decided) = qualified(1, seen.clone()) else { unreachable!() };
+    let decided = v1::LeadQualified { track: "machines".into(), ..decided };
+    let log = Log::of([
+        lead.is(START_MS, profile("ana@acme.example", &[])),
+        lead.scored(START_MS, seen),
+        lead.judged(START_MS, qualification_record::Event::Qualified(decided)),
+    ]);
+    let pool = database();
+    let (projection, schema) = fresh(&pool).await;
+    catch_up(&projection, &log, READING).await;
+    let sql = format!(
+        "select concat_ws(' | ', h.track, d.detail ->> 'track', d.detail -> 'seen' -> 'tracks' = p.tracks, \
+         p.contributions -> 0 ->> 'track', p.tracks) from {schema}.handoffs h join {schema}.lead_profile p using (lead_id) \
+         join {schema}.lead_decisions d using (lead_id)"
+    );
+    let found: String = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&pool).await.unwrap();
+    assert_eq!(
+        found,
+        r#"machines | machines | t | machines | [{"grade": "B2", "track": "machines", "bounds": [{"axis": "", "rule": "cap", "track": "machines", "raw_mp": 0, "matches": 0, "evidence": [], "points_mp": -500}], "fit_mp": 60000, "engagement_mp": 45000}, {"grade": "B2", "track": "parts", "bounds": [], "fit_mp": 60000, "engagement_mp": 0}]"#
+    );
+}
+
+#[tokio::test]
 async fn rejection_then_recycling_then_the_next_cycle() {
     let mut lead = Lead::number(2);
     let rejected = handoff_record::Event::Rejected(v1::SalesRejected {
