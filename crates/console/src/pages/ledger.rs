@@ -55,7 +55,7 @@ pub(super) fn tracks(tracks: &[TrackRow], all: &[ContributionRow], visit: &Visit
                 @for track in tracks {
                     details.track {
                         summary {
-                            strong.rule { (track.track) }
+                            strong.name { (track.track) }
                             span.in-track {
                                 span { (text.engagement()) " " strong { (track.engagement()) } }
                                 span { (text.fit()) " " strong { (track.fit()) } }
