@@ -1,5 +1,5 @@
 //! What leads of one company add up to, end to end on both logs, told by a real tracker: engaged people and their departments,
-//! a lead that moves to another company, two leads that are one person, and consent that is withdrawn.
+//! who are handed over because there are several, a lead that moves to another company, two leads that are one person, and consent that is withdrawn.
 
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
@@ -17,6 +17,67 @@ fn leads_of_one_company_add_up_on_the_embedded_log() -> anyhow::Result<()> {
 #[test]
 fn leads_of_one_company_add_up_on_kafka() -> anyhow::Result<()> {
     all_of_it(Log::Kafka)
+}
+
+#[test]
+fn three_departments_of_a_factory_are_handed_over_on_the_embedded_log() -> anyhow::Result<()> {
+    committee(Log::Embedded)
+}
+
+#[test]
+fn three_departments_of_a_factory_are_handed_over_on_kafka() -> anyhow::Result<()> {
+    committee(Log::Kafka)
+}
+
+/// By the ready-made playbook for makers: none of the three would be called for what it did itself.
+fn committee(log: Log) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let tasuki = Tasuki::start(log, folder.path(), &["--playbook", "industrial"])?;
+    let reads = |name: &str, department: &str| {
+        let traits = json!({
+            "email": format!("{name}@factory-e2e.com"), "name": name, "department": department, "industry": "machinery",
+        });
+        let document = json!({ "content": "datasheet-cnc-400" });
+        let download =
+            json!({ "anonymousId": name, "event": "Content Downloaded", "properties": document, "minutesAgo": 20 });
+        let who = json!({ "anonymousId": name, "traits": traits, "minutesAgo": 30 });
+        [json!(["identify", who]), json!(["track", download])]
+    };
+    let two: Vec<Value> =
+        [("emi", "Production"), ("fumi", "Purchasing")].iter().flat_map(|(n, d)| reads(n, d)).collect();
+    people(&tasuki, &json!(two))?;
+    let account = account_of(&tasuki, "factory-e2e.com", 2)?;
+    let leads = account["leads"].as_array().context("leads")?;
+    ensure!(leads.iter().all(|lead| lead["stage"] == "lead"), "{account:#}");
+
+    people(&tasuki, &json!(reads("goro", "Quality")))?;
+    let mut last = Value::Null;
+    let leads = eventually(Duration::from_secs(60), || {
+        last = tasuki.get("/api/v1/accounts/factory-e2e.com")?["leads"].clone();
+        let leads = last.as_array().cloned().unwrap_or_default();
+        let handed_over = leads.iter().filter(|lead| lead["route"] == "several-departments").count();
+        Ok((handed_over == 3).then_some(leads))
+    })
+    .with_context(|| format!("three leads that are handed over; last seen: {last:#}"))?;
+    for lead in leads {
+        let id = lead["id"].as_str().context("an id")?;
+        ensure!(lead["engagement"].as_f64().unwrap_or(100.0) < 55.0, "below the route by score: {lead:#}");
+        let explained = tasuki.get(&format!("/api/v1/leads/{id}/explain"))?;
+        ensure!(explained["facts"]["account.departments"] == 3, "{explained:#}");
+        ensure!(explained["account"]["people"] == 3 && explained["account"]["departments"] == 3, "{explained:#}");
+        ensure!(explained["open_routes"] == json!(["several-departments"]), "{explained:#}");
+    }
+    tasuki.stop()
+}
+
+/// An account, once it has so many engaged people.
+fn account_of(tasuki: &Tasuki, id: &str, people: usize) -> anyhow::Result<Value> {
+    let mut last = Value::Null;
+    eventually(Duration::from_secs(60), || {
+        last = tasuki.get(&format!("/api/v1/accounts/{id}"))?;
+        Ok((last["people"] == people).then(|| last.clone()))
+    })
+    .with_context(|| format!("account {id} with {people} people; last seen: {last:#}"))
 }
 
 fn all_of_it(log: Log) -> anyhow::Result<()> {

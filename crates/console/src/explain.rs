@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use tasuki_domain::{EventId, LeadId, Millipoints, Millis, PlaybookVersion, Timestamp};
-use tasuki_playbook::{Faults, KEPT_FOR, Playbook};
+use tasuki_playbook::{AccountFacts, Faults, KEPT_FOR, Playbook};
 use tasuki_wire::v1;
 
 use crate::publication::Published;
@@ -25,6 +25,8 @@ pub struct Question<'q> {
     pub profile: &'q v1::Profile,
     /// What it did, as known now; what is later than the instant is not to count.
     pub signals: &'q [KnownSignal],
+    /// What its account has, as known now.
+    pub account: AccountFacts,
     /// As of when.
     pub as_of: Timestamp,
 }
@@ -221,7 +223,8 @@ pub(crate) async fn explain(
     let explainer = console.explainer.clone();
     // As much work as dozens of scores: not where requests wait for each other.
     let work = move || {
-        let question = Question { playbook: &playbook, profile: &known.profile, signals: &known.signals, as_of };
+        let Known { profile, signals, account, .. } = &known;
+        let question = Question { playbook: &playbook, profile, signals, account: *account, as_of };
         let explained = (explainer.0)(&question);
         Explanation { known, playbook, in_force, is_in_force, as_of, explained }
     };

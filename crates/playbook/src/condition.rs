@@ -13,6 +13,7 @@ use cel::common::types::CelDouble;
 use cel::{Env, IdedExpr, Program, Value};
 use tasuki_domain::Millipoints;
 
+use crate::account::{AccountAsked, AccountFacts, AccountMeasure, MOST_PEOPLE};
 use crate::fault::Reading;
 use crate::model::{FactQuery, facts};
 use crate::value::{Length, Points};
@@ -36,6 +37,8 @@ pub(crate) struct Asked {
     pub(crate) engagement: Vec<Millipoints>,
     /// What fit is compared with.
     pub(crate) fit: Vec<Millipoints>,
+    /// What the account is asked for.
+    pub(crate) account: AccountAsked,
 }
 
 impl Asked {
@@ -58,19 +61,46 @@ impl Condition {
         &self.text
     }
 
+    /// The same without line breaks and more spaces than it needs.
+    pub(crate) fn in_one_line(&self) -> String {
+        self.text.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
     /// Whether it holds. `facts` are those of the playbook ([`crate::Playbook::facts`]), in that order.
-    pub(crate) fn holds(&self, engagement: Millipoints, fit: Millipoints, facts: &[i64]) -> bool {
+    pub(crate) fn holds(
+        &self,
+        engagement: Millipoints,
+        fit: Millipoints,
+        facts: &[i64],
+        account: &AccountFacts,
+    ) -> bool {
         let mut context = cel::Context::with_env(Arc::clone(&self.env));
         context.add_variable_from_value(ENGAGEMENT, as_points(engagement));
         context.add_variable_from_value(FIT, as_points(fit));
         for &index in &self.asked.facts {
             context.add_variable_from_value(variable(index), facts.get(index).copied().unwrap_or(0));
         }
+        for measure in self.asked.account.measures() {
+            match measure {
+                AccountMeasure::Departments | AccountMeasure::People => {
+                    context.add_variable_from_value(measure.variable(), account.value(measure));
+                }
+                AccountMeasure::Engagement => {
+                    context.add_variable_from_value(measure.variable(), as_points(account.engagement));
+                }
+            }
+        }
         context.resolve(&self.expression) == Ok(Value::Bool(true))
     }
 
-    pub(crate) fn facts(&self) -> &[usize] {
+    /// The facts that it asks for, as indices into [`crate::Playbook::facts`].
+    pub fn asks_for(&self) -> &[usize] {
         &self.asked.facts
+    }
+
+    /// What it asks of the account of the lead.
+    pub fn asks_of_account(&self) -> &AccountAsked {
+        &self.asked.account
     }
 
     pub(crate) fn asked(&self) -> &Asked {
@@ -80,8 +110,10 @@ impl Condition {
 
 const ENGAGEMENT: &str = "engagement";
 const FIT: &str = "fit";
-const ALLOWED: &str = "allowed are `engagement` and `fit`, each compared with a number, and counts like \
-                       `signals.within(\"demo-request\", \"30d\")`, joined by &&, || and !";
+const ACCOUNT: &str = "account";
+const ALLOWED: &str = "allowed are `engagement` and `fit`, each compared with a number, counts like \
+                       `signals.within(\"demo-request\", \"30d\")`, and `account.departments`, `account.people` and \
+                       `account.engagement`, each compared with a number, joined by &&, || and !";
 
 /// In points, for comparison with what a person wrote: a thousandth divided by a thousand is the very double that its
 /// decimal notation reads as.
@@ -101,9 +133,12 @@ pub(crate) struct Compiler<'r> {
     pub(crate) rules: &'r [&'r str],
     pub(crate) engagement_cap: Millipoints,
     pub(crate) fit_cap: Millipoints,
+    pub(crate) account_cap: Millipoints,
     pub(crate) facts: Vec<FactQuery>,
     /// Amounts of engagement at which some condition turns.
     pub(crate) boundaries: Vec<Millipoints>,
+    /// What conditions ask of accounts.
+    pub(crate) account: AccountAsked,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -117,6 +152,7 @@ enum Axis {
 enum Kind {
     Truth,
     Axis(Axis),
+    Account(AccountMeasure),
     Count,
     WholeNumber(i64),
     Number(f64),
@@ -146,9 +182,10 @@ impl Compiler<'_> {
         match self.check(&mut expression, &mut asked) {
             Ok(Kind::Truth) => {
                 let asked = asked.in_order();
+                self.account.add_all(&asked.account);
                 Some(Condition { text: text.to_owned(), expression, asked, env: Arc::clone(&self.env) })
             }
-            Ok(Kind::Axis(_) | Kind::Count | Kind::WholeNumber(_) | Kind::Number(_)) => {
+            Ok(Kind::Axis(_) | Kind::Account(_) | Kind::Count | Kind::WholeNumber(_) | Kind::Number(_)) => {
                 reading.fault(span, format!("the condition is neither true nor false; {ALLOWED}"));
                 None
             }
@@ -171,6 +208,14 @@ impl Compiler<'_> {
             Expr::Ident(name) if name == ENGAGEMENT => Kind::Axis(Axis::Engagement),
             Expr::Ident(name) if name == FIT => Kind::Axis(Axis::Fit),
             Expr::Ident(name) => return refuse(format!("`{name}` is not known here; {ALLOWED}")),
+            Expr::Select(select) if select.operand.expr == Expr::Ident(ACCOUNT.to_owned()) && !select.test => {
+                let Some(measure) = AccountMeasure::of_field(&select.field) else {
+                    let asked = &select.field;
+                    return refuse(format!("of an account `{asked}` is not known here; {ALLOWED}"));
+                };
+                expression.expr = Expr::Ident(measure.variable().to_owned());
+                Kind::Account(measure)
+            }
             Expr::Call(call) if call.target.is_some() => {
                 let fact = self.fact(call).map_err(|text| Problem { id, text })?;
                 asked.facts.push(fact);
@@ -226,6 +271,18 @@ impl Compiler<'_> {
             return Err(Problem { id, text: format!("this part of CEL is not used in playbooks; {ALLOWED}") });
         }
         let kinds = (self.check(left, asked)?, self.check(right, asked)?);
+        match kinds {
+            (Kind::Account(measure), Kind::WholeNumber(_) | Kind::Number(_)) => {
+                return self.of_account(measure, &operator, right, kinds.1, asked);
+            }
+            (Kind::WholeNumber(_) | Kind::Number(_), Kind::Account(measure)) => {
+                return self.of_account(measure, turned(&operator), left, kinds.0, asked);
+            }
+            (
+                Kind::Truth | Kind::Axis(_) | Kind::Account(_) | Kind::Count | Kind::WholeNumber(_) | Kind::Number(_),
+                _,
+            ) => {}
+        }
         let (axis, literal, number) = match kinds {
             (Kind::Count, Kind::Count) => return Ok(Kind::Truth),
             (Kind::Count, Kind::WholeNumber(number)) | (Kind::WholeNumber(number), Kind::Count) => {
@@ -237,8 +294,8 @@ impl Compiler<'_> {
             (Kind::Axis(axis), Kind::Number(number)) => (axis, right, number),
             (Kind::Number(number), Kind::Axis(axis)) => (axis, left, number),
             (
-                Kind::Truth | Kind::Axis(_) | Kind::Count | Kind::WholeNumber(_) | Kind::Number(_),
-                Kind::Truth | Kind::Axis(_) | Kind::Count | Kind::WholeNumber(_) | Kind::Number(_),
+                Kind::Truth | Kind::Axis(_) | Kind::Account(_) | Kind::Count | Kind::WholeNumber(_) | Kind::Number(_),
+                _,
             ) => return Err(Problem { id, text: format!("these two cannot be compared; {ALLOWED}") }),
         };
         let at = self.threshold(axis, number).map_err(|text| Problem { id: literal.id, text })?;
@@ -252,6 +309,57 @@ impl Compiler<'_> {
             // A condition turns at the number, or right above it: `>` 60 begins to hold at 60.001.
             self.boundaries.push(at);
             self.boundaries.push(at + Millipoints::new(1));
+        }
+        Ok(Kind::Truth)
+    }
+
+    /// Notes at which numbers a comparison of this measure with a number turns.
+    fn of_account(
+        &self,
+        measure: AccountMeasure,
+        operator: &str,
+        literal: &mut IdedExpr,
+        number: Kind,
+        asked: &mut Asked,
+    ) -> Result<Kind, Problem> {
+        let refuse = |text: String| Err(Problem { id: literal.id, text });
+        let at = match (measure, number) {
+            (AccountMeasure::Departments | AccountMeasure::People, Kind::WholeNumber(number)) => {
+                if !(0..=i64::from(MOST_PEOPLE)).contains(&number) {
+                    return refuse(format!("out of reach: an account has from 0 to {MOST_PEOPLE} engaged people"));
+                }
+                number
+            }
+            (AccountMeasure::Engagement, Kind::WholeNumber(_) | Kind::Number(_)) => {
+                let number = match number {
+                    Kind::WholeNumber(number) => whole(number),
+                    Kind::Number(number) => number,
+                    Kind::Truth | Kind::Axis(_) | Kind::Account(_) | Kind::Count => 0.0,
+                };
+                let at = Points::from_f64(number).map(|points| points.0);
+                let Some(at) = at.filter(|at| (Millipoints::ZERO..=self.account_cap).contains(at)) else {
+                    let cap = self.account_cap;
+                    return refuse(format!("out of reach: an account goes from 0 to {cap}, in thousandths of a point"));
+                };
+                literal.expr = Expr::Literal(LiteralValue::Double(CelDouble::from(number)));
+                at.get()
+            }
+            (AccountMeasure::Departments | AccountMeasure::People | AccountMeasure::Engagement, _) => {
+                let written = measure.written();
+                return refuse(format!("`{written}` is compared with whole numbers; {ALLOWED}"));
+            }
+        };
+        // What only turns right above the number begins one further on, be it a person or a thousandth of a point.
+        let (from, above) = match operator {
+            operators::GREATER_EQUALS | operators::LESS => (true, false),
+            operators::GREATER | operators::LESS_EQUALS => (false, true),
+            _ => (true, true),
+        };
+        if from {
+            asked.account.add(measure, at);
+        }
+        if above {
+            asked.account.add(measure, at + 1);
         }
         Ok(Kind::Truth)
     }
@@ -296,6 +404,17 @@ impl Compiler<'_> {
 impl fmt::Debug for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Condition").field(&self.text).finish()
+    }
+}
+
+/// The comparison with its two sides changed about.
+fn turned(operator: &str) -> &str {
+    match operator {
+        operators::GREATER_EQUALS => operators::LESS_EQUALS,
+        operators::GREATER => operators::LESS,
+        operators::LESS_EQUALS => operators::GREATER_EQUALS,
+        operators::LESS => operators::GREATER,
+        same => same,
     }
 }
 

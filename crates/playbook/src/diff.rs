@@ -2,11 +2,12 @@
 
 use std::fmt::Debug;
 
+use crate::condition::Condition;
 use crate::kind::RejectReason;
 use crate::model::{FitRule, Group, Playbook, Route, Rule};
 use crate::track::Track;
 use crate::words::{Language, consequence_in_words};
-use tasuki_domain::Millipoints;
+use tasuki_domain::{Millipoints, Millis};
 
 /// What becomes of a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -214,9 +215,10 @@ fn order_changed(before: &[Route], after: &[Route], index: usize, at: usize) -> 
     first.iter().filter(kept).any(|name| !then.contains(name))
 }
 
-fn route_text(route: &Route) -> (String, String, crate::Urgency, String) {
-    let words: Vec<&str> = route.condition.text().split_whitespace().collect();
-    (words.join(" "), route.pool.clone(), route.urgency, crate::TrackRef::name_of(route.track.as_ref()).to_owned())
+fn route_text(route: &Route) -> (Vec<String>, Option<Millis>, String, crate::Urgency, String) {
+    let conditions = route.conditions().map(Condition::in_one_line).collect();
+    let track = crate::TrackRef::name_of(route.track.as_ref()).to_owned();
+    (conditions, route.dwell, route.pool.clone(), route.urgency, track)
 }
 
 /// Something that is known by its name within a list.

@@ -225,12 +225,19 @@ pub(crate) struct EngagementGrades {
 pub(crate) struct RouteEntry {
     #[schemars(with = "Name")]
     pub(crate) name: Spanned<Name>,
-    /// In CEL, over `engagement`, `fit` and `signals.within("rule", "30d")`.
+    /// In CEL, over `engagement`, `fit`, `signals.within("rule", "30d")`, and `account.departments`, `account.people` and
+    /// `account.engagement`.
     #[schemars(with = "String")]
     pub(crate) when: Spanned<String>,
     /// Of which of `[[tracks]]` `engagement` and `fit` are; without one they are the lead's own.
     #[schemars(with = "Option<Name>")]
     pub(crate) track: Option<Spanned<Name>>,
+    /// In CEL likewise. Once `when` has held, the route is open on while this holds: the other edge of its threshold.
+    #[schemars(with = "Option<String>")]
+    pub(crate) stays_while: Option<Spanned<String>>,
+    /// It must have been open for so long without a break before the lead is handed over; at most 30d.
+    #[schemars(with = "Option<Length>")]
+    pub(crate) dwell: Option<Spanned<Length>>,
     pub(crate) urgency: Urgency,
     /// The pool of sales reps it hands to.
     pub(crate) pool: Name,

@@ -4,6 +4,7 @@
 //! for use: rules by kind of event, routes as checked CEL, and the list of facts that scoring has to compute for them.
 //! [`schema`] describes the file for editors.
 
+mod account;
 mod condition;
 mod decay;
 mod diff;
@@ -24,6 +25,7 @@ mod words;
 
 use tasuki_domain::Millis;
 
+pub use account::{AccountAsked, AccountFacts, AccountMeasure, MOST_PEOPLE};
 pub use condition::Condition;
 pub use decay::{Decay, Limit, Step};
 pub use diff::{Change, Difference};
@@ -41,6 +43,9 @@ pub use words::{Language, Section};
 
 /// How long a signal counts at all, whatever its half-life; no window of a route is longer.
 pub const KEPT_FOR: Millis = Millis::from_days(400);
+
+/// The longest that a route may have to be open before it hands over: who must wait longer has gone cold.
+pub const LONGEST_DWELL: Millis = Millis::from_days(30);
 
 /// Most groups of rules in a playbook.
 pub const MOST_GROUPS: usize = 15;

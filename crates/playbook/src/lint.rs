@@ -9,11 +9,11 @@ use std::fmt;
 
 use tasuki_domain::Millipoints;
 
-use self::reach::Reach;
+use self::reach::{Edges, Reach};
 use crate::decay::Decay;
 use crate::fault::Spot;
 use crate::kind::EventKind;
-use crate::model::{FitRule, FitTest, Playbook, Route, Rule};
+use crate::model::{AccountPolicy, FitRule, FitTest, Playbook, Route, Rule};
 use crate::pattern::Pattern;
 use crate::track::TrackRef;
 use crate::value::Length;
@@ -111,6 +111,12 @@ lints! {
     TrackWithoutRules = "track-without-rules", Warning;
     /// A track that no route is of: nobody is handed over by its score.
     TrackWithoutRoute = "track-without-route", Note;
+    /// A route that stays open by a condition that does not hold everywhere where it opens.
+    StaysStricter = "stays-stricter", Warning;
+    /// A route that a company opens for all of its people, also for who did nothing.
+    OpensForWholeAccounts = "opens-for-whole-accounts", Note;
+    /// Routes ask for accounts, and the playbook does not say who counts for one.
+    AccountNotSet = "account-not-set", Note;
     /// Sales has longer for what is more urgent.
     UrgentIsSlower = "urgent-is-slower", Warning;
 }
@@ -156,6 +162,7 @@ impl Playbook {
             self.lint_route(index, route, &reach, &mut lints);
         }
         self.lint_urgencies(&mut lints);
+        self.lint_accounts(&mut lints);
         lints.sort();
         lints
     }
@@ -308,11 +315,54 @@ impl Playbook {
                 return add(Kind::UnreachableThreshold, problem);
             }
         }
+        if let Some(stays) = &route.stays_while {
+            if route.dwell.is_none() {
+                add(
+                    Kind::WithoutEffect,
+                    format!(
+                        "`stays_while` of route \"{name}\" changes nothing: without `dwell` it hands over as it opens"
+                    ),
+                );
+            }
+            match reach::edges(route, stays, self, reach) {
+                Some(Edges { stricter: true, wider: _ }) => add(
+                    Kind::StaysStricter,
+                    format!("`stays_while` of route \"{name}\" is stricter than `when`, where it is to hold longer"),
+                ),
+                Some(Edges { stricter: false, wider: false }) => add(
+                    Kind::WithoutEffect,
+                    format!("`stays_while` of route \"{name}\" changes nothing: it holds only where `when` does"),
+                ),
+                Some(Edges { stricter: false, wider: true }) | None => {}
+            }
+        }
+        if reach::opens_for_whole_accounts(route, self, reach) {
+            add(
+                Kind::OpensForWholeAccounts,
+                format!("route \"{name}\" is open for everybody of such an account, whatever they did themselves"),
+            );
+        }
         if let Some(before) = reach::taken_before(&self.routes[..index], route, self, reach) {
             add(
                 Kind::NeverTaken,
                 format!("route \"{name}\" is never taken: wherever it holds, {before} does before it"),
             );
+        }
+    }
+
+    fn lint_accounts(&self, lints: &mut Vec<Lint>) {
+        let asks = self
+            .routes
+            .iter()
+            .zip(&self.places.routes)
+            .find(|(route, _)| route.conditions().any(|condition| !condition.asks_of_account().is_empty()));
+        if let Some((route, spot)) = asks.filter(|_| !self.places.account_is_set) {
+            let (name, AccountPolicy { engaged_from, cap }) = (&route.name, self.account);
+            let problem = format!(
+                "route \"{name}\" asks for accounts, and [account] says nothing: who has {engaged_from} points of \
+                 engagement counts, and an account has at most {cap}"
+            );
+            lints.push(lint(*spot, Kind::AccountNotSet, problem));
         }
     }
 

@@ -4,6 +4,7 @@ use std::fmt;
 
 use tasuki_domain::{Millipoints, Millis, PlaybookVersion, fingerprint_32};
 
+use crate::account::{AccountAsked, AccountFacts};
 use crate::condition::Condition;
 use crate::decay::{Decay, Limit};
 use crate::fault::Spot;
@@ -29,6 +30,7 @@ pub struct Playbook {
     pub(crate) fit_cap: Millipoints,
     pub(crate) tracks: Vec<Track>,
     pub(crate) account: AccountPolicy,
+    pub(crate) account_asked: AccountAsked,
     pub(crate) grades: Grades,
     pub(crate) facts: Vec<FactQuery>,
     pub(crate) boundaries: Vec<Millipoints>,
@@ -52,6 +54,8 @@ pub(crate) struct Places {
     pub(crate) tracks: Vec<Spot>,
     /// As long as `routes`.
     pub(crate) routes: Vec<Spot>,
+    /// Whether the file says who counts for an account.
+    pub(crate) account_is_set: bool,
     pub(crate) fit_grades: Spot,
     pub(crate) engagement_grades: Spot,
 }
@@ -293,6 +297,10 @@ pub struct Route {
     pub condition: Condition,
     /// Whose engagement and fit the condition is about; `None`: those of the lead itself.
     pub track: Option<TrackRef>,
+    /// Once it is open, it is open on while this holds.
+    pub stays_while: Option<Condition>,
+    /// How long it must be open without a break before the lead is handed over; `None`: not at all.
+    pub dwell: Option<Millis>,
     /// How quickly sales must take the lead.
     pub urgency: Urgency,
     /// The pool of sales reps it hands to.
@@ -302,13 +310,24 @@ pub struct Route {
 
 impl Route {
     /// Whether the route is open. `engagement` and `fit` are those of its track; `facts` are those of [`Playbook::facts`], in that order.
-    pub fn holds(&self, engagement: Millipoints, fit: Millipoints, facts: &[i64]) -> bool {
-        self.condition.holds(engagement, fit, facts)
+    pub fn holds(&self, engagement: Millipoints, fit: Millipoints, facts: &[i64], account: &AccountFacts) -> bool {
+        self.condition.holds(engagement, fit, facts, account)
     }
 
-    /// The facts it asks for, as indices into [`Playbook::facts`].
+    /// Whether the route, once it is open, is open on.
+    pub fn stays(&self, engagement: Millipoints, fit: Millipoints, facts: &[i64], account: &AccountFacts) -> bool {
+        let stays = |condition: &Condition| condition.holds(engagement, fit, facts, account);
+        stays(&self.condition) || self.stays_while.as_ref().is_some_and(stays)
+    }
+
+    /// All that it looks at: when it opens, and how long it stays open.
+    pub fn conditions(&self) -> impl Iterator<Item = &Condition> {
+        [&self.condition].into_iter().chain(&self.stays_while)
+    }
+
+    /// The facts it asks for to open, as indices into [`Playbook::facts`].
     pub fn asks_for(&self) -> &[usize] {
-        self.condition.facts()
+        self.condition.asks_for()
     }
 }
 
@@ -401,6 +420,11 @@ impl Playbook {
     /// Where letters and digits begin.
     pub fn grades(&self) -> &Grades {
         &self.grades
+    }
+
+    /// What the routes ask of the accounts of leads.
+    pub fn account_asked(&self) -> &AccountAsked {
+        &self.account_asked
     }
 
     /// The facts that the routes ask for, each once.

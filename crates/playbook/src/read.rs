@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use cel::Env;
 use serde::de::{Deserialize, IntoDeserializer};
-use tasuki_domain::{Millipoints, PlaybookVersion};
+use tasuki_domain::{Millipoints, Millis, PlaybookVersion};
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
 use crate::MOST_TRACKS;
+use crate::account::AccountAsked;
 use crate::condition::Compiler;
 use crate::fault::{Faults, Reading};
 use crate::file::{
@@ -20,7 +21,7 @@ use crate::file::{
 use crate::kind::EventKind;
 use crate::model::{AccountPolicy, Consequence, Exclusion, FitRule, FitTest, Grades, Places, Playbook, Route, Rule};
 use crate::track::{Track, TrackRef};
-use crate::value::{Name, Points};
+use crate::value::{Length, Name, Points};
 
 mod behaviour;
 
@@ -109,6 +110,7 @@ fn compile(reading: &mut Reading<'_>, file: File) -> Option<Playbook> {
         routes: spots(&file.routes.iter().map(|route| &route.name).collect::<Vec<_>>(), reading),
         fit_grades: reading.spot(&file.grades.fit.span()),
         engagement_grades: reading.spot(&file.grades.engagement.span()),
+        account_is_set: file.account.engaged_from.is_some() || file.account.cap.is_some(),
     };
     let mut groups = behaviour::groups(reading, file.groups);
     let mut tracks = tracks(reading, file.tracks);
@@ -123,6 +125,8 @@ fn compile(reading: &mut Reading<'_>, file: File) -> Option<Playbook> {
         rules: &names,
         engagement_cap,
         fit_cap,
+        account_cap: account.cap,
+        account: AccountAsked::default(),
         facts: Vec::new(),
         boundaries: Vec::new(),
     };
@@ -134,7 +138,7 @@ fn compile(reading: &mut Reading<'_>, file: File) -> Option<Playbook> {
         reading.fault(&(0..0), "there is no route; write at least one [[routes]] with name, when, urgency and pool");
     }
     let routes = routes(reading, file.routes, &mut compiler, &mut boundaries, &mut tracks);
-    let facts = compiler.facts;
+    let (facts, account_asked) = (compiler.facts, compiler.account);
     for boundaries in tracks.iter_mut().map(|track| &mut track.boundaries).chain([&mut boundaries]) {
         boundaries.retain(|at| *at > Millipoints::ZERO && *at <= engagement_cap);
         boundaries.sort_unstable();
@@ -155,6 +159,7 @@ fn compile(reading: &mut Reading<'_>, file: File) -> Option<Playbook> {
         fit_cap,
         tracks,
         account,
+        account_asked,
         grades,
         facts,
         boundaries,
@@ -189,12 +194,17 @@ fn routes(
     let mut routes = Vec::new();
     for entry in entries {
         let condition = compiler.compile(reading, &entry.when.span(), entry.when.get_ref());
+        let stays = entry.stays_while.as_ref();
+        let stays_while = stays.and_then(|text| compiler.compile(reading, &text.span(), text.get_ref()));
+        let dwell = entry.dwell.as_ref().map(|length| dwell(reading, length));
         let track = track_of(reading, entry.track.as_ref(), tracks);
         let turned = track.as_ref().map_or(&mut *boundaries, |track| &mut tracks[track.place].boundaries);
         turned.append(&mut compiler.boundaries);
         routes.extend(condition.map(|condition| Route {
             name: entry.name.into_inner().0,
             condition,
+            stays_while,
+            dwell,
             track,
             urgency: entry.urgency,
             pool: entry.pool.0,
@@ -202,6 +212,15 @@ fn routes(
         }));
     }
     routes
+}
+
+fn dwell(reading: &mut Reading<'_>, length: &Spanned<Length>) -> Millis {
+    let dwell = length.get_ref().0;
+    if dwell > crate::LONGEST_DWELL {
+        let (most, found) = (Length(crate::LONGEST_DWELL), length.get_ref());
+        reading.fault(&length.span(), format!("a route dwells at most {most}; found {found}"));
+    }
+    dwell
 }
 
 fn axis_cap(reading: &mut Reading<'_>, cap: &Spanned<Points>) -> Millipoints {

@@ -4,6 +4,7 @@ use std::fmt::Display;
 
 use tasuki_domain::{Millipoints, Millis};
 
+use crate::account::AccountMeasure;
 use crate::decay::{Decay, Limit};
 use crate::kind::{EventKind, RejectReason, Urgency};
 use crate::model::{AccountPolicy, Consequence, Exclusion, FitRule, FitTest, Group, Playbook, Route, Rule};
@@ -75,7 +76,8 @@ impl Playbook {
         if !exclusions.is_empty() {
             sections.push(section("Who is never handed over", "渡さない相手", exclusions));
         }
-        let accounts = self.account.in_words(language);
+        let mut accounts = self.account.in_words(language);
+        accounts.extend(self.account_asked.measures().map(|measure| asked_of_account(measure, language).to_owned()));
         sections.push(section("Accounts: what leads of one company add up to", "企業（アカウント）の合計", accounts));
         sections
     }
@@ -260,8 +262,16 @@ impl Route {
     /// The route as a sentence; the condition stands there as it is written.
     pub(crate) fn in_words(&self, language: Language, accept_within: Millis) -> String {
         let (name, pool, limit) = (&self.name, &self.pool, length(accept_within, language));
-        let condition: Vec<&str> = self.condition.text().split_whitespace().collect();
-        let (condition, urgency) = (condition.join(" "), urgency(self.urgency, language));
+        let (condition, urgency) = (self.condition.in_one_line(), urgency(self.urgency, language));
+        let stays = self.stays_while.as_ref().map(|stays| match language {
+            Language::En => format!(", and from then on while {}", stays.in_one_line()),
+            Language::Ja => format!("（以後は {} のあいだ）", stays.in_one_line()),
+        });
+        let dwell = self.dwell.map(|dwell| match language {
+            Language::En => format!(", for {} without a break", length(dwell, language)),
+            Language::Ja => format!("、途切れずに{}続いたら", length(dwell, language)),
+        });
+        let (stays, dwell) = (stays.unwrap_or_default(), dwell.unwrap_or_default());
         let of = match (&self.track, language) {
             (Some(track), Language::En) => format!(", of the track {}", track.name),
             (Some(track), Language::Ja) => format!("（製品ライン：{}）", track.name),
@@ -269,9 +279,13 @@ impl Route {
         };
         match language {
             Language::En => {
-                format!("{name}{of}: when {condition}; to {pool}, {urgency}, to be accepted within {limit}.")
+                format!(
+                    "{name}{of}: when {condition}{stays}{dwell}; to {pool}, {urgency}, to be accepted within {limit}."
+                )
             }
-            Language::Ja => format!("{name}{of}：{condition} のとき、{pool} へ（{urgency}、{limit}以内に受け取る）。"),
+            Language::Ja => {
+                format!("{name}{of}：{condition} のとき{stays}{dwell}、{pool} へ（{urgency}、{limit}以内に受け取る）。")
+            }
         }
     }
 }
@@ -293,6 +307,24 @@ impl Language {
             Self::En => en,
             Self::Ja => ja,
         }
+    }
+}
+
+/// What a route looks at that asks for it.
+fn asked_of_account(measure: AccountMeasure, language: Language) -> &'static str {
+    match measure {
+        AccountMeasure::Departments => language.pick(
+            "In routes, account.departments is how many departments the engaged people of the lead's account come from.",
+            "ルートの account.departments は、そのリードのアカウントで関心のある人がいる部署の数。",
+        ),
+        AccountMeasure::People => language.pick(
+            "In routes, account.people is how many engaged people the lead's account has.",
+            "ルートの account.people は、そのリードのアカウントで関心のある人の数。",
+        ),
+        AccountMeasure::Engagement => language.pick(
+            "In routes, account.engagement is the engagement of the lead's account.",
+            "ルートの account.engagement は、そのリードのアカウントのエンゲージメント。",
+        ),
     }
 }
 

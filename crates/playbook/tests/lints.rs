@@ -299,3 +299,78 @@ fn more_time_for_what_is_more_urgent_is_told() {
         ]
     );
 }
+
+#[test]
+fn what_no_account_has_and_what_whole_accounts_open_is_told() {
+    let with = |when: &str, account: &str| {
+        let route =
+            format!("[[routes]]\nname = \"committee\"\nwhen = '{when}'\nurgency = \"normal\"\npool = \"inside\"");
+        let grades = format!("{}\n{account}", SOUND.grades);
+        lints(&Parts { routes: route.leak(), grades: grades.leak(), ..SOUND })
+    };
+    let set = "[account]\nengaged_from = 20";
+    assert_eq!(with("account.departments >= 3 && engagement >= 20", set), Vec::<String>::new());
+    let whole = r#"opens-for-whole-accounts: route "committee" is open for everybody of such an account, whatever they did themselves"#;
+    assert_eq!(with("account.departments >= 3", set), [whole]);
+    assert_eq!(with("account.people >= 1000 || fit >= 60", set), [whole]);
+    let contradicts = r#"never-opens: route "committee" never opens: its condition contradicts itself"#;
+    assert_eq!(with("account.departments >= 3 && account.people < 3", set), [contradicts]);
+    assert_eq!(with("account.people == 0 && account.engagement > 0", set), [contradicts]);
+    // One person has at most the 80 points that all rules together give.
+    assert_eq!(
+        with("engagement >= 20 && account.people == 1 && account.engagement > 80", set),
+        [
+            r#"unreachable-threshold: route "committee" never opens: all rules together give 80 of engagement and 70 of fit"#
+        ]
+    );
+    // Nobody is ever engaged.
+    assert_eq!(
+        with("account.people >= 1", "[account]\nengaged_from = 81"),
+        [
+            r#"unreachable-threshold: route "committee" never opens: all rules together give 80 of engagement and 70 of fit"#
+        ]
+    );
+    assert_eq!(
+        with("account.people >= 2 && engagement >= 20", ""),
+        ["account-not-set: route \"committee\" asks for accounts, and [account] says nothing: who has 20 points of \
+             engagement counts, and an account has at most 300"]
+    );
+}
+
+#[test]
+fn a_route_whose_edges_do_nothing_or_lie_the_wrong_way_round_is_told() {
+    let with = |edges: &str| {
+        let route = format!(
+            "[[routes]]\nname = \"score\"\nwhen = 'engagement >= 60 && fit >= 40'\n{edges}\nurgency = \"normal\"\npool = \"inside\""
+        );
+        routes(route.leak())
+    };
+    assert_eq!(with("dwell = \"1h\""), Vec::<String>::new());
+    assert_eq!(with("stays_while = 'engagement >= 50 && fit >= 40'\ndwell = \"1h\""), Vec::<String>::new());
+    assert_eq!(
+        with("stays_while = 'engagement >= 50 && fit >= 40'"),
+        ["without-effect: `stays_while` of route \"score\" changes nothing: without `dwell` it hands over as it opens"]
+    );
+    let stricter =
+        ["stays-stricter: `stays_while` of route \"score\" is stricter than `when`, where it is to hold longer"];
+    assert_eq!(with("stays_while = 'engagement >= 60.001 && fit >= 40'\ndwell = \"1h\""), stricter);
+    assert_eq!(with("stays_while = 'engagement >= 50 && fit >= 41'\ndwell = \"1h\""), stricter);
+    assert_eq!(
+        with("stays_while = 'fit >= 40 && engagement >= 60'\ndwell = \"1h\""),
+        ["without-effect: `stays_while` of route \"score\" changes nothing: it holds only where `when` does"]
+    );
+    // Who need not wait is not held up by who must.
+    let two = |first: &str, second: &str| {
+        let route = |name: &str, when: &str, more: &str| {
+            format!("[[routes]]\nname = \"{name}\"\nwhen = '{when}'\n{more}\nurgency = \"normal\"\npool = \"inside\"\n")
+        };
+        let both = [route("first", "engagement >= 40", first), route("second", "engagement >= 60", second)].concat();
+        routes(both.leak())
+    };
+    let never = [r#"never-taken: route "second" is never taken: wherever it holds, "first" does before it"#];
+    assert_eq!(two("", ""), never);
+    assert_eq!(two("dwell = \"1h\"", ""), Vec::<String>::new());
+    assert_eq!(two("dwell = \"1h\"", "dwell = \"59m\""), Vec::<String>::new());
+    assert_eq!(two("dwell = \"1h\"", "dwell = \"1h\""), never);
+    assert_eq!(two("", "stays_while = 'engagement >= 20'\ndwell = \"1h\""), Vec::<String>::new());
+}

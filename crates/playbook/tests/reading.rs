@@ -3,7 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use tasuki_domain::{Millipoints, Millis};
-use tasuki_playbook::{Consequence, Decay, EventKind, Playbook, RejectReason, SignalFields, Urgency};
+use tasuki_playbook::{
+    AccountFacts, AccountMeasure, Consequence, Decay, EventKind, Playbook, RejectReason, SignalFields, Urgency,
+};
+
+const NO_ACCOUNT: AccountFacts = AccountFacts { departments: 0, people: 0, engagement: Millipoints::ZERO };
 
 const SMALL: &str = r#"
 name = "small"
@@ -115,11 +119,14 @@ fn a_small_playbook_reads() {
 fn routes_hold_exactly_at_their_numbers() {
     let playbook = Playbook::parse(SMALL).unwrap();
     let [hand_raise, score] = playbook.routes() else { panic!("two routes") };
-    assert!(hand_raise.holds(points(0), points(0), &[1]) && !hand_raise.holds(points(100), points(100), &[0]));
+    assert!(
+        hand_raise.holds(points(0), points(0), &[1], &NO_ACCOUNT)
+            && !hand_raise.holds(points(100), points(100), &[0], &NO_ACCOUNT)
+    );
     for (engagement, fit, expected) in
         [(55_000, 100_000, false), (55_001, 20_500, true), (55_001, 20_499, false), (100_000, 20_500, true)]
     {
-        let holds = score.holds(Millipoints::new(engagement), Millipoints::new(fit), &[0]);
+        let holds = score.holds(Millipoints::new(engagement), Millipoints::new(fit), &[0], &NO_ACCOUNT);
         assert_eq!(holds, expected, "{engagement} {fit}");
     }
 }
@@ -218,6 +225,110 @@ fn an_account_has_what_its_engaged_people_have_up_to_a_cap() {
         let told = faults("[grades]", &format!("{section}\n[grades]"));
         assert!(told.len() == 1 && told[0].contains(expected), "{section}: {told:?}");
         assert!(told[0].starts_with("line "), "{told:?}");
+    }
+}
+
+#[test]
+fn a_route_asks_for_the_account_of_the_lead() {
+    let with = |condition: &str| {
+        let playbook = Playbook::parse(&SMALL.replace("engagement > 55 && 20.5 <= fit", condition));
+        playbook.unwrap_or_else(|faults| panic!("{condition}: {faults}"))
+    };
+    let account =
+        |departments, people, points| AccountFacts { departments, people, engagement: Millipoints::new(points) };
+    for (condition, turns, holds, does_not) in [
+        ("account.departments >= 3", [&[3][..], &[], &[]], account(3, 9, 0), account(2, 9, 0)),
+        ("account.people > 3", [&[], &[4], &[]], account(0, 4, 0), account(9, 3, 0)),
+        ("3 > account.people", [&[], &[3], &[]], account(0, 2, 0), account(0, 3, 0)),
+        ("account.people <= 3", [&[], &[4], &[]], account(0, 3, 0), account(0, 4, 0)),
+        ("account.people == 3", [&[], &[3, 4], &[]], account(0, 3, 0), account(0, 4, 0)),
+        ("account.people != 3", [&[], &[3, 4], &[]], account(0, 2, 0), account(0, 3, 0)),
+        ("60 <= account.engagement", [&[], &[], &[60_000]], account(0, 0, 60_000), account(0, 0, 59_999)),
+        ("account.engagement > 60.5", [&[], &[], &[60_501]], account(0, 0, 60_501), account(0, 0, 60_500)),
+        ("!(account.engagement < 60)", [&[], &[], &[60_000]], account(0, 0, 60_000), account(0, 0, 59_999)),
+        (
+            "engagement >= 20 || account.departments >= 3 && account.people >= 5 && account.departments < 9",
+            [&[3, 9], &[5], &[]],
+            account(3, 5, 0),
+            account(9, 9, 0),
+        ),
+    ] {
+        let playbook = with(condition);
+        let (asked, route) = (playbook.account_asked(), &playbook.routes()[1]);
+        assert_eq!(AccountMeasure::ALL.map(|measure| asked.turns_at(measure).to_vec()), turns, "{condition}");
+        for (account, expected) in [(holds, true), (does_not, false)] {
+            let told = asked.reached(&account);
+            for account in [account, told] {
+                assert_eq!(route.holds(points(0), points(0), &[0], &account), expected, "{condition}: {account:?}");
+            }
+        }
+    }
+    // Two routes, one answer for both.
+    let both = SMALL
+        .replace("engagement > 55 && 20.5 <= fit", "account.people >= 7")
+        .replace("signals.within(\"demo-request\", \"30d\") > 0", "account.people >= 2 && account.people < 7");
+    let asked = Playbook::parse(&both).unwrap().account_asked().clone();
+    assert_eq!(asked.turns_at(AccountMeasure::People), [2, 7]);
+    assert_eq!([1, 2, 6, 7, 99].map(|people| asked.reached(&account(5, people, 8)).people), [0, 2, 2, 7, 7]);
+    assert_eq!(asked.reached(&account(5, 2, 8)), account(0, 2, 0));
+}
+
+#[test]
+fn what_an_account_cannot_be_asked_is_told_with_its_place() {
+    for (instead, expected) in [
+        (
+            "engagement > 55 && account.fit >= 20",
+            "line 35, column 35: of an account `fit` is not known here; allowed are",
+        ),
+        ("account.people >= 1001", "line 35, column 27: out of reach: an account has from 0 to 1000 engaged people"),
+        ("account.people >= -1", "out of reach: an account has from 0 to 1000 engaged people"),
+        ("account.people >= 2.5", "`account.people` is compared with whole numbers"),
+        ("account.engagement >= 300.5", "out of reach: an account goes from 0 to 300, in thousandths of a point"),
+        ("account.people >= account.departments", "these two cannot be compared"),
+        ("account.people >= signals.within('visit', '1d')", "these two cannot be compared"),
+        ("account.people + account.departments > 3", "only counts can be added"),
+        ("account.people", "line 35, column 8: the condition is neither true nor false"),
+        ("account > 3", "`account` is not known here"),
+        ("lead.people > 3", "this part of CEL is not used in playbooks"),
+        ("has(account.people)", "this part of CEL is not used in playbooks"),
+    ] {
+        let told = faults("engagement > 55 && 20.5 <= fit", instead);
+        assert!(told.len() == 1 && told[0].contains(expected), "{instead}: {told:?}");
+    }
+}
+
+#[test]
+fn a_route_waits_and_stays_open_by_its_other_edge() {
+    let edges = "pool = \"inside-sales\"\nstays_while = \"engagement > 44.5\"\ndwell = \"90m\"\n[accept_within]";
+    let playbook = Playbook::parse(&SMALL.replace("pool = \"inside-sales\"\n[accept_within]", edges)).unwrap();
+    let [hand_raise, score] = playbook.routes() else { panic!("two routes") };
+    assert_eq!((hand_raise.dwell, hand_raise.stays_while.is_some()), (None, false));
+    assert_eq!(score.dwell, Some(Millis::from_seconds(5_400)));
+    // At both edges a score is written when time alone takes it over.
+    let boundaries = [15_000, 20_000, 40_000, 44_500, 44_501, 55_000, 55_001, 70_000].map(Millipoints::new);
+    assert_eq!(playbook.boundaries(), boundaries);
+    for (engagement, fit, opens, stays) in [
+        (55_001, 20_500, true, true),
+        (55_000, 20_500, false, true),
+        (44_501, 0, false, true),
+        (44_500, 100_000, false, false),
+    ] {
+        let (engagement, fit) = (Millipoints::new(engagement), Millipoints::new(fit));
+        assert_eq!(score.holds(engagement, fit, &[0], &NO_ACCOUNT), opens, "{engagement} {fit}");
+        assert_eq!(score.stays(engagement, fit, &[0], &NO_ACCOUNT), stays, "{engagement} {fit}");
+    }
+    for (found, instead, expected) in [
+        ("44.5", "144.5", "line 38, column 29: out of reach: the axis goes from 0 to 100"),
+        ("\"90m\"", "\"31d\"", "line 39, column 9: a route dwells at most 30d; found 31d"),
+        ("\"90m\"", "\"soon\"", "line 39, column 9: a length of time is a whole number above 0"),
+        (
+            "stays_while",
+            "until",
+            "line 38, column 1: unknown field `until`, expected one of `name`, `when`, `track`, `stays_while`",
+        ),
+    ] {
+        let told = faults("pool = \"inside-sales\"\n[accept_within]", &edges.replace(found, instead));
+        assert!(told.len() == 1 && told[0].starts_with(expected), "{told:?}");
     }
 }
 

@@ -215,3 +215,37 @@ fn what_differs_is_told_in_japanese_as_well() {
         assert!(!part.is_ascii(), "{part} is not said in Japanese");
     }
 }
+
+#[test]
+fn a_route_that_waits_is_read_aloud_and_a_change_of_its_edges_is_told() {
+    let with = |edges: &str| {
+        let text = Playbook::DEFAULT.replacen(
+            "when = \"engagement >= 60 && fit >= 40\"",
+            &format!("when = \"engagement >= 60 && fit >= 40\"\n{edges}"),
+            1,
+        );
+        Playbook::parse(&text).unwrap()
+    };
+    let waits = with("stays_while = \"engagement  >= 50\"\ndwell = \"1h\"");
+    let said = |playbook: &Playbook, language| {
+        let sentences = playbook.in_words(language).remove(3).sentences;
+        sentences.into_iter().find(|sentence| sentence.starts_with("score")).unwrap()
+    };
+    let english = said(&waits, Language::En);
+    let start = "score: when engagement >= 60 && fit >= 40, and from then on while engagement >= 50, for 1 hour without a break; to ";
+    assert!(english.starts_with(start), "{english}");
+    let japanese = said(&waits, Language::Ja);
+    let start =
+        "score：engagement >= 60 && fit >= 40 のとき（以後は engagement >= 50 のあいだ）、途切れずに1時間続いたら、";
+    assert!(japanese.starts_with(start), "{japanese}");
+    for (edges, differs) in [
+        ("stays_while = \"engagement >= 50\"\ndwell = \"60m\"", false),
+        ("stays_while = \"engagement >= 51\"\ndwell = \"1h\"", true),
+        ("stays_while = \"engagement >= 50\"\ndwell = \"2h\"", true),
+        ("dwell = \"1h\"", true),
+    ] {
+        let found: Vec<_> = waits.differences(&with(edges)).into_iter().map(|it| (it.part, it.name)).collect();
+        let expected = if differs { vec![("route", "score".to_owned())] } else { vec![] };
+        assert_eq!(found, expected, "{edges}");
+    }
+}

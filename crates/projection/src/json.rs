@@ -119,6 +119,7 @@ fn score(scored: &v1::LeadScored) -> Value {
             v1::ScoredBecause::Retraction => "retraction",
             v1::ScoredBecause::Time => "time",
             v1::ScoredBecause::Playbook => "playbook",
+            v1::ScoredBecause::Account => "account",
         },
     });
     // As they were written before there were tracks.

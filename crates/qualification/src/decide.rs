@@ -1,7 +1,7 @@
 //! The decisions themselves: pure functions of a score, a state and the playbook.
 
 use tasuki_domain::{Millipoints, Timestamp};
-use tasuki_playbook::{Consequence, Playbook, RejectReason, Route, TrackRef};
+use tasuki_playbook::{AccountFacts, AccountMeasure, Condition, Consequence, Playbook, RejectReason, Route, TrackRef};
 use tasuki_wire::evidence::Evidence;
 use tasuki_wire::v1;
 
@@ -11,26 +11,65 @@ pub(crate) enum Verdict<'p> {
     /// No route is open.
     None,
     /// By this route, to sales.
-    Qualified(&'p Route),
+    Qualified(Open<'p>),
     /// A route is open, but this exclusion of the playbook applies.
     Excluded(&'p str),
 }
 
-/// Decides on a score. A lead that sales refused at `rejected_at` needs something new for a route to be open.
+/// A route that is open.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Open<'p> {
+    pub(crate) route: &'p Route,
+    /// Since when without a break.
+    pub(crate) since: Timestamp,
+}
+
+impl Open<'_> {
+    /// When it has been open for long enough.
+    pub(crate) fn ripe_at(&self) -> Timestamp {
+        self.route.dwell.map_or(self.since, |dwell| self.since + dwell)
+    }
+}
+
+/// The routes that are open by a score which holds from `at`, in the order of the playbook. `since`: since when the route of a
+/// name has been open, if it was.
+pub(crate) fn open<'p>(
+    playbook: &'p Playbook,
+    scored: &v1::LeadScored,
+    since: impl Fn(&str) -> Option<Timestamp>,
+    at: Timestamp,
+) -> Vec<Open<'p>> {
+    let facts = facts(playbook, scored);
+    let values: Vec<i64> = facts.iter().map(|fact| fact.unwrap_or(0)).collect();
+    let account = account(scored);
+    let knows = |condition: &Condition| {
+        condition.asks_for().iter().all(|&fact| facts[fact].is_some())
+            && condition.asks_of_account().measures().all(|measure| answer(scored, measure.fact()).is_some())
+    };
+    let open = |route: &'p Route| {
+        if !route.conditions().all(knows) {
+            return None;
+        }
+        let (engagement, fit) = axes(route, scored)?;
+        let before = since(&route.name).filter(|_| route.stays(engagement, fit, &values, &account));
+        let opens = || route.holds(engagement, fit, &values, &account);
+        before.or_else(|| opens().then_some(at)).map(|since| Open { route, since })
+    };
+    playbook.routes().iter().filter_map(open).collect()
+}
+
+/// Decides on a score at an instant, of the routes that are open. A lead that sales refused at `rejected_at` needs something
+/// new for a route to be taken.
 pub(crate) fn decide<'p>(
     playbook: &'p Playbook,
     scored: &v1::LeadScored,
     rejected_at: Option<Timestamp>,
+    open: &[Open<'p>],
+    at: Timestamp,
 ) -> Verdict<'p> {
-    let facts = facts(playbook, scored);
-    let open = playbook.routes().iter().find(|route| {
-        let known = route.asks_for().iter().all(|&fact| facts[fact].is_some());
-        let values: Vec<i64> = facts.iter().map(|fact| fact.unwrap_or(0)).collect();
-        known
-            && axes(route, scored).is_some_and(|(engagement, fit)| route.holds(engagement, fit, &values))
-            && rejected_at.is_none_or(|rejected_at| something_new(playbook, route, scored, rejected_at))
-    });
-    let Some(route) = open else { return Verdict::None };
+    let new = |route: &Route| rejected_at.is_none_or(|rejected_at| something_new(playbook, route, scored, rejected_at));
+    let taken = open.iter().find(|open| open.ripe_at() <= at && new(open.route));
+    let Some(route) = taken.copied() else { return Verdict::None };
     let email = scored.profile.as_ref().map_or("", |profile| profile.email.as_str());
     match playbook.exclusion(email) {
         Some(exclusion) => Verdict::Excluded(&exclusion.name),
@@ -53,8 +92,17 @@ fn axes(route: &Route, scored: &v1::LeadScored) -> Option<(Millipoints, Millipoi
 
 /// What the score says to what the playbook asks. A score that was made by another playbook may not have all of it.
 fn facts(playbook: &Playbook, scored: &v1::LeadScored) -> Vec<Option<i64>> {
-    let answer = |name: &str| scored.facts.iter().find(|fact| fact.name == name).map(|fact| fact.value);
-    playbook.facts().iter().map(|fact| answer(&fact.name)).collect()
+    playbook.facts().iter().map(|fact| answer(scored, &fact.name)).collect()
+}
+
+fn answer(scored: &v1::LeadScored, name: &str) -> Option<i64> {
+    scored.facts.iter().find(|fact| fact.name == name).map(|fact| fact.value)
+}
+
+/// What the score says of the account.
+fn account(scored: &v1::LeadScored) -> AccountFacts {
+    let said = |measure: AccountMeasure| (measure, answer(scored, measure.fact()).unwrap_or(0));
+    AccountMeasure::ALL.map(said).into_iter().fold(AccountFacts::default(), |all, (it, value)| all.with(it, value))
 }
 
 /// Whether the lead did something after sales refused it that speaks for this route: one of the signals that the route

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use prost::Message;
 use tasuki_domain::{EventId, LeadId, Timestamp, Version};
 use tasuki_playbook::{Consequence, Playbook, Shelf, TrackRef};
-use tasuki_stream::{Admission, Context, Due, Input, Poison, Processor, Publication, Topology, admit};
+use tasuki_stream::{Admission, Context, Due, Input, Poison, Processor, Publication, State, Topology, admit};
 use tasuki_wire::v1::handoff_record::Event as Handoff;
 use tasuki_wire::v1::identity_record::Event as Identity;
 use tasuki_wire::v1::qualification_link_record;
@@ -13,7 +13,7 @@ use tasuki_wire::v1::qualification_record::Event as Decision;
 use tasuki_wire::v1::score_record::Event as Score;
 use tasuki_wire::{Head, Topic, v1};
 
-use crate::decide::{Verdict, after_rejection, decide, shows_interest};
+use crate::decide::{Open, Verdict, after_rejection, decide, open, shows_interest};
 use crate::metrics;
 use crate::state::{LatestScore, Phase, QualificationState};
 
@@ -76,6 +76,11 @@ impl Qualification {
 
     fn scored(&self, context: Deciding<'_, '_>, cause: Cause<'_>, scored: v1::LeadScored) {
         let state = context.state(cause.key);
+        // The score says how things stand later, though the timer has not fired yet.
+        if let Some(ripe_at) = state.next_deadline().filter(|due| state.phase() != Phase::Cooling && *due < cause.at) {
+            self.ripe(context, Cause { at: ripe_at, ..cause });
+        }
+        let state = context.state(cause.key);
         if state.phase() == Phase::Subscriber && shows_interest(&scored) {
             state.set_phase(Phase::Lead);
             let (from, to) = (v1::Stage::Subscriber.into(), v1::Stage::Lead.into());
@@ -111,9 +116,19 @@ impl Qualification {
         self.qualify(context, Cause { at, received_at, ..cause }, &latest.scored);
         let state = context.state(cause.key);
         // Kept for a lead that came back from sales, or whose score waited for others of the same person or for consent.
-        let waits = state.must_wait() || (state.held_back && state.phase() != Phase::WithSales);
+        let sales_has_it = state.phase() == Phase::WithSales;
+        let waits = state.must_wait() || state.ripe_at().is_some() || (state.held_back && !sales_has_it);
         if state.phase() == Phase::Recycled || waits {
             state.latest = Some(latest);
+        }
+    }
+
+    /// A route has been open for long enough: decides on the latest score, if it still holds.
+    fn ripe(&self, context: Deciding<'_, '_>, cause: Cause<'_>) {
+        let state = context.state(cause.key);
+        state.ripe_at_ms = None;
+        if !state.awaits_score_of(cause.at) {
+            self.reconsider_waiting(context, cause);
         }
     }
 
@@ -153,6 +168,9 @@ impl Qualification {
     fn reconsider_waiting(&self, context: Deciding<'_, '_>, cause: Cause<'_>) {
         let state = context.state(cause.key);
         match state.phase() {
+            // What has been open must not be handed over by a score that time has changed since.
+            Phase::Subscriber | Phase::Lead | Phase::Recycled
+                if !state.open.is_empty() && state.awaits_score_of(cause.at) => {}
             Phase::Subscriber | Phase::Lead | Phase::Recycled if !state.must_wait() => self.reconsider(context, cause),
             Phase::Subscriber
             | Phase::Lead
@@ -165,19 +183,20 @@ impl Qualification {
 
     /// Decides on a score of a lead that sales does not have.
     fn qualify(&self, context: Deciding<'_, '_>, cause: Cause<'_>, scored: &v1::LeadScored) {
+        let playbook = self.playbook(context, scored.playbook_version);
         let state = context.state(cause.key);
+        let open = open(&playbook, scored, |route| state.open_since(route), cause.at);
+        state.note_open(&open, cause.at);
         if state.must_wait() {
             state.latest = Some(latest(scored.clone(), cause));
             return;
         }
         let rejected_at = state.refused_at_ms().map(Timestamp::from_millis);
-        let playbook = self.playbook(context, scored.playbook_version);
-        let state = context.state(cause.key);
         let no_consent = state.no_consent.clone();
-        match decide(&playbook, scored, rejected_at) {
+        match decide(&playbook, scored, rejected_at, &open, cause.at) {
             // Nor does a score count any more that waited for consent.
-            Verdict::None => state.latest = None,
-            Verdict::Qualified(route) if !no_consent.is_empty() => {
+            Verdict::None => state.latest = state.ripe_at().map(|_| latest(scored.clone(), cause)),
+            Verdict::Qualified(Open { route, .. }) if !no_consent.is_empty() => {
                 state.latest = Some(latest(scored.clone(), cause));
                 if !std::mem::replace(&mut state.held_back, true) {
                     let reason = format!("no consent: {no_consent}");
@@ -185,7 +204,8 @@ impl Qualification {
                     metrics::no_consent(context);
                 }
             }
-            Verdict::Qualified(route) => {
+            Verdict::Qualified(Open { route, since }) => {
+                state.close_routes();
                 state.cycle = state.cycle.saturating_add(1);
                 state.qualified_by = playbook.version().get();
                 state.set_phase(Phase::WithSales);
@@ -199,11 +219,14 @@ impl Qualification {
                     pool: route.pool.clone(),
                     seen: Some(scored.clone()),
                     track: TrackRef::name_of(route.track.as_ref()).to_owned(),
+                    open_since_ms: route.dwell.map_or(0, |_| since.as_millis()),
+                    stays_while: route.stays_while.as_ref().map_or("", |stays| stays.text().trim()).to_owned(),
                 };
                 emit(context, cause, Decision::Qualified(qualified));
             }
             Verdict::Excluded(exclusion) => {
                 let (cycle, reason) = (state.cycle, format!("excluded: {exclusion}"));
+                state.close_routes();
                 state.set_phase(Phase::Disqualified);
                 state.latest = None;
                 emit(context, cause, Decision::Disqualified(v1::LeadDisqualified { cycle, reason }));
@@ -394,16 +417,22 @@ impl Processor for Qualification {
         Ok(())
     }
 
-    /// The wait after a rejection is over: decides on the latest score, if it still holds.
+    /// The wait after a rejection is over, or a route has been open for long enough: decides on the latest score, if it still
+    /// holds.
     fn deadline(&self, context: &mut Context<'_, QualificationState>, due: &Due<'_>) {
         let lead = due.key.parse().expect("states are kept by lead id: apply refuses other keys");
         let cause = Cause { key: due.key, lead, event: due.event_id(SERVICE), at: due.due_at, received_at: due.due_at };
         let state = context.state(due.key);
-        state.set_phase(Phase::Recycled);
-        let next_change = state.latest.as_ref().map_or(0, |latest| latest.scored.next_change_at_ms);
-        // If time has changed the score since, that score is on its way here, and is decided on when it comes.
-        if next_change == 0 || next_change > due.due_at.as_millis() {
-            self.reconsider(context, cause);
+        if state.phase() == Phase::Cooling {
+            state.set_phase(Phase::Recycled);
+            if !state.awaits_score_of(due.due_at) {
+                self.reconsider(context, cause);
+            }
+        } else {
+            // A late score may put the same deadline up again: the version makes that another event.
+            let version = u32::try_from(state.version).unwrap_or(u32::MAX);
+            context.caused_by(EventId::derived(SERVICE, cause.event, version));
+            self.ripe(context, cause);
         }
         tell_standing(context, cause);
     }

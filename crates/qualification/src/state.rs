@@ -55,6 +55,12 @@ pub struct QualificationState {
     /// The latest version of the lead on `identities` that stood there before what the latest scores follow from.
     #[prost(uint64, tag = "22")]
     pub(crate) identities_awaited: u64,
+    /// The routes with a dwell that are open, by the latest score that was looked at.
+    #[prost(message, repeated, tag = "23")]
+    pub(crate) open: Vec<OpenRoute>,
+    /// When one of them has been open for long enough, if that is still to come.
+    #[prost(sfixed64, optional, tag = "25")]
+    pub(crate) ripe_at_ms: Option<i64>,
     /// It was told that the lead is held back.
     #[prost(bool, tag = "21")]
     pub(crate) held_back: bool,
@@ -67,6 +73,16 @@ pub(crate) struct LatestScore {
     pub(crate) scored: v1::LeadScored,
     #[prost(sfixed64, tag = "2")]
     pub(crate) received_at_ms: i64,
+}
+
+/// A route that is open.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct OpenRoute {
+    /// Its name: another playbook may say something else of it, and it has been open all the same.
+    #[prost(string, tag = "1")]
+    pub(crate) route: String,
+    #[prost(sfixed64, tag = "2")]
+    pub(crate) since_ms: i64,
 }
 
 /// Where a lead stands, as far as marketing decides it.
@@ -97,6 +113,10 @@ impl State for QualificationState {
     }
 
     fn next_deadline(&self) -> Option<Timestamp> {
-        (self.phase() == Phase::Cooling).then(|| Timestamp::from_millis(self.not_before_ms))
+        match self.phase() {
+            Phase::Cooling => Some(Timestamp::from_millis(self.not_before_ms)),
+            Phase::Subscriber | Phase::Lead | Phase::Recycled => self.ripe_at(),
+            Phase::WithSales | Phase::Disqualified => None,
+        }
     }
 }

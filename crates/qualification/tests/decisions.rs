@@ -87,8 +87,12 @@ impl Scored {
 
 impl OneLead {
     fn new() -> Self {
+        Self::by(Playbook::built_in())
+    }
+
+    fn by(playbook: Playbook) -> Self {
         let partitions = PartitionCount::new(1).unwrap();
-        let pipeline = Pipeline::new(partitions, day(0)).with(Qualification::new(Arc::new(Playbook::built_in())));
+        let pipeline = Pipeline::new(partitions, day(0)).with(Qualification::new(Arc::new(playbook)));
         Self { lead: LeadId::new(Uuid::from_u128(9)), pipeline, scores: 0, handoffs: 0 }
     }
 
@@ -181,6 +185,35 @@ fn with_sales() -> OneLead {
     lead.scored(Scored { day: 1, engagement: 40, demo: Some(1), ..NOTHING });
     assert_eq!(lead.decided(), [LEAD, HAND_RAISE]);
     lead
+}
+
+#[test]
+fn the_account_of_a_lead_counts_as_the_score_says_and_not_where_it_says_nothing() {
+    let text = Playbook::DEFAULT.replacen(
+        "[[routes]]",
+        "[[routes]]\nname = \"committee\"\nwhen = \"account.departments >= 3 && account.engagement > 40.5 && engagement >= 5\"\n\
+         urgency = \"high\"\npool = \"p\"\n\n[[routes]]",
+        1,
+    );
+    let decided = |account: &[(&str, i64)]| {
+        let mut lead = OneLead::by(Playbook::parse(&text).unwrap());
+        let mut scored = Scored { engagement: 10, ..NOTHING }.event();
+        scored.facts.extend(account.iter().map(|(name, value)| v1::Fact { name: (*name).to_owned(), value: *value }));
+        lead.scored_event(0, scored);
+        lead.decided().pop().unwrap()
+    };
+    let (departments, engagement) = ("account.departments", "account.engagement_mp");
+    let qualified = "day 0: qualified 1 by committee for p, high";
+    assert_eq!(decided(&[(departments, 3), (engagement, 40_501)]), qualified);
+    for account in [
+        &[(departments, 0), (engagement, 40_501)][..],
+        &[(departments, 3), (engagement, 0)],
+        &[(departments, 3)],
+        &[(engagement, 40_501)],
+        &[],
+    ] {
+        assert_eq!(decided(account), "day 0: Subscriber to Lead", "{account:?}");
+    }
 }
 
 #[test]

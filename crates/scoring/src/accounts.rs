@@ -3,14 +3,19 @@
 //! The account keeps the contribution of each lead's latest score, so neither order nor repetition leaves a trace. A lead
 //! that is merged away or may not be scored any more loses its signals, so it falls below what counts as engaged like any
 //! other, and takes its contribution back by that score.
+//!
+//! Where routes ask for the account, every lead that belongs to one says so, also one that adds nothing, and the account
+//! tells them (`account-links`) when some number that the routes compare with is reached or not reached any more.
 
 use tasuki_domain::{EventId, LeadId, Millipoints, Timestamp, Version};
+use tasuki_playbook::AccountFacts;
 use tasuki_stream::{Context, Input, Poison};
+use tasuki_wire::v1::account_link_record;
 use tasuki_wire::v1::account_record::Event;
 use tasuki_wire::{Head, InvalidHead, Topic, v1};
 use unicode_normalization::UnicodeNormalization;
 
-use crate::account::{Added, Engaged, Heard, KEY_PREFIX};
+use crate::account::{self, Added, Engaged, Heard, KEY_PREFIX};
 use crate::metrics;
 use crate::processor::{InForce, SERVICE, missing};
 use crate::state::ScoringState;
@@ -34,36 +39,50 @@ pub(crate) struct Told {
     pub(crate) received_at: Timestamp,
 }
 
+/// The account that a lead has left, and that knew of it.
+#[derive(Debug)]
+pub(crate) struct Left {
+    pub(crate) account: String,
+    /// It had something of the lead.
+    pub(crate) had: bool,
+}
+
 impl Telling {
-    /// What is to be told of a score, of which the state has the version and the profile, and which account hears it. `before`
-    /// is the account that has had something of the lead.
+    /// What is to be told of a score, of which the state has the version and the profile, and which account hears it.
     pub(crate) fn of(
         state: &mut ScoringState,
-        before: Option<String>,
+        left: Option<Left>,
         in_force: &InForce,
         engagement: Millipoints,
         as_of: Timestamp,
     ) -> Vec<Self> {
         let playbook = &in_force.compiled.playbook;
-        let profile = (state.profile.as_ref())
-            .filter(|profile| engagement >= playbook.account().engaged_from && !profile.account().is_empty());
-        let contributed = v1::LeadContributed {
+        // Whoever adds nothing before and behind the score has no instant for its account.
+        let contributed = |counts: bool| v1::LeadContributed {
             score_version: state.version,
             playbook_version: playbook.version().get(),
-            as_of_ms: as_of.as_millis(),
+            as_of_ms: if counts { as_of.as_millis() } else { 0 },
             ..v1::LeadContributed::default()
         };
         let mut tellings = Vec::new();
-        if let Some(account) = before.filter(|before| profile.is_none_or(|profile| profile.account() != before)) {
-            tellings.push(Self { account, contributed: contributed.clone() });
+        if let Some(Left { account, had }) = left {
+            tellings.push(Self { account, contributed: contributed(had) });
         }
-        if let Some(profile) = profile {
-            let department = department(profile.department());
-            let contributed =
-                v1::LeadContributed { engaged: true, engagement_mp: engagement.get(), department, ..contributed };
+        let profile = state.profile.as_ref().filter(|profile| !profile.account().is_empty());
+        let engaged = profile.is_some() && engagement >= playbook.account().engaged_from;
+        let hears = profile.is_some() && !playbook.account_asked().is_empty();
+        if let Some(profile) = profile
+            && (engaged || state.adds || hears != state.hears)
+        {
+            let mut contributed = v1::LeadContributed { hears, ..contributed(engaged || state.adds) };
+            if engaged {
+                contributed.engaged = true;
+                contributed.engagement_mp = engagement.get();
+                contributed.department = department(profile.department());
+            }
             tellings.push(Self { account: profile.account().to_owned(), contributed });
         }
-        state.adds = profile.is_some();
+        (state.adds, state.hears) = (engaged, hears);
         tellings
     }
 
@@ -109,14 +128,14 @@ pub(crate) fn hear(
     };
     let lead = head.lead.ok_or(InvalidHead::NoLead)?;
     let account = input.key_str()?;
-    let v1::LeadContributed { score_version, engaged, engagement_mp, department, as_of_ms, playbook_version: _ } =
+    let v1::LeadContributed { score_version, engaged, engagement_mp, department, as_of_ms, hears, playbook_version: _ } =
         contributed;
     let engaged = engaged.then(|| Engaged { engagement: Millipoints::new(engagement_mp), department });
-    let added = Added { version: score_version, as_of: Timestamp::from_millis(as_of_ms), engaged };
+    let added = Added { version: score_version, as_of: Timestamp::from_millis(as_of_ms), hears, engaged };
     context.caused_by(head.event_id);
     let state = context.state(&state_key(account));
     match state.account.get_or_insert_default().hear(lead, added) {
-        Heard::Taken => say(context, account, in_force, &head),
+        Heard::Taken { joins } => say(context, account, in_force, &head, joins.then_some(lead)),
         Heard::Older => metrics::without_effect(context, "older-contribution"),
         Heard::Full => metrics::account_full(context),
     }
@@ -143,17 +162,42 @@ pub(crate) fn revise(
     let version = context.peek(&state_key(account)).and_then(|state| state.account.as_ref()).map_or(0, |it| it.version);
     let cause = EventId::reported(SERVICE, &format!("{publication} {}", state_key(account)));
     context.caused_by(EventId::derived(SERVICE, cause, u32::try_from(version).unwrap_or(u32::MAX)));
-    say(context, account, in_force, &head);
+    say(context, account, in_force, &head, None);
 }
 
-/// Writes what the account has, if that is new.
-fn say(context: &mut Context<'_, ScoringState>, account: &str, in_force: &InForce, cause: &Head) {
+/// Writes what the account has, if that is new, and tells its leads what is new to them. `joins`: who begins to hear of it.
+fn say(
+    context: &mut Context<'_, ScoringState>,
+    account: &str,
+    in_force: &InForce,
+    cause: &Head,
+    joins: Option<LeadId>,
+) {
     let playbook = &in_force.compiled.playbook;
     let state = context.state(&state_key(account));
     state.revision = in_force.compiled.revision;
     let known = state.account.get_or_insert_default();
-    let Some(engaged) = known.news(playbook.account(), playbook.version().get(), in_force.since()) else { return };
-    let version = Version::new(known.version);
+    let news = known.news(playbook.account(), playbook.version().get(), in_force.since());
+    let (version, told) = (Version::new(known.version), known.told());
+    let tidings = known.tidings(playbook.account(), playbook.account_asked());
+    if let Some(engaged) = news {
+        write(context, account, engaged, version, cause);
+    }
+    match (tidings, joins) {
+        (Some((told, leads)), _) => leads.into_iter().for_each(|lead| tell(context, account, lead, told, cause)),
+        // Who has come back may still get an older word from when it was here before: this one is newer.
+        (None, Some(lead)) if told.version > 0 => tell(context, account, lead, told, cause),
+        (None, _) => {}
+    }
+}
+
+fn write(
+    context: &mut Context<'_, ScoringState>,
+    account: &str,
+    engaged: v1::AccountEngaged,
+    version: Version,
+    cause: &Head,
+) {
     let as_of = Timestamp::from_millis(engaged.as_of_ms);
     let head = Head {
         event_id: context.next_event_id(),
@@ -165,6 +209,41 @@ fn say(context: &mut Context<'_, ScoringState>, account: &str, in_force: &InForc
     };
     let record = v1::AccountRecord { meta: Some(head.to_meta()), event: Some(Event::Engaged(engaged)) };
     context.emit(Topic::Accounts, account, &record);
+}
+
+/// Tells a lead what its account has, as far as routes can see it.
+fn tell(context: &mut Context<'_, ScoringState>, account: &str, lead: LeadId, told: account::Told, cause: &Head) {
+    let head = Head {
+        event_id: context.next_event_id(),
+        occurred_at: cause.received_at,
+        received_at: cause.received_at,
+        cause: Some(cause.event_id),
+        lead: Some(lead),
+        version: Version::new(0),
+    };
+    let AccountFacts { departments, people, engagement } = told.facts;
+    let told = v1::AccountTold {
+        account_id: account.to_owned(),
+        version: told.version,
+        departments,
+        people,
+        engagement_mp: engagement.get(),
+    };
+    let link = Some(account_link_record::Link::AccountTold(told));
+    context.emit(Topic::AccountLinks, lead.to_string(), &v1::AccountLinkRecord { meta: Some(head.to_meta()), link });
+}
+
+/// Reads what an account tells a lead.
+pub(crate) fn read_told(input: &Input<'_>) -> Result<(Head, LeadId, String, account::Told), Poison> {
+    let record: v1::AccountLinkRecord = input.decode()?;
+    let (head, lead) = Head::read_with_lead(record.meta.as_ref())?;
+    if input.key_str()?.parse() != Ok(lead) {
+        return Err(Poison::new("wrong-key", "the key of what a lead is told is its id"));
+    }
+    let Some(account_link_record::Link::AccountTold(told)) = record.link else { return Err(missing("link")) };
+    let v1::AccountTold { account_id, version, departments, people, engagement_mp } = told;
+    let facts = AccountFacts { departments, people, engagement: Millipoints::new(engagement_mp) };
+    Ok((head, lead, account_id, account::Told { version, facts }))
 }
 
 fn state_key(account: &str) -> String {

@@ -8,6 +8,7 @@ use tasuki_domain::{EventId, Timestamp};
 use tasuki_playbook::EventKind;
 use tasuki_stream::StateError;
 
+use crate::account::Told;
 use crate::bytes::{Bytes, signed, too_early, unsigned};
 use crate::fit::Fit;
 use crate::matching::Matching;
@@ -20,6 +21,10 @@ const FORMAT: u8 = 4;
 const FORMAT_BEFORE: u8 = 3;
 /// The bit for a lead that adds something to its account, behind one for each instant that is there.
 const ADDS: u8 = 1 << 3;
+/// For one that hears what its account has, one that was told something, and one that time changed since.
+const HEARS: u8 = 1 << 4;
+const TOLD: u8 = 1 << 5;
+const TIMED: u8 = 1 << 6;
 
 pub(crate) fn encode(state: &ScoringState, into: &mut Vec<u8>) {
     let profile = state.profile.as_ref().map_or(&[][..], CompactProfile::as_bytes);
@@ -31,8 +36,12 @@ pub(crate) fn encode(state: &ScoringState, into: &mut Vec<u8>) {
     unsigned(into, state.version);
     let instants = [state.next_change_at, state.profile_received_at, state.dropped_received_at];
     let present = instants.iter().enumerate().map(|(at, instant)| u8::from(instant.is_some()) << at).sum::<u8>();
-    into.push(present | if state.adds { ADDS } else { 0 });
+    let bits =
+        [(state.adds, ADDS), (state.hears, HEARS), (state.told.is_some(), TOLD), (state.timed_at.is_some(), TIMED)];
+    into.push(bits.into_iter().filter(|(is, _)| *is).fold(present, |bits, (_, bit)| bits | bit));
     instants.into_iter().flatten().for_each(|instant| signed(into, instant.as_millis()));
+    state.told.iter().for_each(|told| told.encode(into));
+    state.timed_at.iter().for_each(|instant| signed(into, instant.as_millis()));
     into.extend_from_slice(&state.revision.to_le_bytes());
     unsigned(into, state.fit.words.len());
     state.fit.words.iter().for_each(|&word| unsigned(into, word));
@@ -176,11 +185,13 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<ScoringState, StateError> {
         return Err(StateError(format!("format {format} is not known; {known}")));
     }
     let (seen, version) = (from.unsigned()?, from.unsigned()?);
-    let (adds, [next_change_at, profile_received_at, dropped_received_at]) = if format == FORMAT {
-        from.adds_and_instants()?
+    let (is, [next_change_at, profile_received_at, dropped_received_at]) = if format == FORMAT {
+        from.bits_and_instants()?
     } else {
-        (false, [from.optional()?, from.optional()?, from.optional()?])
+        (0, [from.optional()?, from.optional()?, from.optional()?])
     };
+    let told = (is & TOLD != 0).then(|| Told::decode(&mut from)).transpose()?;
+    let timed_at = (is & TIMED != 0).then(|| from.signed()).transpose()?.map(Timestamp::from_millis);
     let revision = from.fingerprint()?;
     let words = (0..from.count()?).map(|_| from.unsigned()).collect::<Result<_, _>>()?;
     let profile = Some(from.count()?).filter(|&length| length > 0);
@@ -198,14 +209,17 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<ScoringState, StateError> {
         signals,
         matching,
         profile,
-        adds,
+        adds: is & ADDS != 0,
+        hears: is & HEARS != 0,
+        told,
+        timed_at,
         account: None,
         published: None,
     })
 }
 
 impl Bytes<'_> {
-    fn adds_and_instants(&mut self) -> Result<(bool, [Option<Timestamp>; 3]), StateError> {
+    fn bits_and_instants(&mut self) -> Result<(u8, [Option<Timestamp>; 3]), StateError> {
         let present = self.byte()?;
         let mut instants = [None; 3];
         for (at, instant) in instants.iter_mut().enumerate() {
@@ -213,7 +227,7 @@ impl Bytes<'_> {
                 *instant = Some(Timestamp::from_millis(self.signed()?));
             }
         }
-        Ok((present & ADDS != 0, instants))
+        Ok((present, instants))
     }
 
     /// The last that is in the bytes.

@@ -1,7 +1,7 @@
 //! What a lead was, is or will be worth as of any instant and by any playbook, what is expected next, and what would lift it.
 
 use tasuki_domain::{Millipoints, Timestamp};
-use tasuki_playbook::{Grade, MOST_GROUPS, Playbook, Rule};
+use tasuki_playbook::{AccountFacts, Grade, MOST_GROUPS, Playbook, Rule};
 use tasuki_wire::v1;
 
 use crate::decay::{capped, rounded};
@@ -117,8 +117,14 @@ pub struct LiftedBy {
 ///
 /// Signals count that had happened by then, whenever they came to be known; of a signal whose tracker says that it happens
 /// later than it was received, the receipt decides. So an event that came late counts as if it had been there in time, and as
-/// of the instant of the lead's latest score this is that score. The profile is taken as given.
-pub fn explain(signals: &Signals, profile: &v1::Profile, playbook: &Playbook, as_of: Timestamp) -> Explanation {
+/// of the instant of the lead's latest score this is that score. The profile and what the account has are taken as given.
+pub fn explain(
+    signals: &Signals,
+    profile: &v1::Profile,
+    account: &AccountFacts,
+    playbook: &Playbook,
+    as_of: Timestamp,
+) -> Explanation {
     let signals = signals.happened_by(as_of);
     let score = score(&signals, profile, playbook, as_of);
     let whose = [None].into_iter().chain((0..playbook.tracks().len()).map(Some));
@@ -126,22 +132,28 @@ pub fn explain(signals: &Signals, profile: &v1::Profile, playbook: &Playbook, as
         whose.flat_map(|of| [engagement_lift(&score, of, &signals, playbook), fit_lift(&score, of, profile, playbook)]);
     Explanation {
         signals: signals.list.iter().filter(|signal| is_kept(signal.occurred_at, as_of)).count(),
-        open_routes: open_routes(&score, playbook),
-        expected: expected(&score, &signals, profile, playbook),
+        open_routes: open_routes(&score, account, playbook),
+        expected: expected(&score, &signals, profile, account, playbook),
         lifts: lifts.flatten().collect(),
         score,
     }
 }
 
-fn open_routes(score: &Score, playbook: &Playbook) -> Vec<String> {
+fn open_routes(score: &Score, account: &AccountFacts, playbook: &Playbook) -> Vec<String> {
     let open = playbook.routes().iter().filter(|route| {
         let (engagement, fit) = score.axes(route.track.as_ref().map(|track| track.place));
-        route.holds(engagement, fit, &score.facts)
+        route.holds(engagement, fit, &score.facts, account)
     });
     open.map(|route| route.name.clone()).collect()
 }
 
-fn expected(now: &Score, signals: &Signals, profile: &v1::Profile, playbook: &Playbook) -> Vec<Expected> {
+fn expected(
+    now: &Score,
+    signals: &Signals,
+    profile: &v1::Profile,
+    account: &AccountFacts,
+    playbook: &Playbook,
+) -> Vec<Expected> {
     let mut found = Vec::new();
     let mut before = now.clone();
     for _ in 0..MOST_LOOKS {
@@ -168,7 +180,7 @@ fn expected(now: &Score, signals: &Signals, profile: &v1::Profile, playbook: &Pl
             reaches: between(None, before.engagement, after.engagement),
             tracks: after.tracks.iter().enumerate().filter_map(in_track).collect(),
             facts: facts.map(|(fact, (&from, &to))| ChangedFact { name: fact.name.clone(), from, to }).collect(),
-            open_routes: open_routes(&after, playbook),
+            open_routes: open_routes(&after, account, playbook),
         };
         let crosses = !(change.falls_below.is_empty() && change.reaches.is_empty() && change.tracks.is_empty());
         if crosses || !change.facts.is_empty() {

@@ -13,7 +13,9 @@ tasuki_stream::counters! {
     /// and scoring.
     VERSION_GAPS = "version_gaps";
     /// Records that change nothing, by reason: known-signal, unknown-signal (a retraction), same-profile, no-consent (the
-    /// person does not allow scoring), older-contribution (the account has heard of a later score of the lead).
+    /// person does not allow scoring), older-contribution (the account has heard of a later score of the lead), another-account
+    /// (the lead has left the one that tells it something, or nothing is asked of accounts any more), older-account (the lead has
+    /// heard a later word of it), same-account (what it says makes no difference to any route).
     RECORDS_WITHOUT_EFFECT = "records_without_effect";
     /// Publications of playbooks that reached a partition, by reason: adopted, older (a later one is in force already).
     PLAYBOOKS = "playbooks";

@@ -9,7 +9,7 @@ use tasuki_stream::{Admission, Context, Due, Input, Poison, Processor, Topology,
 use tasuki_wire::{Head, InvalidHead, PartitionCount, Topic, v1};
 
 use crate::account::KEY_PREFIX;
-use crate::accounts::{self, Telling, Told};
+use crate::accounts::{self, Left, Telling, Told};
 use crate::fit::Fit;
 use crate::input::{Behavior, Event, Record};
 use crate::metrics;
@@ -104,21 +104,58 @@ impl Scoring {
 
     /// Changes the state, and scores it if that changed anything.
     fn change(state: &mut ScoringState, in_force: &InForce, change: Change<'_>, head: &Head, why: Why) -> Outcome {
-        let adds_to = state.adds_to().map(str::to_owned);
+        // Only another profile takes a lead to another account.
+        let before = matches!(change, Change::Profile(_)).then(|| state.account_id().to_owned());
         let because = match change.apply(state, head) {
             Ok(because) => because,
             Err(reason) => return Outcome::WithoutEffect(reason),
         };
+        let left = before.filter(|before| before != state.account_id()).and_then(|account| {
+            let (had, heard) = (std::mem::take(&mut state.adds), std::mem::take(&mut state.hears));
+            state.told = None;
+            (had || heard).then_some(Left { account, had })
+        });
         let pruned = state.prune();
         let why = Why { because, ..why };
-        Outcome::Scored { written: Self::record(state, in_force, &why, adds_to), pruned }
+        Outcome::Scored { written: Self::record(state, in_force, &why, left), pruned }
     }
 
-    /// The record of a score, which becomes part of the state. `adds_to` is the account that has something of the lead.
-    fn record(state: &mut ScoringState, in_force: &InForce, why: &Why, adds_to: Option<String>) -> Written {
+    /// Takes what an account tells a lead, and scores the lead if some route sees a difference.
+    fn told(&self, context: &mut Context<'_, ScoringState>, input: &Input<'_>) -> Result<(), Poison> {
+        let (head, lead, account, told) = accounts::read_told(input)?;
+        let key = input.key_str()?;
+        let in_force = self.in_force(context)?;
+        context.caused_by(head.event_id);
+        let event_id = context.next_event_id();
+        let state = context.state(key);
+        if !state.hears || state.account_id() != account {
+            metrics::without_effect(context, "another-account");
+            return Ok(());
+        }
+        if state.told.is_some_and(|known| known.version >= told.version) {
+            metrics::without_effect(context, "older-account");
+            return Ok(());
+        }
+        let asked = in_force.compiled.playbook.account_asked();
+        let before = asked.reached(&state.account_facts());
+        state.told = Some(told);
+        if asked.reached(&told.facts) == before {
+            metrics::without_effect(context, "same-account");
+            return Ok(());
+        }
+        let (cause, received_at, because) = (head.event_id, head.received_at, v1::ScoredBecause::Account);
+        let why = Why { because, event_id, cause, lead, received_at, identities_version: 0 };
+        Self::record(state, &in_force, &why, None).emit(context, key);
+        Ok(())
+    }
+
+    /// The record of a score, which becomes part of the state. `left` is the account that it says goodbye to.
+    fn record(state: &mut ScoringState, in_force: &InForce, why: &Why, left: Option<Left>) -> Written {
         let Compiled { playbook, rules, revision, wording } = &*in_force.compiled;
         let as_of = match why.because {
             v1::ScoredBecause::Time => why.received_at,
+            // What the account has changes no point, and nothing that time has taken comes back by it.
+            v1::ScoredBecause::Account => state.as_of().max(state.timed_at).unwrap_or(why.received_at),
             v1::ScoredBecause::Unspecified
             | v1::ScoredBecause::Activity
             | v1::ScoredBecause::Profile
@@ -133,22 +170,38 @@ impl Scoring {
             (state.revision, state.fit) = (*revision, Fit::of(&profile, playbook));
         }
         state.matching.update(&state.signals, playbook, *rules);
+        if playbook.account_asked().is_empty() {
+            state.told = None;
+        }
         let assessed = Assessed::of(&state.signals, &state.matching, &state.fit, playbook, as_of);
         let (next_change_at, engagement) = (assessed.next_change_at, assessed.engagement.shown);
         let received_at = as_of.max(why.received_at);
+        // When it came about: what was decided on it does not hold from before the account told it.
+        let occurred_at = if why.because == v1::ScoredBecause::Account { received_at } else { as_of };
         let head = Head {
             event_id: why.event_id,
-            occurred_at: as_of,
+            occurred_at,
             received_at,
             cause: Some(why.cause),
             lead: Some(why.lead),
             version: Version::new(state.version),
         };
-        let (fit, profile) = (&state.fit, state.profile.as_ref());
+        let (fit, profile, account) = (&state.fit, state.profile.as_ref(), state.account_facts());
         let &Why { because, identities_version, .. } = why;
-        let payload = record(&Scored { head, as_of, assessed, fit, profile, because, identities_version, wording });
+        let payload =
+            record(&Scored { head, as_of, assessed, fit, profile, account, because, identities_version, wording });
         state.next_change_at = next_change_at;
-        let tellings = Telling::of(state, adds_to, in_force, engagement, as_of);
+        let tellings = Telling::of(state, left, in_force, engagement, as_of);
+        state.timed_at = match because {
+            v1::ScoredBecause::Time => Some(as_of),
+            v1::ScoredBecause::Account => state.timed_at,
+            v1::ScoredBecause::Unspecified
+            | v1::ScoredBecause::Activity
+            | v1::ScoredBecause::Profile
+            | v1::ScoredBecause::Retraction
+            | v1::ScoredBecause::Playbook => None,
+        };
+        state.timed_at = state.timed_at.filter(|_| state.hears);
         Written { payload, tellings, told: Told { event_id: why.event_id, lead: why.lead, as_of, received_at } }
     }
 }
@@ -159,7 +212,7 @@ struct Why {
     event_id: EventId,
     cause: EventId,
     lead: LeadId,
-    /// For time: the instant that counts.
+    /// For time and for what an account tells: the instant that counts.
     received_at: Timestamp,
     /// What of `identities` comes before it.
     identities_version: u64,
@@ -187,8 +240,8 @@ impl Processor for Scoring {
     fn topology(&self) -> Topology {
         Topology {
             service: SERVICE,
-            inputs: &[Topic::Activity, Topic::Playbooks, Topic::PlaybookMarkers, Topic::Accounts],
-            outputs: &[Topic::Scores, Topic::PlaybookMarkers, Topic::Accounts],
+            inputs: &[Topic::Activity, Topic::Playbooks, Topic::PlaybookMarkers, Topic::Accounts, Topic::AccountLinks],
+            outputs: &[Topic::Scores, Topic::PlaybookMarkers, Topic::Accounts, Topic::AccountLinks],
             state: Topic::ScoringState,
         }
     }
@@ -203,6 +256,9 @@ impl Processor for Scoring {
         if input.topic == Topic::Accounts {
             let in_force = self.in_force(context)?;
             return accounts::hear(context, input, &in_force);
+        }
+        if input.topic == Topic::AccountLinks {
+            return self.told(context, input);
         }
         let record = Record::read(input.payload)?;
         let head = Head::read_raw(record.meta)?;
@@ -251,8 +307,7 @@ impl Processor for Scoring {
         let why = Why { because, event_id, cause, lead, received_at: due.due_at, identities_version: 0 };
         let in_force = self.in_force(context).expect(CHECKED);
         let state = context.state(due.key);
-        let adds_to = state.adds_to().map(str::to_owned);
-        Self::record(state, &in_force, &why, adds_to).emit(context, due.key);
+        Self::record(state, &in_force, &why, None).emit(context, due.key);
     }
 
     /// Another playbook is in force: scores a lead by it, from its signals, or caps an account by it.
@@ -276,8 +331,7 @@ impl Processor for Scoring {
         let because = v1::ScoredBecause::Playbook;
         let why = Why { because, event_id, cause: publication, lead, received_at: since, identities_version: 0 };
         let state = context.state(key);
-        let adds_to = state.adds_to().map(str::to_owned);
-        let written = Self::record(state, &in_force, &why, adds_to);
+        let written = Self::record(state, &in_force, &why, None);
         metrics::rescored(context);
         written.emit(context, key);
     }

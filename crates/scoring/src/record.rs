@@ -2,7 +2,7 @@
 //! is evidence, of which there is too much to build it as values first.
 
 use tasuki_domain::{Millipoints, Timestamp};
-use tasuki_playbook::{FitRule, Grade, Playbook, TrackRef};
+use tasuki_playbook::{AccountFacts, FitRule, Grade, Playbook, TrackRef};
 use tasuki_wire::{Head, v1};
 
 use crate::engagement::{Engagement, Matched};
@@ -48,6 +48,8 @@ pub(crate) struct Scored<'a> {
     pub(crate) assessed: Assessed<'a>,
     pub(crate) fit: &'a Fit,
     pub(crate) profile: Option<&'a CompactProfile>,
+    /// What is known of the account of the lead.
+    pub(crate) account: AccountFacts,
     pub(crate) because: v1::ScoredBecause,
     pub(crate) identities_version: u64,
     pub(crate) wording: &'a Wording,
@@ -87,6 +89,14 @@ fn write_scored(message: &mut Message, scored: &Scored<'_>) {
         message.message(7, |message| {
             message.fields(fact.as_bytes());
             message.sint(2, value);
+        });
+    }
+    let asked = playbook.account_asked();
+    let account = asked.reached(&scored.account);
+    for measure in asked.measures() {
+        message.message(7, |message| {
+            message.text(1, measure.fact().as_bytes());
+            message.sint(2, account.value(measure));
         });
     }
     message.fixed(8, assessed.next_change_at.map_or(0, Timestamp::as_millis));

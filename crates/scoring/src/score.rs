@@ -1,7 +1,7 @@
 //! The score of a lead: a pure function of its signals, its profile, the playbook and an instant.
 
 use tasuki_domain::{Millipoints, Timestamp};
-use tasuki_playbook::{EventKind, Grade, Group, Playbook, SignalFields, Track, TrackRef};
+use tasuki_playbook::{AccountFacts, EventKind, Grade, Group, Playbook, SignalFields, Track, TrackRef};
 use tasuki_wire::evidence::{Named, columns};
 use tasuki_wire::v1;
 
@@ -97,16 +97,19 @@ impl Score {
     }
 
     /// As it stands on the log, but for what stands beside it there: the profile, and why it was scored. `signals`: how many
-    /// there were to be scored by this playbook.
-    pub fn recorded(self, playbook: &Playbook, signals: usize) -> v1::LeadScored {
+    /// there were to be scored by this playbook. `account`: what the account of the lead has.
+    pub fn recorded(self, playbook: &Playbook, signals: usize, account: &AccountFacts) -> v1::LeadScored {
         let facts = playbook.facts().iter().zip(&self.facts);
+        let facts = facts.map(|(fact, &value)| v1::Fact { name: fact.name.clone(), value });
+        let (asked, account) = (playbook.account_asked(), playbook.account_asked().reached(account));
+        let of_account = asked.measures().map(|it| v1::Fact { name: it.fact().to_owned(), value: account.value(it) });
         v1::LeadScored {
             playbook_version: playbook.version().get(),
             as_of_ms: self.as_of.as_millis(),
             engagement_mp: self.engagement.get(),
             fit_mp: self.fit.get(),
             grade: self.grade.to_string(),
-            facts: facts.map(|(fact, &value)| v1::Fact { name: fact.name.clone(), value }).collect(),
+            facts: facts.chain(of_account).collect(),
             contributions: self.contributions,
             tracks: self.tracks,
             next_change_at_ms: self.next_change_at.map_or(0, Timestamp::as_millis),

@@ -1,9 +1,10 @@
 //! What scoring remembers about a lead.
 
 use tasuki_domain::Timestamp;
+use tasuki_playbook::AccountFacts;
 use tasuki_stream::{State, StateError};
 
-use crate::account::{self, Account};
+use crate::account::{self, Account, Told};
 use crate::codec;
 use crate::fit::Fit;
 use crate::matching::Matching;
@@ -33,6 +34,12 @@ pub struct ScoringState {
     pub(crate) next_change_at: Option<Timestamp>,
     /// Whether the account that the profile names has something of the lead.
     pub(crate) adds: bool,
+    /// Whether the account that the profile names knows that the lead is to hear what it has.
+    pub(crate) hears: bool,
+    /// What that account told the lead last, if that was anything.
+    pub(crate) told: Option<Told>,
+    /// The instant at which time alone changed something last, if nothing was received since and the lead hears its account.
+    pub(crate) timed_at: Option<Timestamp>,
     /// Of a state that is of no lead but of an account: what its leads add.
     pub(crate) account: Option<Box<Account>>,
     /// Of the one state of a partition that is of no lead: the playbook in force.
@@ -46,9 +53,14 @@ impl ScoringState {
         [self.signals.received_at(), self.profile_received_at, self.dropped_received_at].into_iter().flatten().max()
     }
 
-    /// The account that has something of the lead.
-    pub(crate) fn adds_to(&self) -> Option<&str> {
-        self.profile.as_ref().filter(|_| self.adds).map(CompactProfile::account)
+    /// The account that the profile names; may be empty.
+    pub(crate) fn account_id(&self) -> &str {
+        self.profile.as_ref().map_or("", CompactProfile::account)
+    }
+
+    /// What routes may know of the account.
+    pub(crate) fn account_facts(&self) -> AccountFacts {
+        self.told.map(|told| told.facts).unwrap_or_default()
     }
 
     /// Keeps the signals within their bounds, and the receipt of those that go.
@@ -67,7 +79,7 @@ impl State for ScoringState {
                 let published = Some(Box::new(Published::decode(bytes)?));
                 Ok(Self { published, ..Self::default() })
             }
-            Some((&account::FORMAT, bytes)) => {
+            Some((&first, _)) if account::is_format(first) => {
                 let (account, revision) = Account::decode(bytes)?;
                 Ok(Self { account: Some(Box::new(account)), revision, ..Self::default() })
             }

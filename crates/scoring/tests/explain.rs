@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use common::obvious::{self, Lead, Obvious, shown};
 use common::random::{self, NOW};
-use common::{DAY, Did, OneLead, signals_of};
+use common::{DAY, Did, NO_ACCOUNT, OneLead, signals_of};
 use proptest::prelude::*;
 use tasuki_domain::{Millipoints, Timestamp};
 use tasuki_playbook::Playbook;
@@ -79,7 +79,7 @@ proptest! {
         }
         lead.pipeline.advance_to(at(NOW + wait));
         let (_, last) = lead.scores().pop().expect("the profile was scored");
-        let explained = explain(&signals_of(&kept), &profile, &playbook, at(last.as_of_ms));
+        let explained = explain(&signals_of(&kept), &profile, &NO_ACCOUNT, &playbook, at(last.as_of_ms));
         prop_assert_eq!(&explained.score, &as_on_the_log(&last, &playbook));
         prop_assert_eq!(u32::try_from(explained.signals).unwrap(), last.signals);
     }
@@ -93,7 +93,7 @@ proptest! {
         let signals = signals_of(&history);
         let near: Vec<_> = history.iter().take(2).flat_map(|did| [did.occurred_at - 1, did.occurred_at]).collect();
         for as_of in instants.into_iter().map(|away| NOW + away).chain(near) {
-            let explained = explain(&signals, &profile, &playbook, at(as_of));
+            let explained = explain(&signals, &profile, &NO_ACCOUNT, &playbook, at(as_of));
             let expected = model(&text, &history, &profile, as_of);
             prop_assert_eq!(points(&explained.score, v1::Axis::Engagement), lines(&expected.engagement));
             prop_assert_eq!(points(&explained.score, v1::Axis::Fit), lines(&expected.fit));
@@ -109,7 +109,7 @@ proptest! {
     ) {
         let playbook = Playbook::parse(&text).expect("a playbook");
         let as_of = NOW + away;
-        let explained = explain(&signals_of(&history), &v1::Profile::default(), &playbook, at(as_of));
+        let explained = explain(&signals_of(&history), &v1::Profile::default(), &NO_ACCOUNT, &playbook, at(as_of));
         let lead = Lead::new(&text, &happened_by(&history, as_of));
         // The lead itself, then its tracks.
         let mut whose = vec![(None, lead.clone())];
@@ -159,7 +159,7 @@ proptest! {
         let playbook = Playbook::parse(&text).expect("a playbook");
         let as_of = NOW + away;
         let profile = v1::Profile::default();
-        let explained = explain(&signals_of(&history), &profile, &playbook, at(as_of));
+        let explained = explain(&signals_of(&history), &profile, &NO_ACCOUNT, &playbook, at(as_of));
         let lead = Lead::new(&text, &happened_by(&history, as_of));
         for of in [None].into_iter().chain((0..playbook.tracks().len()).map(Some)) {
             let name = of.map(|of| playbook.tracks()[of].name.as_str());
@@ -192,7 +192,7 @@ proptest! {
 #[test]
 fn what_lifts_fit_is_what_is_missing_and_what_takes_points() {
     let playbook = Playbook::built_in();
-    let nobody = explain(&signals_of(&[]), &v1::Profile::default(), &playbook, at(NOW));
+    let nobody = explain(&signals_of(&[]), &v1::Profile::default(), &NO_ACCOUNT, &playbook, at(NOW));
     let lift = nobody.lifts.iter().find(|lift| lift.axis == v1::Axis::Fit).unwrap();
     assert_eq!((lift.to, lift.missing), (Millipoints::from_points(20), Millipoints::from_points(20)));
     for by in &lift.by {
@@ -202,14 +202,14 @@ fn what_lifts_fit_is_what_is_missing_and_what_takes_points() {
     assert!(!lift.by.is_empty());
     // A manager (15) in Japan (20) with a free-mail address (-20): 15, and the address is worth more than what is missing.
     let profile = common::profile("taro@gmail.com", &[("title", "部長"), ("country", "jp")]);
-    let taro = explain(&signals_of(&[]), &profile, &playbook, at(NOW));
+    let taro = explain(&signals_of(&[]), &profile, &NO_ACCOUNT, &playbook, at(NOW));
     let lift = taro.lifts.iter().find(|lift| lift.axis == v1::Axis::Fit).unwrap();
     assert_eq!((taro.score.fit, lift.missing), (Millipoints::from_points(15), Millipoints::from_points(5)));
     let free_mail = lift.by.iter().find(|by| by.rule == "free-mail").unwrap();
     assert_eq!((free_mail.points, free_mail.times, free_mail.ends), (Millipoints::from_points(20), Some(1), true));
     assert!(lift.by.iter().all(|by| by.ends == (by.rule == "free-mail") && by.rule != "manager"));
     // Below zero nothing shows: what only brings it back to zero gives nothing.
-    let nothing = explain(&signals_of(&[]), &common::profile("taro@gmail.com", &[]), &playbook, at(NOW));
+    let nothing = explain(&signals_of(&[]), &common::profile("taro@gmail.com", &[]), &NO_ACCOUNT, &playbook, at(NOW));
     let lift = nothing.lifts.iter().find(|lift| lift.axis == v1::Axis::Fit).unwrap();
     let gains: Vec<_> = lift.by.iter().map(|by| (by.rule.as_str(), by.points.get())).collect();
     assert_eq!(gains, [("decision-maker", 15_000), ("mid-size-company", 5_000)]);
@@ -221,7 +221,7 @@ fn before_anything_happened_there_is_nothing_and_what_came_late_counts_from_when
     let mut visit = common::typical_visit(2);
     visit.received_at = visit.occurred_at + 30 * DAY;
     let signals = signals_of(std::slice::from_ref(&visit));
-    let explained = |as_of: i64| explain(&signals, &v1::Profile::default(), &playbook, at(as_of));
+    let explained = |as_of: i64| explain(&signals, &v1::Profile::default(), &NO_ACCOUNT, &playbook, at(as_of));
     let before = explained(visit.occurred_at - 1);
     assert_eq!((before.score.engagement, before.signals, before.expected), (Millipoints::ZERO, 0, vec![]));
     assert_eq!(explained(visit.occurred_at).score.engagement, Millipoints::from_points(9));
@@ -229,6 +229,6 @@ fn before_anything_happened_there_is_nothing_and_what_came_late_counts_from_when
     visit.occurred_at += 10 * DAY;
     visit.received_at = visit.occurred_at - 5 * DAY;
     let signals = signals_of(std::slice::from_ref(&visit));
-    let explained = explain(&signals, &v1::Profile::default(), &playbook, at(visit.received_at));
+    let explained = explain(&signals, &v1::Profile::default(), &NO_ACCOUNT, &playbook, at(visit.received_at));
     assert_eq!((explained.score.engagement, explained.signals), (Millipoints::from_points(9), 1));
 }

@@ -94,7 +94,7 @@ proptest! {
             prop_assert_eq!(&score.facts, &facts(&lead, &playbook, as_of));
             let names: Vec<_> = playbook.tracks().iter().map(|track| track.name.clone()).collect();
             prop_assert_eq!(score.tracks.iter().map(|track| track.track.clone()).collect::<Vec<_>>(), names);
-            let scored = score.recorded(&playbook, history.len());
+            let scored = score.recorded(&playbook, history.len(), &common::NO_ACCOUNT);
             assert_ledger(&scored);
             for track in &scored.tracks {
                 let expected = of_obvious_track(&lead, &track.track, &profile, as_of);

@@ -1,4 +1,4 @@
-//! Accounts are what their leads' last scores come to on every runner: leads and accounts are in different partitions, and
+//! Accounts are what their leads' last scores come to on every runner, and the leads hear of it: leads and accounts are in different partitions, and
 //! the runner is stopped in the middle.
 #![allow(
     clippy::unwrap_used,
@@ -30,13 +30,16 @@ use uuid::Uuid;
 const LEADS: u64 = 60;
 const ACCOUNTS: u64 = 7;
 
-/// The built-in playbook with two tracks: demos count for one, trials for the other, all else for both.
+/// The built-in playbook with two tracks: demos count for one, trials for the other, all else for both; and a route that asks
+/// for three departments.
 fn scoring() -> Scoring {
     let mut text = Playbook::DEFAULT.to_owned();
     for (rule, track) in [("demo-request", "machines"), ("trial-request", "parts")] {
         text = text.replace(&format!("name = \"{rule}\"\n"), &format!("name = \"{rule}\"\ntrack = \"{track}\"\n"));
         text += &format!("\n[[tracks]]\nname = \"{track}\"\n");
     }
+    let route = "[[routes]]\nname = \"d\"\nwhen = 'account.departments >= 3 && fit >= 1'\nurgency = \"high\"\npool = \"p\"\n\n[[routes]]";
+    text = text.replacen("[[routes]]", route, 1);
     Scoring::new(Arc::new(Playbook::parse(&text).unwrap())).with_partitions(PARTITIONS)
 }
 
@@ -105,6 +108,28 @@ fn expected() -> Accounts {
         }
     }
     accounts
+}
+
+/// For each lead what its last score is to say of its account: three departments, or none that any route asks about.
+fn facts(accounts: &Accounts) -> BTreeMap<String, i64> {
+    let of = |number: u64| {
+        let account = if number.is_multiple_of(4) { (number + 1) % ACCOUNTS } else { number % ACCOUNTS };
+        let has = accounts.get(&format!("company-{account}.example"));
+        let departments = if has.is_some_and(|(_, _, departments)| departments.len() >= 3) { 3 } else { 0 };
+        (LeadId::new(Uuid::from_u128(1_000 + u128::from(number))).to_string(), departments)
+    };
+    (0..LEADS).map(of).collect()
+}
+
+/// What the last score of each lead says of its account.
+fn heard(runner: &mut impl Runner) -> BTreeMap<String, i64> {
+    let said = |(key, payload): (String, Vec<u8>)| {
+        let record = v1::ScoreRecord::decode(payload.as_slice()).unwrap();
+        let Some(v1::score_record::Event::Scored(scored)) = record.event else { return None };
+        let fact = scored.facts.into_iter().find(|fact| fact.name == "account.departments")?;
+        Some((key, fact.value))
+    };
+    runner.records(Topic::Scores).into_iter().filter_map(said).collect()
 }
 
 /// The last that was said of each account; versions have no gap, and no event stands there twice.
@@ -178,6 +203,12 @@ fn accounts_are_what_their_leads_come_to(runner: &mut impl Runner) {
         let found = tracks(runner);
         if found == expected_tracks() { Ok(()) } else { Err(format!("{found:?}")) }
     });
+    let told = facts(&expected);
+    assert!(told.values().any(|value| *value == 3) && told.values().any(|value| *value == 0), "{told:?}");
+    eventually("leads that know what their accounts have", || {
+        let found = heard(runner);
+        if found == told { Ok(()) } else { Err(format!("{found:?} instead of {told:?}")) }
+    });
     runner.stop();
     // Long enough for all to fall below.
     runner.clock().advance(Millis::new(200 * DAY));
@@ -189,6 +220,10 @@ fn accounts_are_what_their_leads_come_to(runner: &mut impl Runner) {
     eventually("tracks below every line", || {
         let found = tracks(runner);
         if found.values().flatten().all(|shown| *shown < 15_000) { Ok(()) } else { Err(format!("{found:?}")) }
+    });
+    eventually("leads that know of it", || {
+        let found = heard(runner);
+        if found.values().all(|departments| *departments == 0) { Ok(()) } else { Err(format!("{found:?}")) }
     });
     runner.stop();
 }

@@ -1,7 +1,8 @@
 //! Scenarios as files that a marketer can read: what a lead did, and what it was worth then.
 //!
 //! Lines that begin with `=>` or `  ` say what came out. A scenario begins with its playbook: `playbook <name>` for one that
-//! is ready-made, or lines that begin with `| ` for one with just these rules; without either it is the built-in one. The
+//! is ready-made, or lines that begin with `| ` for one with just these rules (and its
+//! routes, if there are some among them); without either it is the built-in one. The
 //! others are what happened:
 //!
 //! - `<instant> <event> [about] [path=...] [campaign=...] [received=<instant>]`: a behavior event, numbered from 1;
@@ -21,7 +22,7 @@ use std::fmt::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use common::{Did, OneLead, assert_ledger, profile, signals_of};
+use common::{Did, NO_ACCOUNT, OneLead, assert_ledger, profile, signals_of};
 use tasuki_domain::{Millipoints, Timestamp};
 use tasuki_playbook::Playbook;
 use tasuki_scoring::{explain, score};
@@ -92,6 +93,10 @@ fn playbook_of(text: &str) -> Playbook {
     let rules = rules.join("\n");
     let none = |axis: &str| if rules.contains(&format!("[[{axis}.rules]]")) { "" } else { "rules = []" };
     let rest = REST.replace("[fit]", &format!("{}\n[fit]", none("engagement")));
+    // With routes of its own, it has no others.
+    let (start, end) = (rest.find("[[routes]]").unwrap(), rest.find("[accept_within]").unwrap());
+    let routes = if rules.contains("[[routes]]") { "" } else { &rest[start..end] };
+    let rest = [&rest[..start], routes, &rest[end..]].concat();
     let text = format!("{rest}{}\n{rules}\n", none("fit"));
     Playbook::parse(&text).unwrap_or_else(|faults| panic!("{faults} in {text}"))
 }
@@ -133,12 +138,13 @@ fn theirs(done: &[Did], gone: &[usize]) -> Vec<Did> {
 /// What stands on the log, with all that an explanation as of the same instant says in its place.
 fn explained(theirs: &[Did], playbook: &Playbook, last: &v1::LeadScored) -> v1::LeadScored {
     let profile = last.profile.clone().unwrap_or_default();
-    let explained = explain(&signals_of(theirs), &profile, playbook, Timestamp::from_millis(last.as_of_ms));
+    let explained =
+        explain(&signals_of(theirs), &profile, &NO_ACCOUNT, playbook, Timestamp::from_millis(last.as_of_ms));
     v1::LeadScored {
         profile: last.profile.clone(),
         because: last.because,
         identities_version: last.identities_version,
-        ..explained.score.recorded(playbook, explained.signals)
+        ..explained.score.recorded(playbook, explained.signals, &NO_ACCOUNT)
     }
 }
 
@@ -146,7 +152,7 @@ fn explained(theirs: &[Did], playbook: &Playbook, last: &v1::LeadScored) -> v1::
 fn look(lead: &OneLead, done: &[Did], playbook: &Playbook, as_of: Timestamp) -> v1::LeadScored {
     let profile = lead.scores().pop().and_then(|(_, scored)| scored.profile);
     let score = score(&signals_of(done), &profile.clone().unwrap_or_default(), playbook, as_of);
-    let scored = score.recorded(playbook, done.len());
+    let scored = score.recorded(playbook, done.len(), &NO_ACCOUNT);
     assert_ledger(&scored);
     scored
 }

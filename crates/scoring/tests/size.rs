@@ -44,3 +44,16 @@ fn a_state_of_the_format_before_is_read_and_written_in_the_present_one() {
     ScoringState::decode(&now).unwrap().encode(&mut again);
     assert_eq!(again, now);
 }
+
+/// As a release wrote it whose accounts told their leads nothing.
+#[test]
+fn the_state_of_an_account_of_the_format_before_is_read_and_written_in_the_present_one() {
+    let (revision, said, version) = ([1, 2, 3, 4], [5; 8], 9);
+    // One lead by its id, its score of version 7 as of 1 ms, engaged with 2 millipoints, of IT.
+    let leads = [&[1][..], &[0x33; 16], &[7, 2, 1, 4, 2], b"IT"].concat();
+    let before = [b"A", &revision[..], &said, &[version], &leads].concat();
+    let mut now = Vec::new();
+    ScoringState::decode(&before).unwrap().encode(&mut now);
+    let told = [0; 4];
+    assert_eq!(now, [b"B", &revision[..], &said, &[version], &told, &leads].concat());
+}

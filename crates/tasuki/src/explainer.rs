@@ -12,7 +12,7 @@ pub(crate) fn explainer() -> Explainer {
         for signal in question.signals.iter().filter_map(as_scoring_sees) {
             signals.insert(&signal);
         }
-        let explained = explain(&signals, question.profile, question.playbook, question.as_of);
+        let explained = explain(&signals, question.profile, &question.account, question.playbook, question.as_of);
         let lift = |lift: tasuki_scoring::Lift| {
             let by = lift.by.into_iter().map(|by| LiftedBy {
                 rule: by.rule,
@@ -23,7 +23,7 @@ pub(crate) fn explainer() -> Explainer {
             Lift { track: lift.track, axis: lift.axis, to: lift.to, missing: lift.missing, by: by.collect() }
         };
         Explained {
-            scored: explained.score.recorded(question.playbook, explained.signals),
+            scored: explained.score.recorded(question.playbook, explained.signals, &question.account),
             open_routes: explained.open_routes,
             expected: explained.expected.into_iter().map(expected).collect(),
             lifts: explained.lifts.into_iter().map(lift).collect(),

@@ -57,6 +57,8 @@ topics! {
     Scores = "scores", "scoring", Keep::Forever;
     /// What leads add to their accounts, and what the accounts have of them. Key: account id.
     Accounts = "accounts", "scoring", Keep::Forever;
+    /// What accounts tell the leads that belong to them. Key: lead id.
+    AccountLinks = "account-links", "scoring", Keep::Days(7);
     /// Marketing's decisions. Key: lead id.
     Qualification = "qualification", "qualification", Keep::Forever;
     /// What qualification tells itself about merged leads. Key: lead id.

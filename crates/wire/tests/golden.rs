@@ -45,6 +45,7 @@ records! {
     Activity: ActivityRecord,
     Scores: ScoreRecord,
     Accounts: AccountRecord,
+    AccountLinks: AccountLinkRecord,
     Qualification: QualificationRecord,
     QualificationLinks: QualificationLinkRecord,
     DeskRequests: DeskRequest,

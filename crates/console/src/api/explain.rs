@@ -91,7 +91,7 @@ fn refused(console: &Console, id: &str, as_of: Option<Timestamp>, error: Unexpla
 
 fn shown(explanation: &Explanation) -> Value {
     let Explanation { known: of, playbook, explained, as_of, .. } = explanation;
-    let (scored, lead) = (&explained.scored, &of.lead);
+    let (scored, lead, account) = (&explained.scored, &of.lead, &of.account);
     let contributions = ContributionRow::of(scored);
     let axis = |shown_mp| (points(Millipoints::new(shown_mp)), shown_mp);
     let ((engagement, engagement_mp), (fit, fit_mp)) = (axis(scored.engagement_mp), axis(scored.fit_mp));
@@ -116,6 +116,12 @@ fn shown(explanation: &Explanation) -> Value {
         "contributions": contributions.iter().map(contribution).collect::<Vec<_>>(),
         "tracks": TrackRow::of(scored).iter().map(|it| track(it, &contributions)).collect::<Vec<_>>(),
         "facts": scored.facts.iter().map(|fact| (fact.name.clone(), json!(fact.value))).collect::<serde_json::Map<_, _>>(),
+        "account": {
+            "departments": account.departments,
+            "people": account.people,
+            "engagement": points(account.engagement),
+            "engagement_mp": account.engagement.get(),
+        },
         "open_routes": explained.open_routes,
         "expected": explained.expected.iter().map(expected).collect::<Vec<_>>(),
         "lifts": explained.lifts.iter().map(lift).collect::<Vec<_>>(),

@@ -6,10 +6,11 @@ use axum::response::{Html, IntoResponse, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
 use tasuki_domain::{LeadId, Millipoints, PlaybookVersion};
+use tasuki_playbook::AccountMeasure;
 
 use super::playbook::versions;
 use super::{Problem, Visit, frame, lead, ledger, parts};
-use crate::explain::{self, By, Expected, Explanation, Lift, Unexplained};
+use crate::explain::{self, By, Explained, Explanation, Lift, Unexplained};
 use crate::language::Language;
 use crate::moment;
 use crate::publication::Published;
@@ -162,7 +163,7 @@ fn body(explanation: &Explanation, visit: &Visit) -> Markup {
             }
             div.side {
                 (shown(explanation, visit))
-                (outlook(&explained.expected, &explained.open_routes, visit))
+                (outlook(explanation, visit))
                 @for lift in &explained.lifts { (lifted(lift, text)) }
             }
         }
@@ -197,13 +198,25 @@ fn shown(explanation: &Explanation, visit: &Visit) -> Markup {
     }
 }
 
-fn outlook(expected: &[Expected], open_routes: &[String], visit: &Visit) -> Markup {
+fn outlook(explanation: &Explanation, visit: &Visit) -> Markup {
     let text = visit.language;
+    let Explained { expected, open_routes, .. } = &explanation.explained;
+    let account = &explanation.known.account;
     html! {
         section.card aria-labelledby="expected" {
             h2 #expected { (text.expected()) }
             p.muted {
                 @if open_routes.is_empty() { (text.no_route_holds()) } @else { (text.routes_hold(&open_routes.join(", "))) }
+            }
+            @for measure in explanation.playbook.account_asked().measures() {
+                p.fact {
+                    code { (measure.written()) } " "
+                    @match measure {
+                        AccountMeasure::Departments => (account.departments),
+                        AccountMeasure::People => (account.people),
+                        AccountMeasure::Engagement => (account.engagement),
+                    }
+                }
             }
             @if expected.is_empty() { p.muted { (text.nothing_expected()) } }
             ol.trail {

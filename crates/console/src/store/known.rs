@@ -3,7 +3,8 @@
 use serde_json::Value;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgPool, Row};
-use tasuki_domain::{EventId, LeadId, Timestamp};
+use tasuki_domain::{EventId, LeadId, Millipoints, Timestamp};
+use tasuki_playbook::AccountFacts;
 use tasuki_wire::v1;
 use uuid::Uuid;
 
@@ -20,6 +21,8 @@ pub(crate) struct Known {
     pub(crate) lead: LeadRow,
     pub(crate) profile: v1::Profile,
     pub(crate) signals: Vec<KnownSignal>,
+    /// What its account has now.
+    pub(crate) account: AccountFacts,
 }
 
 /// What is known of a lead, and of what it did what had happened by an instant (or, where its tracker dates it later, was
@@ -39,8 +42,10 @@ async fn read(
     let row = sqlx::query(concat!(
         "select ",
         lead_columns!(),
-        ", coalesce(p.profile, '{}') as profile \
-         from tasuki.lead_current l left join tasuki.lead_profile p using (lead_id) where lead_id = $1"
+        ", coalesce(p.profile, '{}') as profile, coalesce(a.people, 0) as account_people, \
+         coalesce(a.engagement_mp, 0) as account_mp, coalesce(jsonb_array_length(a.departments), 0) as account_departments \
+         from tasuki.lead_current l left join tasuki.lead_profile p using (lead_id) \
+         left join tasuki.accounts a using (account_id) where lead_id = $1"
     ))
     .bind(id.uuid())
     .fetch_optional(&mut *connection)
@@ -63,7 +68,15 @@ async fn read(
     .fetch_all(connection)
     .await?;
     let signals = rows.iter().map(signal).collect::<Result<_, StoreError>>()?;
-    Ok(Some(Known { lead, profile: profile(&row.try_get("profile")?), signals }))
+    Ok(Some(Known { lead, profile: profile(&row.try_get("profile")?), signals, account: account(&row)? }))
+}
+
+fn account(row: &PgRow) -> Result<AccountFacts, StoreError> {
+    Ok(AccountFacts {
+        departments: u32::try_from(row.try_get::<i32, _>("account_departments")?).unwrap_or(0),
+        people: u32::try_from(row.try_get::<i64, _>("account_people")?).unwrap_or(0),
+        engagement: Millipoints::new(row.try_get("account_mp")?),
+    })
 }
 
 fn signal(row: &PgRow) -> Result<KnownSignal, StoreError> {

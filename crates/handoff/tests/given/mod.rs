@@ -142,7 +142,7 @@ pub(crate) fn lead_qualified(cycle: u32, urgency: &str) -> v1::LeadQualified {
         urgency: urgency.into(),
         pool: POOL.into(),
         seen: Some(seen()),
-        track: String::new(),
+        ..v1::LeadQualified::default()
     }
 }
 

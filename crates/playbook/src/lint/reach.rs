@@ -7,6 +7,8 @@
 use tasuki_domain::Millipoints;
 
 use super::{MOST_SIGNALS, never_matches};
+use crate::account::{AccountFacts, AccountMeasure, MOST_PEOPLE};
+use crate::condition::Condition;
 use crate::model::{FitRule, FitTest, Playbook, Route};
 
 /// Conditions with more combinations than this are not tried.
@@ -104,17 +106,51 @@ pub(super) fn opens(route: &Route, playbook: &Playbook, reach: &Reach) -> Opens 
 
 /// Whether it is open for a lead that has done nothing and of which nothing is known.
 pub(super) fn open_for_nothing(route: &Route, playbook: &Playbook) -> bool {
-    route.holds(Millipoints::ZERO, Millipoints::ZERO, &vec![0; playbook.facts.len()])
+    open_in(route, playbook, &AccountFacts::default())
 }
 
-/// The routes of which one holds wherever this one does, in words. What the axes of another track show is not known: of its
-/// routes only those are looked at that ask for none of them.
+/// Whether it is open for a lead that has done nothing and of which nothing is known, whose account has this.
+fn open_in(route: &Route, playbook: &Playbook, account: &AccountFacts) -> bool {
+    route.holds(Millipoints::ZERO, Millipoints::ZERO, &vec![0; playbook.facts.len()], account)
+}
+
+/// Whether some account opens it for whoever belongs to it.
+pub(super) fn opens_for_whole_accounts(route: &Route, playbook: &Playbook, reach: &Reach) -> bool {
+    let combinations = Combinations::of(&[route], playbook, *reach);
+    combinations.is_some_and(|all| all.any(|at| open_in(route, playbook, &at.account)))
+}
+
+/// How the two edges of a route lie.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Edges {
+    /// Somewhere it opens, and the condition to stay open does not hold.
+    pub(super) stricter: bool,
+    /// Somewhere it stays open and would not open.
+    pub(super) wider: bool,
+}
+
+/// `None` if there are too many combinations to be tried.
+pub(super) fn edges(route: &Route, stays: &Condition, playbook: &Playbook, reach: &Reach) -> Option<Edges> {
+    let combinations = Combinations::of(&[route], playbook, *reach)?;
+    let stays = |at: &At| stays.holds(at.engagement, at.fit, &at.facts, &at.account);
+    let stricter = combinations.any(|at| at.opens(route) && !stays(at));
+    Some(Edges { stricter, wider: combinations.any(|at| stays(at) && !at.opens(route)) })
+}
+
+/// The routes of which one holds wherever this one does, in words. One that has to be open for longer does not come before
+/// it, and of one that stays open beyond its condition nothing is said. What the axes
+/// of another track show is not known: of its routes only those are looked at that ask for none of them.
 pub(super) fn taken_before(before: &[Route], route: &Route, playbook: &Playbook, reach: &Reach) -> Option<String> {
+    if route.stays_while.is_some() {
+        return None;
+    }
     let asks_no_axis = |other: &Route| {
         let asked = other.condition.asked();
         asked.engagement.is_empty() && asked.fit.is_empty()
     };
-    let before: Vec<&Route> = before.iter().filter(|other| other.track == route.track || asks_no_axis(other)).collect();
+    let comes_before =
+        |other: &&Route| other.dwell <= route.dwell && (other.track == route.track || asks_no_axis(other));
+    let before: Vec<&Route> = before.iter().filter(comes_before).collect();
     let together: Vec<&Route> = before.iter().copied().chain([route]).collect();
     let combinations = Combinations::of(&together, playbook, *reach)?;
     let left = combinations.any(|at| at.opens(route) && !before.iter().any(|other| at.opens(other)));
@@ -131,24 +167,27 @@ struct Combinations {
     fit: Vec<Millipoints>,
     /// For each fact of the playbook; just 0 for those that are not asked for.
     facts: Vec<Vec<i64>>,
+    /// Only those that there can be.
+    accounts: Vec<AccountFacts>,
 }
 
 struct At {
     engagement: Millipoints,
     fit: Millipoints,
     facts: Vec<i64>,
+    account: AccountFacts,
 }
 
 impl At {
     fn opens(&self, route: &Route) -> bool {
-        route.holds(self.engagement, self.fit, &self.facts)
+        route.holds(self.engagement, self.fit, &self.facts, &self.account)
     }
 }
 
 impl Combinations {
     /// `None` if they are too many.
     fn of(routes: &[&Route], playbook: &Playbook, reach: Reach) -> Option<Self> {
-        let asked = || routes.iter().map(|route| route.condition.asked());
+        let asked = || routes.iter().flat_map(|route| route.conditions()).map(Condition::asked);
         let amounts = |numbers: Vec<Millipoints>, most: Millipoints| {
             let step = Millipoints::new(1);
             let near = numbers.into_iter().flat_map(|number| [number - step, number, number + step]);
@@ -165,12 +204,13 @@ impl Combinations {
             engagement: amounts(asked().flat_map(|asked| asked.engagement.clone()).collect(), reach.engagement),
             fit: amounts(asked().flat_map(|asked| asked.fit.clone()).collect(), reach.fit),
             facts: playbook.facts.iter().enumerate().map(of_fact).collect(),
+            accounts: accounts(routes, playbook, reach),
         };
         (combinations.count()? <= MOST_COMBINATIONS).then_some(combinations)
     }
 
     fn count(&self) -> Option<usize> {
-        let axes = self.engagement.len().checked_mul(self.fit.len())?;
+        let axes = self.engagement.len().checked_mul(self.fit.len())?.checked_mul(self.accounts.len())?;
         self.facts.iter().try_fold(axes, |count, counts| count.checked_mul(counts.len()))
     }
 
@@ -180,8 +220,10 @@ impl Combinations {
             let facts: Vec<i64> = self.facts.iter().zip(&places).map(|(counts, &at)| counts[at]).collect();
             for &engagement in &self.engagement {
                 for &fit in &self.fit {
-                    if holds(&At { engagement, fit, facts: facts.clone() }) {
-                        return true;
+                    for &account in &self.accounts {
+                        if holds(&At { engagement, fit, facts: facts.clone(), account }) {
+                            return true;
+                        }
                     }
                 }
             }
@@ -195,6 +237,35 @@ impl Combinations {
             }
         }
     }
+}
+
+/// What accounts may have, at the numbers that are asked about, beside them and at the ends: not more departments than people,
+/// and not more engagement than these have at most. Where nobody is ever engaged, there is only the empty one.
+fn accounts(routes: &[&Route], playbook: &Playbook, reach: Reach) -> Vec<AccountFacts> {
+    let most_people = if reach.engagement < playbook.account.engaged_from { 0 } else { i64::from(MOST_PEOPLE) };
+    let of = |measure: AccountMeasure| {
+        let most = match measure {
+            AccountMeasure::Departments | AccountMeasure::People => most_people,
+            AccountMeasure::Engagement => playbook.account.cap.get(),
+        };
+        let asked = routes.iter().flat_map(|route| route.conditions());
+        let asked = asked.flat_map(|condition| condition.asks_of_account().turns_at(measure));
+        let near = asked.flat_map(|&at| [at - 1, at]);
+        in_order(near.chain([0, most]).filter(|at| (0..=most).contains(at)))
+    };
+    let [departments, people, engagement] = AccountMeasure::ALL.map(of);
+    let mut accounts = Vec::new();
+    for &people in &people {
+        for &departments in departments.iter().filter(|departments| **departments <= people) {
+            let most = people.saturating_mul(reach.engagement.get());
+            for &engagement in engagement.iter().filter(|engagement| **engagement <= most) {
+                let none = AccountFacts::default();
+                let account = none.with(AccountMeasure::People, people).with(AccountMeasure::Departments, departments);
+                accounts.push(account.with(AccountMeasure::Engagement, engagement));
+            }
+        }
+    }
+    accounts
 }
 
 fn in_order<T: Ord>(numbers: impl Iterator<Item = T>) -> Vec<T> {

@@ -228,7 +228,7 @@ pub(super) fn qualified(cycle: u32, seen: v1::LeadScored) -> qualification_recor
         urgency: "urgent".into(),
         pool: "inside-sales".into(),
         seen: Some(seen),
-        track: String::new(),
+        ..v1::LeadQualified::default()
     })
 }
 

@@ -5,13 +5,14 @@
 
 pub(crate) mod obvious;
 pub(crate) mod random;
+pub(crate) mod world;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use prost::Message;
-use tasuki_domain::{EventId, LeadId, Timestamp, Version};
-use tasuki_playbook::{EventKind, Playbook, SignalFields};
+use tasuki_domain::{EventId, LeadId, Millipoints, Timestamp, Version};
+use tasuki_playbook::{AccountFacts, EventKind, Playbook, SignalFields};
 use tasuki_scoring::{NewSignal, Scoring, Signals};
 use tasuki_stream::Emitted;
 use tasuki_stream::memory::Pipeline;
@@ -21,6 +22,9 @@ use tasuki_wire::{Head, PartitionCount, Topic, v1};
 use uuid::Uuid;
 
 pub(crate) const DAY: i64 = 86_400_000;
+
+/// What a lead without an account knows of one.
+pub(crate) const NO_ACCOUNT: AccountFacts = AccountFacts { departments: 0, people: 0, engagement: Millipoints::ZERO };
 
 /// Of a lead's event that happened and was received at an instant.
 pub(crate) fn head(lead: LeadId, id: u128, at: i64, version: u64) -> Head {
