@@ -48,7 +48,7 @@ fn committee(log: Log) -> anyhow::Result<()> {
     people(&tasuki, &json!(two))?;
     let account = account_of(&tasuki, "factory-e2e.com", 2)?;
     let leads = account["leads"].as_array().context("leads")?;
-    ensure!(leads.iter().all(|lead| lead["stage"] == "lead"), "{account:#}");
+    ensure!(leads.iter().all(|lead| lead["stage"] == "Lead"), "{account:#}");
 
     people(&tasuki, &json!(reads("goro", "Quality")))?;
     let mut last = Value::Null;
