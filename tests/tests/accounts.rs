@@ -52,7 +52,7 @@ fn committee(log: Log) -> anyhow::Result<()> {
 
     people(&tasuki, &json!(reads("goro", "Quality")))?;
     let mut last = Value::Null;
-    let leads = eventually(Duration::from_secs(60), || {
+    let leads = eventually(PATIENCE, || {
         last = tasuki.get("/api/v1/accounts/factory-e2e.com")?["leads"].clone();
         let leads = last.as_array().cloned().unwrap_or_default();
         let handed_over = leads.iter().filter(|lead| lead["route"] == "several-departments").count();
@@ -73,7 +73,7 @@ fn committee(log: Log) -> anyhow::Result<()> {
 /// An account, once it has so many engaged people.
 fn account_of(tasuki: &Tasuki, id: &str, people: usize) -> anyhow::Result<Value> {
     let mut last = Value::Null;
-    eventually(Duration::from_secs(60), || {
+    eventually(PATIENCE, || {
         last = tasuki.get(&format!("/api/v1/accounts/{id}"))?;
         Ok((last["people"] == people).then(|| last.clone()))
     })
