@@ -324,10 +324,15 @@ fn live(steps: &[Step], publishes: Option<usize>) -> World {
     world
 }
 
-/// The last score of each lead, but for what made it; and facts that stand beside each other in one order.
+/// The last score of each lead, but for what made it; and of whom nothing is left, but for as of when: that is the receipt of
+/// what took the last of it, or a publication after that.
 fn last(world: &World) -> BTreeMap<LeadId, v1::LeadScored> {
-    let scores = world.scores().into_iter();
-    scores.map(|(lead, scored)| (lead, v1::LeadScored { because: 0, ..scored })).collect()
+    let made = |scored: v1::LeadScored| {
+        let nothing_left = scored.signals == 0 && scored.profile.is_none();
+        let as_of_ms = if nothing_left { 0 } else { scored.as_of_ms };
+        v1::LeadScored { because: 0, as_of_ms, ..scored }
+    };
+    world.scores().into_iter().map(|(lead, scored)| (lead, made(scored))).collect()
 }
 
 /// By the last score of each lead: what the others of its account come to, and which of the numbers that routes ask about
