@@ -32,14 +32,18 @@ pub(super) fn qualified_once_and_for_a_reason(evidence: &Evidence) -> Option<Vec
         let scores = scores.get(&lead).map_or(&[][..], Vec::as_slice);
         let decisions = decisions.get(&lead).map_or(&[][..], Vec::as_slice);
         // The first score that opens a route decides, and in a drill no lead comes back from sales in time for a second.
-        let opening = scores.iter().filter_map(scored).find_map(|scored| Some((route(scored)?, scored)));
+        let mut opening = scores.iter().filter_map(scored).filter_map(|scored| Some((route(scored)?, scored)));
         let qualified: Vec<&v1::LeadQualified> = decisions.iter().filter_map(qualified).collect();
-        match (opening, qualified.as_slice()) {
+        match (opening.next(), qualified.as_slice()) {
             (None, []) => {}
             (None, [..]) => wrong.push(format!("{lead}: qualified, and no score opened a route")),
             (Some((route, _)), []) => wrong.push(format!("{lead}: route {route} was open, and it never qualified")),
             (Some((route, seen)), [one]) => {
-                if (one.cycle, one.route.as_str(), one.seen.as_ref()) != (1, route, Some(seen)) {
+                let decides =
+                    |(route, seen): (&str, &v1::LeadScored)| one.route == route && one.seen.as_ref() == Some(seen);
+                // It waits for what `identities` says ahead of it, and a later one may come meanwhile.
+                let may_wait = seen.identities_version > 0;
+                if one.cycle != 1 || !(decides((route, seen)) || may_wait && opening.any(decides)) {
                     wrong.push(format!(
                         "{lead}: qualified by {} and another score than the first to open {route}",
                         one.route
