@@ -112,12 +112,20 @@ impl Account {
         self.told
     }
 
-    /// What there is to tell its leads, unless they know, or nothing is asked; and whom.
-    pub(crate) fn tidings(&mut self, policy: AccountPolicy, asked: &AccountAsked) -> Option<(Told, Vec<LeadId>)> {
+    /// What there is to tell its leads, unless they know, or nothing is asked; and whom. `engaged` is what it has.
+    pub(crate) fn tidings(
+        &mut self,
+        engaged: &v1::AccountEngaged,
+        asked: &AccountAsked,
+    ) -> Option<(Told, Vec<LeadId>)> {
         if asked.is_empty() {
             return None;
         }
-        let facts = asked.reached(&self.facts(policy));
+        let facts = asked.reached(&AccountFacts {
+            departments: u32::try_from(engaged.departments.len()).expect("not more than people"),
+            people: engaged.people,
+            engagement: Millipoints::new(engaged.engagement_mp),
+        });
         if facts == self.told.facts {
             return None;
         }
@@ -126,28 +134,12 @@ impl Account {
         Some((self.told, hear.map(|(lead, _)| *lead).collect()))
     }
 
-    /// What routes may ask for.
-    fn facts(&self, policy: AccountPolicy) -> AccountFacts {
-        let engaged = self.engaged(policy, 0, None);
-        AccountFacts {
-            departments: u32::try_from(engaged.departments.len()).expect("not more than people"),
-            people: engaged.people,
-            engagement: Millipoints::new(engaged.engagement_mp),
-        }
-    }
-
-    /// What there is to say of it, unless that was the last thing said.
-    pub(crate) fn news(
-        &mut self,
-        policy: AccountPolicy,
-        playbook_version: u32,
-        since: Option<Timestamp>,
-    ) -> Option<v1::AccountEngaged> {
-        let nobody_ever = self.leads.values().all(|added| added.engaged.is_none() && added.as_of == NEVER);
-        if self.version == 0 && nobody_ever {
+    /// What it has, if there is that to say of it: not if it was the last thing said, or nobody was ever engaged.
+    pub(crate) fn news(&mut self, engaged: v1::AccountEngaged) -> Option<v1::AccountEngaged> {
+        let nobody_ever = || self.leads.values().all(|added| added.engaged.is_none() && added.as_of == NEVER);
+        if self.version == 0 && nobody_ever() {
             return None;
         }
-        let engaged = self.engaged(policy, playbook_version, since);
         let said = fingerprint_64(engaged.encode_to_vec());
         if said == self.said {
             return None;
@@ -157,7 +149,13 @@ impl Account {
         Some(engaged)
     }
 
-    fn engaged(&self, policy: AccountPolicy, playbook_version: u32, since: Option<Timestamp>) -> v1::AccountEngaged {
+    /// What it has of its leads, by a playbook that has been in force since then.
+    pub(crate) fn engaged(
+        &self,
+        policy: AccountPolicy,
+        playbook_version: u32,
+        since: Option<Timestamp>,
+    ) -> v1::AccountEngaged {
         let people = self.leads.values().filter_map(|added| added.engaged.as_ref());
         let sum: Millipoints = people.clone().map(|engaged| engaged.engagement).sum();
         let mut departments: BTreeMap<String, v1::EngagedDepartment> = BTreeMap::new();

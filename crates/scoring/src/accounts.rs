@@ -177,9 +177,10 @@ fn say(
     let state = context.state(&state_key(account));
     state.revision = in_force.compiled.revision;
     let known = state.account.get_or_insert_default();
-    let news = known.news(playbook.account(), playbook.version().get(), in_force.since());
+    let engaged = known.engaged(playbook.account(), playbook.version().get(), in_force.since());
+    let tidings = known.tidings(&engaged, playbook.account_asked());
+    let news = known.news(engaged);
     let (version, told) = (Version::new(known.version), known.told());
-    let tidings = known.tidings(playbook.account(), playbook.account_asked());
     if let Some(engaged) = news {
         write(context, account, engaged, version, cause);
     }

@@ -188,8 +188,9 @@ impl<'a> Engagement<'a> {
     }
 
     /// What the rules of a track that give are worth together at an instant, not before that of the score, and what those
-    /// that take take (of the lead itself for `None`); the bounds of the axis are not applied. Neither ever gets more while nothing new comes: which signals count
-    /// under a limit does not depend on the instant, since the latest do, and those are forgotten last.
+    /// that take take (of the lead itself for `None`); the bounds of the axis are not applied. Neither ever gets more while
+    /// nothing new comes: which signals count under a limit does not depend on the instant, since the latest do, and those
+    /// are forgotten last.
     pub(crate) fn both_at(&self, track: Option<usize>, instant: Timestamp) -> (Millipoints, Millipoints) {
         let (mut gives, mut takes) = (Total::default(), Total::default());
         for (rule, sum) in self.rules_of_tallies().zip(self.sums_at(instant)) {
